@@ -1,0 +1,89 @@
+#include "vmm/abi/ring.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "vmm/abi/control.h"
+#include "vmm/abi/mail.h"
+#include "vmm/abi/pack.h"
+
+namespace usetl::abi {
+namespace {
+
+constexpr uint32_t kCapacity = 64 << 10;
+
+struct RingTest : testing::Test {
+  RingLine producer_line{};
+  RingLine consumer_line{};
+  std::vector<uint8_t> data = std::vector<uint8_t>(kCapacity);
+  RingProducer producer{&producer_line, &consumer_line, data.data(), kCapacity};
+  RingConsumer consumer{&consumer_line, &producer_line, data.data(), kCapacity};
+  RecordHeader header{};
+  std::vector<uint8_t> payload = std::vector<uint8_t>(kMaxRecord);
+};
+
+TEST_F(RingTest, RecordsOfAllSizesSurviveManyTurns) {
+  uint64_t taken = 0;
+  for (uint64_t i = 0; i < 20000; ++i) {
+    const std::string body((i * 37) % 5000, static_cast<char>('a' + i % 26));
+    ASSERT_TRUE(producer.Put(3, i, "head", 4, body.data(), body.size()));
+    ASSERT_EQ(consumer.Take(&header, payload.data()), RingRead::kRecord);
+    ASSERT_EQ(header.id, taken++);
+    ASSERT_EQ(header.size, sizeof header + 4 + body.size());
+    ASSERT_EQ(std::string(payload.begin() + 4, payload.begin() + 4 + body.size()), body);
+  }
+  EXPECT_EQ(consumer.Take(&header, payload.data()), RingRead::kEmpty);
+}
+
+TEST_F(RingTest, FullRingRefusesAndLargestRecordFits) {
+  const std::string body(kMaxRecord - sizeof(RecordHeader), 'x');
+  EXPECT_TRUE(producer.Put(1, 1, body.data(), body.size()));
+  EXPECT_TRUE(producer.Put(1, 2, body.data(), body.size()));
+  EXPECT_FALSE(producer.Put(1, 3, body.data(), body.size()));
+  EXPECT_FALSE(producer.Put(1, 3, body.data(), body.size() + 1));
+  EXPECT_FALSE(producer.Put(1, 3, body.data(), ~0u, body.data(), ~0u));
+}
+
+TEST_F(RingTest, ConsumerRefusesHostileIndicesAndSizes) {
+  producer_line.index = uint64_t{kCapacity} + 8;
+  EXPECT_EQ(consumer.Take(&header, payload.data()), RingRead::kBroken);
+  EXPECT_EQ(consumer.TakeBytes(payload.data(), 8), -1);
+  producer_line.index = 24;
+  const uint32_t sizes[] = {0, 15, 32, kMaxRecord + 1, ~0u};
+  for (uint32_t size : sizes) {
+    const RecordHeader bad{size, 1, 0, 0};
+    std::memcpy(data.data(), &bad, sizeof bad);
+    EXPECT_EQ(consumer.Take(&header, payload.data()), RingRead::kBroken) << size;
+  }
+}
+
+TEST_F(RingTest, ProducerSeesNoRoomBehindHostileConsumer) {
+  consumer_line.index = 8;  // consumed more than was produced
+  EXPECT_EQ(producer.Free(), 0u);
+  EXPECT_FALSE(producer.Put(1, 1, "x", 1));
+}
+
+TEST_F(RingTest, BytesWrapAround) {
+  std::string in(kCapacity - 10, 'a');
+  EXPECT_EQ(producer.PutBytes(in.data(), in.size()), in.size());
+  EXPECT_EQ(consumer.TakeBytes(in.data(), in.size()), static_cast<int64_t>(in.size()));
+  EXPECT_EQ(producer.PutBytes("0123456789abcdef", 16), 16u);
+  char out[17] = {};
+  EXPECT_EQ(consumer.TakeBytes(out, 16), 16);
+  EXPECT_STREQ(out, "0123456789abcdef");
+}
+
+TEST_F(RingTest, WaitingConsumerIsSeenByTheProducer) {
+  EXPECT_TRUE(consumer.PrepareWait());
+  EXPECT_TRUE(producer.ConsumerWaits());
+  consumer.EndWait();
+  ASSERT_TRUE(producer.Put(1, 1, "x", 1));
+  EXPECT_FALSE(consumer.PrepareWait());
+  EXPECT_FALSE(producer.ConsumerWaits());
+}
+
+}  // namespace
+}  // namespace usetl::abi

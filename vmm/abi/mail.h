@@ -1,0 +1,114 @@
+// mail.h: records of the two mailbox rings, and the frames of the output ring.
+#ifndef USETL_VMM_ABI_MAIL_H_
+#define USETL_VMM_ABI_MAIL_H_
+
+#include "vmm/abi/ring.h"
+
+namespace usetl::abi {
+
+enum class RecordType : uint16_t {
+  // host to guest
+  kLoad = 1,      // JSON: what to load; the files are in the host region
+  kInvoke = 2,    // JSON: one event
+  kStop = 3,      // no payload: end the function now
+  kHttpHead = 4,  // HttpHead, then header block, then the text of an error
+  kHttpData = 5,  // HttpSpan: bytes of a streamed body in the host region
+  kHttpEnd = 6,   // HttpEnd: the body is complete, or why it is not
+  kHttpDone = 7,  // HttpSpan: the host has consumed these bytes of a streamed request body
+  // guest to host
+  kReady = 16,        // no payload: the agent waits for a load
+  kLoaded = 17,       // JSON: ok, or the error with its traceback
+  kResult = 18,       // JSON: what the handler returned, or the error with its traceback
+  kHttpRequest = 19,  // HttpRequest, then method, URL, header block
+  kHttpCancel = 20,   // no payload: forget the transaction
+  kRelease = 21,      // HostRegionEntry: the guest uses a host-region entry no longer
+  kHttpConsumed = 22, // HttpSpan: bytes of a streamed response that were read
+  kHttpBody = 23,     // HttpSpan: next bytes of a streamed request body, in the guest region
+  kHttpBodyEnd = 24,  // no payload
+};
+
+// Where the body of a request lies.
+enum class BodyKind : uint32_t {
+  kNone = 0,
+  kInline = 1,  // after the header block, in the record itself
+  kRegion = 2,  // guest region: [offset, offset + size)
+  kStream = 3,  // follows as kHttpBody records
+  kFile = 4,    // agent to kernel only: body_offset is a descriptor, the kernel makes it kRegion
+};
+
+struct HttpRequest {
+  uint32_t method_size;  // bytes of ASCII, e.g. "GET"
+  uint32_t url_size;
+  uint32_t headers_size;  // "Name: value\r\n" lines
+  BodyKind body;
+  uint64_t body_offset;  // within the guest region
+  uint64_t body_size;
+  uint64_t max_body;     // of the response; larger is an error. 0: the function's own limit
+  uint32_t timeout_ms;   // 0: the function's own limit
+  uint32_t flags;        // HttpFlag
+};
+static_assert(sizeof(HttpRequest) == 48);
+
+enum HttpFlag : uint32_t {
+  kHttpStream = 1,       // deliver the body as kHttpData even when it would fit the region
+  kHttpNoRedirect = 2,   // hand 3xx answers to the function
+};
+
+// Errors of a transaction; coarse on purpose, the full cause goes to the host's log.
+enum class HttpError : uint32_t {
+  kNone = 0,
+  kDenied = 1,      // policy
+  kResolve = 2,     // name not found
+  kConnect = 3,     // refused, unreachable
+  kTls = 4,         // certificate or handshake
+  kTimeout = 5,
+  kTooLarge = 6,    // body or headers beyond the limit
+  kProtocol = 7,    // the peer does not speak HTTP, wrong length, half a body
+  kRedirects = 8,   // too many, or a loop
+  kBadRequest = 9,  // the function's request is malformed
+  kNoSpace = 10,    // the host region is full
+  kCancelled = 11,
+  kInternal = 12,
+};
+
+struct HttpHead {
+  HttpError error;
+  uint32_t status;        // of the answer, 0 with an error
+  uint32_t headers_size;  // "Name: value\r\n" lines, final answer only
+  uint32_t message_size;  // one line of text for an error
+  uint32_t entry;         // host-region entry of the body; kNoEntry: no body or a streamed one
+  uint32_t streamed;      // 1: kHttpData records follow
+  uint64_t body_offset;   // within the host region
+  uint64_t body_size;     // of the body; ~0 when streamed and unknown
+};
+static_assert(sizeof(HttpHead) == 40);
+inline constexpr uint32_t kNoEntry = ~0u;
+
+struct HttpSpan {
+  uint64_t offset;  // within the region that the record type names
+  uint64_t size;
+};
+static_assert(sizeof(HttpSpan) == 16);
+
+struct HttpEnd {
+  HttpError error;
+  uint32_t message_size;  // text follows
+};
+static_assert(sizeof(HttpEnd) == 8);
+
+struct HostRegionEntry {
+  uint32_t entry;
+  uint32_t reserved;
+};
+static_assert(sizeof(HostRegionEntry) == 8);
+
+// Output ring: a byte ring of frames. `stream` is 1 (stdout) or 2 (stderr).
+struct OutputFrame {
+  uint16_t stream;
+  uint16_t size;  // bytes that follow
+};
+static_assert(sizeof(OutputFrame) == 4);
+
+}  // namespace usetl::abi
+
+#endif  // USETL_VMM_ABI_MAIL_H_
