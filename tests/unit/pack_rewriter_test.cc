@@ -1,0 +1,280 @@
+#include <elf.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "vmm/abi/layout.h"
+#include "vmm/pack/syscall_rewriter.h"
+
+namespace usetl::pack {
+namespace {
+
+using Bytes = std::vector<uint8_t>;
+
+constexpr uint64_t kBase = 0x40'0000;
+constexpr size_t kCode = 0x200;  // where code starts in the file and, from kBase, in memory
+
+Bytes operator+(Bytes a, const Bytes& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+Bytes Site(uint32_t number) {
+  Bytes site = {0xb8, 0, 0, 0, 0, 0x0f, 0x05};
+  std::memcpy(site.data() + 1, &number, sizeof(number));
+  return site;
+}
+
+Bytes Call(uint32_t number) {
+  Bytes call = {0xff, 0x14, 0x25, 0, 0, 0, 0};
+  const uint32_t entry = abi::kSyscallEntryTable + 8 * number;
+  std::memcpy(call.data() + 3, &entry, sizeof(entry));
+  return call;
+}
+
+const Bytes kReturn = {0xc3};
+
+// A program of one executable segment, and of one readable one when there is data.
+struct Program {
+  explicit Program(const Bytes& code, const Bytes& data = {}, uint16_t type = ET_EXEC)
+      : code_size(code.size()), file(kCode) {
+    Elf64_Ehdr header{};
+    std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+    header.e_ident[EI_CLASS] = ELFCLASS64;
+    header.e_ident[EI_DATA] = ELFDATA2LSB;
+    header.e_type = type;
+    header.e_machine = EM_X86_64;
+    header.e_entry = kBase + kCode;
+    header.e_phoff = sizeof(header);
+    header.e_phentsize = sizeof(Elf64_Phdr);
+    header.e_phnum = data.empty() ? 1 : 2;
+    std::memcpy(file.data(), &header, sizeof(header));
+    file = file + code;
+    AddSegment(0, PF_R | PF_X, kCode, code.size());
+    if (data.empty()) return;
+    file.resize((file.size() + 7) & ~size_t{7});
+    AddSegment(1, PF_R, file.size(), data.size());
+    file = file + data;
+  }
+
+  void AddSegment(size_t index, uint32_t flags, uint64_t offset, uint64_t size) {
+    Elf64_Phdr segment{};
+    segment.p_type = PT_LOAD;
+    segment.p_flags = flags;
+    segment.p_offset = offset;
+    segment.p_vaddr = kBase + offset;
+    segment.p_filesz = segment.p_memsz = size;
+    std::memcpy(file.data() + sizeof(Elf64_Ehdr) + index * sizeof(segment), &segment,
+                sizeof(segment));
+  }
+
+  // Appends a section table: a symbol at `symbol` and one code section.
+  void AddSections(uint64_t symbol) {
+    Elf64_Sym entry{};
+    entry.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC);
+    entry.st_shndx = 1;
+    entry.st_value = symbol;
+    Elf64_Shdr sections[3] = {};
+    sections[1].sh_type = SHT_PROGBITS;
+    sections[1].sh_flags = SHF_ALLOC | SHF_EXECINSTR;
+    sections[1].sh_addr = kBase + kCode;
+    sections[1].sh_offset = kCode;
+    sections[1].sh_size = code_size;
+    sections[2].sh_type = SHT_SYMTAB;
+    sections[2].sh_offset = file.size();
+    sections[2].sh_size = sizeof(entry);
+    Append(&entry, sizeof(entry));
+    auto* header = reinterpret_cast<Elf64_Ehdr*>(file.data());
+    header->e_shoff = file.size();
+    header->e_shentsize = sizeof(sections[0]);
+    header->e_shnum = 3;
+    Append(sections, sizeof(sections));
+  }
+
+  void Append(const void* data, size_t size) {
+    const auto* bytes = static_cast<const uint8_t*>(data);
+    file.insert(file.end(), bytes, bytes + size);
+  }
+
+  RewriteCounts Rewrite() { return RewriteSyscalls(file); }
+  Bytes Code() const { return {file.begin() + kCode, file.begin() + kCode + code_size}; }
+
+  size_t code_size;
+  Bytes file;
+};
+
+void ExpectUntouched(const Program& program, uint32_t left) {
+  Program copy = program;
+  const RewriteCounts counts = copy.Rewrite();
+  EXPECT_EQ(counts.rewritten, 0u);
+  EXPECT_EQ(counts.left, left);
+  EXPECT_EQ(copy.file, program.file);
+}
+
+Bytes Words(std::initializer_list<uint64_t> words) {
+  Bytes bytes(words.size() * 8);
+  std::memcpy(bytes.data(), words.begin(), bytes.size());
+  return bytes;
+}
+
+TEST(Rewriter, RewritesSites) {
+  for (uint16_t type : {ET_EXEC, ET_DYN}) {
+    Program program(Site(1) + kReturn + Site(511) + kReturn, {}, type);
+    const RewriteCounts counts = program.Rewrite();
+    EXPECT_EQ(counts.rewritten, 2u);
+    EXPECT_EQ(counts.left, 0u);
+    EXPECT_EQ(program.Code(), Call(1) + kReturn + Call(511) + kReturn);
+  }
+}
+
+TEST(Rewriter, UsesSections) {
+  Program program(Site(1) + kReturn + Site(2));
+  program.AddSections(kBase + kCode + 8);
+  EXPECT_EQ(program.Rewrite().rewritten, 2u);
+}
+
+TEST(Rewriter, LeavesNumbersOutOfRange) {
+  ExpectUntouched(Program(Site(512) + kReturn), 1);
+  ExpectUntouched(Program(Site(0xffff'ffff) + kReturn), 1);
+}
+
+TEST(Rewriter, LeavesOtherFormsOfCalls) {
+  ExpectUntouched(Program({0x89, 0xf8, 0x0f, 0x05, 0xc3}), 1);              // mov %edi,%eax
+  ExpectUntouched(Program({0xb8, 1, 0, 0, 0, 0x90, 0x0f, 0x05, 0xc3}), 1);  // nop between
+  ExpectUntouched(Program({0x41, 0xb8, 1, 0, 0, 0, 0x0f, 0x05, 0xc3}), 1);  // mov $1,%r8d
+}
+
+TEST(Rewriter, LeavesDataThatLooksLikeASite) {
+  // movabs $imm64,%rax with a site's bytes in it, and a site's bytes after it.
+  const Bytes inside = Bytes{0x48, 0xb8} + Site(3) + Bytes{0};
+  Program program(inside + Site(4) + kReturn);
+  const RewriteCounts counts = program.Rewrite();
+  EXPECT_EQ(counts.rewritten, 1u);
+  EXPECT_EQ(program.Code(), inside + Call(4) + kReturn);
+  // In a segment that is not executed.
+  ExpectUntouched(Program(kReturn, Site(1)), 0);
+}
+
+TEST(Rewriter, LeavesSitesThatAreJumpedInto) {
+  for (uint8_t to = 1; to < 7; ++to) {
+    // jmp rel8 from behind: the target is relative to the end of the jump.
+    const auto back = static_cast<uint8_t>(to - 9);
+    ExpectUntouched(Program(Site(1) + Bytes{0xeb, back}), 1);
+    // jne rel8 from before.
+    ExpectUntouched(Program(Bytes{0x75, to} + Site(1) + kReturn), 1);
+    // call, jmp and jne rel32.
+    ExpectUntouched(Program(Bytes{0xe8, to, 0, 0, 0} + Site(1) + kReturn), 1);
+    ExpectUntouched(Program(Bytes{0xe9, to, 0, 0, 0} + Site(1) + kReturn), 1);
+    ExpectUntouched(Program(Bytes{0x0f, 0x85, to, 0, 0, 0} + Site(1) + kReturn), 1);
+  }
+  Program start(Site(1) + Bytes{0xeb, 0xf7});  // to the site's own first byte
+  EXPECT_EQ(start.Rewrite().rewritten, 1u);
+}
+
+TEST(Rewriter, LeavesSitesThatSymbolsPointInto) {
+  Program program(Site(1) + kReturn);
+  program.AddSections(kBase + kCode + 5);
+  ExpectUntouched(program, 1);
+}
+
+TEST(Rewriter, LeavesSitesThatDataPointsInto) {
+  const Bytes code = Site(1) + kReturn;
+  ExpectUntouched(Program(code, Words({kBase + kCode + 5})), 1);
+  Program start(code, Words({kBase + kCode, kBase + kCode + 7}));
+  EXPECT_EQ(start.Rewrite().rewritten, 1u);
+}
+
+TEST(Rewriter, LeavesSitesInRelativeJumpTables) {
+  // lea table(%rip),%rdx; site; nop up to 16 bytes; the table is the data that follows.
+  const Bytes lea = {0x48, 0x8d, 0x15, 9, 0, 0, 0};
+  const auto table = [](int32_t first, int32_t second) {
+    Bytes bytes(8);
+    std::memcpy(bytes.data(), &first, 4);
+    std::memcpy(bytes.data() + 4, &second, 4);
+    return bytes;
+  };
+  const Bytes code = lea + Site(1) + Bytes{0xc3, 0x90};
+  ASSERT_EQ(code.size(), 16u);
+  ExpectUntouched(Program(code, table(-16, 7 + 5 - 16)), 1);
+  Program start(code, table(-16, 7 - 16));
+  EXPECT_EQ(start.Rewrite().rewritten, 1u);
+}
+
+TEST(Rewriter, ResynchronisesAtSymbolsAndAfterBadBytes) {
+  // 48 b8 would swallow the site as an immediate; the symbol says that code starts there.
+  Program symbol(Bytes{0xc3, 0x48, 0xb8} + Site(1) + kReturn);
+  symbol.AddSections(kBase + kCode + 3);
+  EXPECT_EQ(symbol.Rewrite().rewritten, 1u);
+  Program invalid(Bytes{0x06, 0x06} + Site(1) + kReturn);  // no instruction in 64-bit mode
+  EXPECT_EQ(invalid.Rewrite().rewritten, 1u);
+}
+
+TEST(Rewriter, LeavesWhatIsNoProgram) {
+  Bytes nothing;
+  EXPECT_EQ(RewriteSyscalls(nothing).rewritten, 0u);
+  Bytes text = Site(1);
+  EXPECT_EQ(RewriteSyscalls(text).rewritten, 0u);
+  const auto changed = [](auto change) {
+    Program program(Site(1) + kReturn);
+    change(reinterpret_cast<Elf64_Ehdr*>(program.file.data()),
+           reinterpret_cast<Elf64_Phdr*>(program.file.data() + sizeof(Elf64_Ehdr)));
+    ExpectUntouched(program, 0);
+  };
+  changed([](Elf64_Ehdr* h, Elf64_Phdr*) { h->e_ident[EI_CLASS] = ELFCLASS32; });
+  changed([](Elf64_Ehdr* h, Elf64_Phdr*) { h->e_ident[EI_DATA] = ELFDATA2MSB; });
+  changed([](Elf64_Ehdr* h, Elf64_Phdr*) { h->e_machine = EM_AARCH64; });
+  changed([](Elf64_Ehdr* h, Elf64_Phdr*) { h->e_type = ET_REL; });
+  changed([](Elf64_Ehdr* h, Elf64_Phdr*) { h->e_phentsize = 1; });
+  changed([](Elf64_Ehdr* h, Elf64_Phdr*) { h->e_phnum = 0xffff; });
+  changed([](Elf64_Ehdr* h, Elf64_Phdr*) { h->e_phoff = ~uint64_t{0} - 8; });
+  changed([](Elf64_Ehdr*, Elf64_Phdr* p) { p->p_offset = ~uint64_t{0}; });
+  changed([](Elf64_Ehdr*, Elf64_Phdr* p) { p->p_filesz = ~uint64_t{0}; });
+  changed([](Elf64_Ehdr*, Elf64_Phdr* p) { p->p_vaddr = ~uint64_t{0} - 3; });
+  changed([](Elf64_Ehdr*, Elf64_Phdr* p) { p->p_flags = PF_R; });
+}
+
+TEST(Rewriter, SurvivesEveryTruncation) {
+  Program whole(Site(1) + kReturn + Site(2), Words({1, 2, 3}));
+  whole.AddSections(kBase + kCode + 8);
+  for (size_t size = 0; size < whole.file.size(); ++size) {
+    // An exact copy, so that a sanitizer sees reads behind its end.
+    Bytes part(whole.file.begin(), whole.file.begin() + size);
+    RewriteSyscalls(part);
+  }
+}
+
+TEST(Rewriter, LeavesSegmentsThatShareBytes) {
+  Program program(Site(1) + kReturn, Words({0}));
+  Elf64_Phdr* data = reinterpret_cast<Elf64_Phdr*>(program.file.data() + sizeof(Elf64_Ehdr)) + 1;
+  data->p_offset = kCode;
+  ExpectUntouched(program, 0);
+}
+
+TEST(Rewriter, RewritesTheRealLibrary) {
+  std::ifstream stream("/lib/x86_64-linux-gnu/libc.so.6", std::ios::binary);
+  const Bytes before((std::istreambuf_iterator<char>(stream)), {});
+  if (before.empty()) GTEST_SKIP() << "no libc.so.6";
+  Bytes after = before;
+  const RewriteCounts counts = RewriteSyscalls(after);
+  EXPECT_GE(counts.rewritten, 400u);
+  EXPECT_LE(counts.left, 130u);
+  uint32_t changed = 0;
+  for (size_t at = 0; at < before.size(); ++at) {
+    if (before[at] == after[at]) continue;
+    ASSERT_LE(at + 7, before.size());
+    uint32_t number;
+    std::memcpy(&number, before.data() + at + 1, sizeof(number));
+    ASSERT_LT(number, abi::kSyscallCount);
+    ASSERT_EQ(Bytes(before.begin() + at, before.begin() + at + 7), Site(number));
+    ASSERT_EQ(Bytes(after.begin() + at, after.begin() + at + 7), Call(number));
+    ++changed;
+    at += 6;
+  }
+  EXPECT_EQ(changed, counts.rewritten);
+}
+
+}  // namespace
+}  // namespace usetl::pack
