@@ -59,7 +59,8 @@ class PackTest : public testing::Test {
 // Makes tar files entry by entry, also ones that no tar would make.
 class Tar {
  public:
-  explicit Tar(const fs::path& path, bool zstd = false) : path_(path), archive_(archive_write_new()) {
+  explicit Tar(const fs::path& path, bool zstd = false)
+      : path_(path), archive_(archive_write_new()) {
     archive_write_set_format_pax_restricted(archive_);
     if (zstd) archive_write_add_filter_zstd(archive_);
     archive_write_open_filename(archive_, path.c_str());
@@ -288,7 +289,8 @@ TEST_F(HostilePackTest, EveryEntryField) {
     EXPECT_TRUE(refused([](PackEntry* e) { e->name_offset = 0; })) << i;
     EXPECT_TRUE(refused([](PackEntry* e) { e->name_offset = ~uint64_t{0}; })) << i;
     EXPECT_TRUE(refused([](PackEntry* e) { e->name_size = ~0u; })) << i;
-    EXPECT_TRUE(refused([](PackEntry* e) { e->name_size ^= e->name_size ? e->name_size : 1; })) << i;
+    EXPECT_TRUE(refused([](PackEntry* e) { e->name_size ^= e->name_size ? e->name_size : 1; }))
+        << i;
     EXPECT_TRUE(refused([](PackEntry* e) { e->type = PackType{0}; })) << i;
     EXPECT_TRUE(refused([](PackEntry* e) { e->type = PackType{6}; })) << i;
     EXPECT_TRUE(refused([](PackEntry* e) { e->mode |= 0x8000; })) << i;
@@ -311,9 +313,9 @@ TEST_F(HostilePackTest, NamesLinksAndCycles) {
   };
   EXPECT_TRUE(rename(one_, '/'));
   EXPECT_TRUE(rename(one_, 0));
-  EXPECT_TRUE(rename(one_, 'x'));                // out of order
-  EXPECT_TRUE(rename(directory_entry_, '.'));    // "." itself
-  EXPECT_TRUE(rename(directory_entry_, 's'));    // the name of a sibling
+  EXPECT_TRUE(rename(one_, 'x'));              // out of order
+  EXPECT_TRUE(rename(directory_entry_, '.'));  // "." itself
+  EXPECT_TRUE(rename(directory_entry_, 's'));  // the name of a sibling
   EXPECT_TRUE(RefusedEntry(directory_entry_, [](PackEntry* e) { e->offset = 0; }));
   EXPECT_TRUE(RefusedEntry(directory_entry_, [](PackEntry* e) { e->offset = 1; }));
   EXPECT_TRUE(RefusedEntry(directory_entry_, [](PackEntry* e) { --e->size; }));

@@ -1,8 +1,9 @@
 // content_stream.h: bytes on their way into a file, hashed and written by a second thread.
 //
-// A few chunks go round: the caller fills one while the thread hashes and writes another, so the bytes
-// are still in the processor's cache. Written with pwrite and not through a mapping, because a full
-// disk is then an error and not a SIGBUS, and because it is faster than faulting every page in.
+// A few chunks go round: the caller fills one while the thread hashes and writes another, so the
+// bytes are still in the processor's cache. Written with pwrite and not through a mapping, because
+// a full disk is then an error and not a SIGBUS, and because it is faster than faulting every page
+// in.
 #ifndef USETL_VMM_PACK_CONTENT_STREAM_H_
 #define USETL_VMM_PACK_CONTENT_STREAM_H_
 
@@ -31,8 +32,8 @@ class ContentStream {
   ~ContentStream();
 
   Status Start();
-  // The next `size` bytes of the stream, one after the other in memory. The caller fills all of them
-  // before the next call. May report that an earlier write failed.
+  // The next `size` bytes of the stream, one after the other in memory. The caller fills all of
+  // them before the next call. May report that an earlier write failed.
   Status Reserve(size_t size, uint8_t** bytes);
   // Waits until everything is written; gives the SHA-256 of the whole stream.
   Status Finish(uint8_t digest[kDigestSize]);

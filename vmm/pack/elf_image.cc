@@ -127,7 +127,8 @@ void ElfImage::AddUnwindTable(std::vector<uint64_t>* starts) const {
   constexpr uint8_t kUsual[] = {1, 0x1b, 0x03, 0x3b};
   uint8_t head[4];
   uint32_t count;
-  if (unwind_.size < 12 || !Read(unwind_.offset, &head) || !Read(unwind_.offset + 8, &count)) return;
+  if (unwind_.size < 12 || !Read(unwind_.offset, &head) || !Read(unwind_.offset + 8, &count))
+    return;
   if (std::memcmp(head, kUsual, sizeof(head)) != 0) return;
   const uint64_t entries = std::min<uint64_t>(count, (unwind_.size - 12) / 8);
   for (uint64_t i = 0; i < entries; ++i) {

@@ -61,8 +61,8 @@ class Checker {
     return header_.reserved == 0 ? Status() : Broken("reserved");
   }
 
-  // Directories take the entries after the root in order and without a gap, each entry being the child
-  // of an earlier one: so there is no cycle, and everything has one place.
+  // Directories take the entries after the root in order and without a gap, each entry being the
+  // child of an earlier one: so there is no cycle, and everything has one place.
   Status Entries() const {
     if (!IsDirectory(entries_[0].type) || entries_[0].parent != 0 || entries_[0].name_size != 0) {
       return Broken("root");

@@ -28,7 +28,8 @@ class Pack {
   std::string_view Name(const abi::PackEntry& entry) const;
   // The content of a regular file or the target of a symlink.
   std::span<const uint8_t> Content(const abi::PackEntry& entry) const;
-  // The entry at `path`, components between slashes, links not followed; nullptr when there is none.
+  // The entry at `path`, components between slashes, links not followed; nullptr when there is
+  // none.
   const abi::PackEntry* Find(std::string_view path) const;
   // The child of `directory` with that name, or nullptr.
   const abi::PackEntry* Child(const abi::PackEntry& directory, std::string_view name) const;

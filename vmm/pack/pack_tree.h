@@ -1,8 +1,8 @@
 // pack_tree.h: a tree in memory that becomes a pack.
 //
-// Sources add names and say where contents are; WritePack() reads the contents. Nothing here touches
-// the host's file system by a name that an image chose, but for opening files below a source directory,
-// which never follows a link.
+// Sources add names and say where contents are; WritePack() reads the contents. Nothing here
+// touches the host's file system by a name that an image chose, but for opening files below a
+// source directory, which never follows a link.
 #ifndef USETL_VMM_PACK_PACK_TREE_H_
 #define USETL_VMM_PACK_PACK_TREE_H_
 
@@ -25,11 +25,11 @@ struct PackInode {
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint64_t modified_ns = 0;
-  uint64_t size = 0;          // of a regular file
-  std::string target;         // of a symlink
-  int32_t source = -1;        // of a regular file with bytes: number of PackTree::source()
+  uint64_t size = 0;           // of a regular file
+  std::string target;          // of a symlink
+  int32_t source = -1;         // of a regular file with bytes: number of PackTree::source()
   uint64_t source_offset = 0;  // where they start, when the source is one file
-  std::string source_path;    // their path, when it is a directory
+  std::string source_path;     // their path, when it is a directory
 };
 
 struct PackNode {
@@ -82,8 +82,8 @@ struct SourceOptions {
 Status AddDirectory(const std::string& path, const SourceOptions& options, PackTree* tree);
 
 // Adds a layer: a tar file, plain or compressed (gzip, zstd, xz), with OCI whiteouts. Refuses names
-// with ".." and whatever exceeds the limits; a leading '/' means the root of the layer. Contents are
-// unpacked into an unnamed file in `spool_directory`.
+// with ".." and whatever exceeds the limits; a leading '/' means the root of the layer. Contents
+// are unpacked into an unnamed file in `spool_directory`.
 Status AddArchive(int archive_fd, const std::string& spool_directory, const SourceOptions& options,
                   PackTree* tree);
 

@@ -85,8 +85,8 @@ class Unpacker {
     *node = PackTree::kRoot;
     for (std::string_view part : parts) {
       uint32_t child = tree_->Child(*node, part);
-      const bool hidden = child != PackTree::kNone &&
-                          tree_->inode_of(child).type == abi::PackType::kWhiteout;
+      const bool hidden =
+          child != PackTree::kNone && tree_->inode_of(child).type == abi::PackType::kWhiteout;
       if (child == PackTree::kNone || hidden) {
         if (++entries_ > options_.max_entries) return Status(E2BIG, "too many entries");
         PackInode inode;
@@ -193,7 +193,8 @@ class Unpacker {
       node = tree_->Child(node, part);
       if (node == PackTree::kNone) break;
     }
-    if (node == PackTree::kNone) return Status(ENOENT, std::string("hard link to nothing: ") + link);
+    if (node == PackTree::kNone)
+      return Status(ENOENT, std::string("hard link to nothing: ") + link);
     const abi::PackType type = tree_->inode_of(node).type;
     if (type != abi::PackType::kRegular && type != abi::PackType::kSymlink) {
       return Status(EINVAL, std::string("hard link to a directory: ") + link);
@@ -221,8 +222,8 @@ class Unpacker {
       inode->size = std::max<uint64_t>(inode->size, offset + size);
       const uint8_t* bytes = static_cast<const uint8_t*>(data);
       for (size_t done = 0; done < size;) {
-        const ssize_t n = pwrite(tree_->source(source_), bytes + done, size - done,
-                                 spooled_ + offset + done);
+        const ssize_t n =
+            pwrite(tree_->source(source_), bytes + done, size - done, spooled_ + offset + done);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) return Status::Errno("write temporary file");
         done += n;

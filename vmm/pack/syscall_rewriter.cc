@@ -13,8 +13,8 @@
 namespace usetl::pack {
 namespace {
 
-constexpr size_t kMoveSize = 5;  // b8 imm32
-constexpr size_t kSiteSize = 7;  // with 0f 05
+constexpr size_t kMoveSize = 5;      // b8 imm32
+constexpr size_t kSiteSize = 7;      // with 0f 05
 constexpr size_t kShortReach = 160;  // farther than a site and a branch of 8 bits
 constexpr uint8_t kSyscall[] = {0x0f, 0x05};
 
@@ -147,9 +147,9 @@ class Scanner {
     targets_[range][address - code[range].address] = true;
   }
 
-  // Takes the four bytes after whatever could be a call, jmp, jcc or xbegin for a distance, and those
-  // after whatever could be `lea disp32(%rip)` for the place of a jump table. That finds every true
-  // one and next to nothing else, at a tenth of the cost of decoding.
+  // Takes the four bytes after whatever could be a call, jmp, jcc or xbegin for a distance, and
+  // those after whatever could be `lea disp32(%rip)` for the place of a jump table. That finds
+  // every true one and next to nothing else, at a tenth of the cost of decoding.
   void AddLongBranches() {
     for (range_ = 0; range_ < image_.code().size(); ++range_) {
       const ElfRange& range = image_.code()[range_];

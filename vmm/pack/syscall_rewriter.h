@@ -3,8 +3,8 @@
 //   b8 nr nr 00 00    mov  $nr, %eax
 //   0f 05             syscall             becomes   ff 14 25 abs32    call *[table + 8 * nr]
 //
-// The new instruction has the same seven bytes, so nothing moves. What is not rewritten still works:
-// the guest traps it, only slower. So every doubt is decided for leaving a site alone.
+// The new instruction has the same seven bytes, so nothing moves. What is not rewritten still
+// works: the guest traps it, only slower. So every doubt is decided for leaving a site alone.
 #ifndef USETL_VMM_PACK_SYSCALL_REWRITER_H_
 #define USETL_VMM_PACK_SYSCALL_REWRITER_H_
 
@@ -27,10 +27,10 @@ struct RewriteCounts {
 // direct branch, symbol, unwind entry, address in data (relocation addends and absolute jump tables
 // among them) or entry of a relative jump table.
 //
-// The call writes its return address to [-8,0)(%rsp), which leaf functions use. The guest kernel takes
-// it off at once and never reads the slot again, so what a system call writes there survives. Only
-// a site that passes memory in [-8,0) as *input* would break; glibc has none that matters, and this is
-// not looked for.
+// The call writes its return address to [-8,0)(%rsp), which leaf functions use. The guest kernel
+// takes it off at once and never reads the slot again, so what a system call writes there survives.
+// Only a site that passes memory in [-8,0) as *input* would break; glibc has none that matters, and
+// this is not looked for.
 RewriteCounts RewriteSyscalls(std::span<uint8_t> file);
 
 }  // namespace usetl::pack
