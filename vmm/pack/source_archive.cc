@@ -7,49 +7,21 @@
 #include <algorithm>
 #include <memory>
 
+#include "vmm/pack/layer_tree.h"
 #include "vmm/pack/pack_tree.h"
 
 namespace usetl::pack {
 namespace {
 
-constexpr size_t kMaxPath = 4096;
-constexpr size_t kMaxName = 255;
 constexpr size_t kReadSize = 256 << 10;
-constexpr std::string_view kWhiteoutPrefix = ".wh.";
-constexpr std::string_view kOpaqueName = ".wh..wh..opq";
-constexpr std::string_view kReservedPrefix = ".wh..wh.";
-
 struct CloseArchive {
   void operator()(archive* a) const { archive_read_free(a); }
 };
 
-// The components of `path`; an error when one is ".." or the path is out of bounds.
-Status Split(const char* path, std::vector<std::string_view>* parts) {
-  parts->clear();
-  if (path == nullptr) return Status(EINVAL, "a name that cannot be read");
-  std::string_view rest = path;
-  if (rest.size() >= kMaxPath) return Status(ENAMETOOLONG, "a name longer than 4095 bytes");
-  while (!rest.empty()) {
-    const size_t slash = std::min(rest.find('/'), rest.size());
-    const std::string_view part = rest.substr(0, slash);
-    rest.remove_prefix(std::min(slash + 1, rest.size()));
-    if (part.empty() || part == ".") continue;
-    if (part == "..") return Status(EINVAL, "name with \"..\": " + std::string(path));
-    if (part.size() > kMaxName) return Status(ENAMETOOLONG, "name too long: " + std::string(part));
-    parts->push_back(part);
-  }
-  return Status();
-}
-
-std::string Join(const std::vector<std::string_view>& parts) {
-  std::string path;
-  for (std::string_view part : parts) path.append(path.empty() ? "" : "/").append(part);
-  return path;
-}
-
 class Unpacker {
  public:
-  Unpacker(const SourceOptions& options, PackTree* tree) : options_(options), tree_(tree) {}
+  Unpacker(const SourceOptions& options, PackTree* tree)
+      : options_(options), tree_(tree), layer_(options, tree) {}
 
   Status Run(int fd, const std::string& spool_directory) {
     Fd spool(open(spool_directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
@@ -69,7 +41,7 @@ class Unpacker {
       if (result == ARCHIVE_EOF) return Status();
       // A warning is about a name's character set; the bytes are there.
       if (result != ARCHIVE_OK && result != ARCHIVE_WARN) return Failure();
-      if (++entries_ > options_.max_entries) return Status(E2BIG, "too many entries");
+      USETL_RETURN_IF_ERROR(layer_.CountEntry());
       USETL_RETURN_IF_ERROR(Add(entry));
     }
   }
@@ -80,30 +52,9 @@ class Unpacker {
     return Status(EBADMSG, text != nullptr ? text : "malformed");
   }
 
-  // The directory of these components, made where it is missing.
-  Status Directory(const std::vector<std::string_view>& parts, uint32_t* node) {
-    *node = PackTree::kRoot;
-    for (std::string_view part : parts) {
-      uint32_t child = tree_->Child(*node, part);
-      const bool hidden =
-          child != PackTree::kNone && tree_->inode_of(child).type == abi::PackType::kWhiteout;
-      if (child == PackTree::kNone || hidden) {
-        if (++entries_ > options_.max_entries) return Status(E2BIG, "too many entries");
-        PackInode inode;
-        inode.type = hidden ? abi::PackType::kOpaqueDirectory : abi::PackType::kDirectory;
-        inode.mode = 0755;
-        child = tree_->AddName(*node, part, tree_->AddInode(std::move(inode)));
-      } else if (!tree_->IsDirectory(child)) {
-        return Status(ENOTDIR, "not a directory: " + Join(parts));
-      }
-      *node = child;
-    }
-    return Status();
-  }
-
   Status Add(archive_entry* entry) {
     std::vector<std::string_view> parts;
-    USETL_RETURN_IF_ERROR(Split(archive_entry_pathname(entry), &parts));
+    USETL_RETURN_IF_ERROR(SplitPath(archive_entry_pathname(entry), &parts));
     PackInode inode;
     inode.mode = archive_entry_perm(entry) & 07777;
     inode.uid = archive_entry_uid(entry);
@@ -116,90 +67,33 @@ class Unpacker {
     const char* link = archive_entry_hardlink(entry);
     const bool is_directory = link == nullptr && S_ISDIR(type);
     bool below;
-    if (IsExcluded(options_, Join(parts), &below) && (below || !is_directory)) return Status();
+    if (IsExcluded(options_, JoinPath(parts), &below) && (below || !is_directory)) return Status();
     if (parts.empty()) {
-      if (is_directory) SetDirectory(PackTree::kRoot, std::move(inode));
+      if (is_directory) layer_.SetDirectory(PackTree::kRoot, std::move(inode));
       return Status();
     }
     const std::string_view name = parts.back();
     parts.pop_back();
     uint32_t parent;
-    USETL_RETURN_IF_ERROR(Directory(parts, &parent));
-    if (name.starts_with(kWhiteoutPrefix)) return AddWhiteout(parent, name);
-    if (link != nullptr) return AddHardLink(parent, name, link);
+    USETL_RETURN_IF_ERROR(layer_.Directory(parts, &parent));
+    if (LayerTree::IsWhiteout(name)) return layer_.AddWhiteout(parent, name);
+    if (link != nullptr) return layer_.AddHardLink(parent, name, link);
     if (is_directory) {
       inode.type = abi::PackType::kDirectory;
-      return AddSubdirectory(parent, name, std::move(inode));
+      return layer_.AddSubdirectory(parent, name, std::move(inode));
     }
     if (S_ISLNK(type)) {
       const char* target = archive_entry_symlink(entry);
       if (target == nullptr || *target == 0) return Status(EINVAL, "symbolic link without target");
       inode.type = abi::PackType::kSymlink;
       inode.target = target;
-      if (inode.target.size() >= kMaxPath) return Status(ENAMETOOLONG, "target too long");
+      if (inode.target.size() >= kMaxLayerPath) return Status(ENAMETOOLONG, "target too long");
     } else if (S_ISREG(type)) {
       USETL_RETURN_IF_ERROR(Spool(&inode));
     } else {
       return Status();  // devices, FIFOs
     }
     tree_->AddName(parent, name, tree_->AddInode(std::move(inode)));
-    return Status();
-  }
-
-  // Sets what an archive says of a directory that is there already; opaqueness stays.
-  void SetDirectory(uint32_t node, PackInode inode) {
-    inode.type = tree_->inode_of(node).type;
-    tree_->inode_of(node) = std::move(inode);
-  }
-
-  Status AddSubdirectory(uint32_t parent, std::string_view name, PackInode inode) {
-    const uint32_t node = tree_->Child(parent, name);
-    if (node != PackTree::kNone && tree_->IsDirectory(node)) {
-      SetDirectory(node, std::move(inode));
-      return Status();
-    }
-    // A whiteout beside a directory of the same layer hides what lower layers have in it.
-    if (node != PackTree::kNone && tree_->inode_of(node).type == abi::PackType::kWhiteout) {
-      inode.type = abi::PackType::kOpaqueDirectory;
-    }
-    tree_->AddName(parent, name, tree_->AddInode(std::move(inode)));
-    return Status();
-  }
-
-  Status AddWhiteout(uint32_t parent, std::string_view name) {
-    if (name == kOpaqueName) {
-      tree_->inode_of(parent).type = abi::PackType::kOpaqueDirectory;
-      return Status();
-    }
-    if (name.starts_with(kReservedPrefix)) return Status();  // bookkeeping of an old file system
-    name.remove_prefix(kWhiteoutPrefix.size());
-    if (name.empty() || name == "." || name == "..") return Status(EINVAL, "whiteout of no name");
-    const uint32_t node = tree_->Child(parent, name);
-    if (node == PackTree::kNone) {
-      PackInode inode;
-      inode.type = abi::PackType::kWhiteout;
-      tree_->AddName(parent, name, tree_->AddInode(std::move(inode)));
-    } else if (tree_->IsDirectory(node)) {
-      tree_->inode_of(node).type = abi::PackType::kOpaqueDirectory;
-    }
-    return Status();
-  }
-
-  Status AddHardLink(uint32_t parent, std::string_view name, const char* link) {
-    std::vector<std::string_view> parts;
-    USETL_RETURN_IF_ERROR(Split(link, &parts));
-    uint32_t node = PackTree::kRoot;
-    for (std::string_view part : parts) {
-      node = tree_->Child(node, part);
-      if (node == PackTree::kNone) break;
-    }
-    if (node == PackTree::kNone)
-      return Status(ENOENT, std::string("hard link to nothing: ") + link);
-    const abi::PackType type = tree_->inode_of(node).type;
-    if (type != abi::PackType::kRegular && type != abi::PackType::kSymlink) {
-      return Status(EINVAL, std::string("hard link to a directory: ") + link);
-    }
-    tree_->AddName(parent, name, tree_->node(node).inode);
     return Status();
   }
 
@@ -238,10 +132,10 @@ class Unpacker {
 
   const SourceOptions& options_;
   PackTree* tree_;
+  LayerTree layer_;
   std::unique_ptr<archive, CloseArchive> archive_;
   int32_t source_ = -1;
   uint64_t spooled_ = 0;
-  uint64_t entries_ = 0;
 };
 
 }  // namespace

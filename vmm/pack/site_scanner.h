@@ -1,0 +1,62 @@
+// site_scanner.h: finds the system call sites of a program and everything that points into code.
+#ifndef USETL_VMM_PACK_SITE_SCANNER_H_
+#define USETL_VMM_PACK_SITE_SCANNER_H_
+
+#include <Zydis/Decoder.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "vmm/pack/elf_image.h"
+
+namespace usetl::pack {
+
+// Works on one image, which must outlive it. Scan() once, then ask.
+class SiteScanner {
+ public:
+  explicit SiteScanner(const ElfImage& image);
+
+  // Decodes the functions that hold bytes 0f 05 or are near enough for a short branch to them. The
+  // rest is not decoded: what else can point into a site is found in its plain bytes.
+  void Scan();
+  // Instructions `syscall` that were decoded.
+  uint32_t syscalls() const { return syscalls_; }
+  // Offsets in the file of the sites that nothing points into.
+  std::vector<size_t> SafeSites() const;
+
+ private:
+  struct Site {
+    size_t range;
+    size_t at;  // from the start of the range
+  };
+
+  // Fills hits_ with the addresses of bytes 0f 05, instructions or not.
+  bool FindSyscallBytes();
+  bool IsNearSyscallBytes(uint64_t start, uint64_t stop) const;
+  void Decode(std::span<const uint8_t> bytes, uint64_t address);
+  void AddTarget(uint64_t address);
+  // Takes the four bytes after whatever could be a call, jmp, jcc or xbegin for a distance, and
+  // those after whatever could be `lea disp32(%rip)` for the place of a jump table. That finds
+  // every true one and next to nothing else, at a tenth of the cost of decoding.
+  void AddLongBranches();
+  // Relocation addends, absolute jump tables and pointers are all aligned words of loaded data.
+  void AddWords();
+  // A relative jump table has 32-bit distances from its own start. It ends where the next begins or
+  // where a distance leads out of the code.
+  void AddJumpTables();
+
+  const ElfImage& image_;
+  ZydisDecoder decoder_;
+  size_t range_ = 0;
+  uint32_t syscalls_ = 0;
+  std::vector<uint64_t> hits_;  // sorted, as code() is
+  std::vector<Site> sites_;
+  std::vector<uint64_t> tables_;
+  std::vector<std::vector<bool>> targets_;  // per code range, a bit per byte
+};
+
+}  // namespace usetl::pack
+
+#endif  // USETL_VMM_PACK_SITE_SCANNER_H_
