@@ -1,4 +1,5 @@
-// check.h: what the guest tests share. A test is a function; it prints "ok NAME" or "FAIL NAME: why".
+// check.h: what the guest tests share. A test is a function; "ok NAME" or "FAIL NAME: why" is
+// printed for each.
 //
 // The programs run on Linux and in a USF and must print the same, so they print nothing that
 // differs between runs.

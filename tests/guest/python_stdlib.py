@@ -1,4 +1,4 @@
-"""The data side of the standard library; prints "ok NAME" or "FAIL NAME: why", as the C tests do."""
+"""The data side of the standard library; prints lines as the C tests do."""
 
 import base64
 import bz2
@@ -94,7 +94,10 @@ def use_database(database):
     with database:
         database.execute("create table t (k integer primary key, v text)")
         database.executemany("insert into t values (?, ?)", ((i, str(i)) for i in range(5000)))
-    assert database.execute("select sum(k), count(distinct v) from t").fetchone() == (12497500, 5000)
+    assert database.execute("select sum(k), count(distinct v) from t").fetchone() == (
+        12497500,
+        5000,
+    )
     try:
         with database:
             database.execute("delete from t")

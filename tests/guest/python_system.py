@@ -238,7 +238,9 @@ def foreign_functions():
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.getpid() == os.getpid()
     assert libc.open(b"/no/such/file", 0) == -1 and ctypes.get_errno() == 2
-    compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
+    compare = ctypes.CFUNCTYPE(
+        ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int)
+    )
     numbers = (ctypes.c_int * 5)(3, 1, 5, 2, 4)
     libc.qsort(numbers, 5, 4, compare(lambda a, b: a[0] - b[0]))
     assert list(numbers) == [1, 2, 3, 4, 5]

@@ -129,7 +129,9 @@ class FakeProxy:
                 list(body)  # a socket closed earlier would drop the answer
             return
         port = self.hosts.get(name) or parts.port or 80
-        headers = dict(line.split(": ", 1) for line in block.decode("latin-1").split("\r\n") if line)
+        headers = dict(
+            line.split(": ", 1) for line in block.decode("latin-1").split("\r\n") if line
+        )
         headers["X-Scheme"] = parts.scheme
         seen = self.seen[-1]
         if seen.kind == _abi.BODY_STREAM and seen.body_size != _abi.UNKNOWN_SIZE:
@@ -138,7 +140,9 @@ class FakeProxy:
         with closing(DirectConnection("127.0.0.1", port, timeout=20)) as connection:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
-            lines = "".join(f"{name}: {value}\r\n" for name, value in response.getheaders()).encode()
+            lines = "".join(
+                f"{name}: {value}\r\n" for name, value in response.getheaders()
+            ).encode()
             fixed = (0, response.status, len(lines), 0)
             if seen.flags & _abi.FLAG_STREAM:
                 size = _abi.UNKNOWN_SIZE if response.length is None else response.length

@@ -30,7 +30,13 @@ class AgentProcess:
         self._output = tempfile.TemporaryFile()
         self._errors = tempfile.TemporaryFile()
         fds = (theirs.fileno(), self._state)
-        command = [sys.executable, "-m", "tests.agent_process", *map(str, fds), json.dumps(hosts or {})]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.agent_process",
+            *map(str, fds),
+            json.dumps(hosts or {}),
+        ]
         self.process = subprocess.Popen(
             command + ["full"] * full,
             pass_fds=fds,

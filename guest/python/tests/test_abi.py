@@ -48,7 +48,9 @@ class AbiTest(unittest.TestCase):
         self.assertEqual(flags["HttpNoRedirect"], _abi.FLAG_NO_REDIRECT)
 
     def test_sizes(self) -> None:
-        sizes = dict(re.findall(r"static_assert\(sizeof\((\w+)\) == (\d+)\)", self.mail + self.ring))
+        sizes = dict(
+            re.findall(r"static_assert\(sizeof\((\w+)\) == (\d+)\)", self.mail + self.ring)
+        )
         for name, layout in {
             "RecordHeader": _abi.RECORD,
             "HttpRequest": _abi.REQUEST,

@@ -75,12 +75,14 @@ class HandlerTest(AgentTest):
             import usetl
             def handler(event, context):
                 assert context is usetl.context()
-                return [context.function_name, context.remaining_time_ms() > 1000,
-                        context.memory_limit_mb, context.env["K"], context.get_remaining_time_in_millis() > 0]
+                left = context.remaining_time_ms() > 1000 < context.get_remaining_time_in_millis()
+                return [context.function_name, left, context.memory_limit_mb, context.env["K"]]
             """
         agent = self.loaded(source, env={"K": "v"})
-        answer = agent.invoke(function_name="f", deadline=time.monotonic() + 60, memory_limit_mb=128)
-        self.assertEqual(answer["value"], ["f", True, 128, "v", True])
+        answer = agent.invoke(
+            function_name="f", deadline=time.monotonic() + 60, memory_limit_mb=128
+        )
+        self.assertEqual(answer["value"], ["f", True, 128, "v"])
 
     def test_surroundings(self) -> None:
         self.file("answer = 42", "neighbour.py")
@@ -89,7 +91,7 @@ class HandlerTest(AgentTest):
             class Thing: pass
             def handler(event, context):
                 pickle.loads(pickle.dumps(Thing()))
-                return [neighbour.answer, os.getcwd(), sys.argv, __name__, __file__, os.environ["A"]]
+                return [neighbour.answer, os.getcwd(), sys.argv, __name__, __file__, os.getenv("A")]
             """
         path = str(self.folder / "x.py")
         value = self.value(source, env={"A": "1", "HOME": None}, argv=["-v"])
@@ -97,7 +99,10 @@ class HandlerTest(AgentTest):
 
     def test_compiled(self) -> None:
         agent = self.agent()
-        path, compiled = self.file("def handler(e, c): return e * 2"), self.folder / "cache" / "x.pyc"
+        path, compiled = (
+            self.file("def handler(e, c): return e * 2"),
+            self.folder / "cache" / "x.pyc",
+        )
         self.assertTrue(agent.load(path, save_code=str(compiled))["ok"])
         path.write_text("this is not what runs")
         self.assertTrue(agent.load(path, code=str(compiled))["ok"])
@@ -115,15 +120,25 @@ class HandlerTest(AgentTest):
         self.assertFalse(os.path.exists(answer["path"]))
 
     def test_output_comes_before_the_result(self) -> None:
-        agent = self.loaded("import sys\ndef handler(e, c):\n    print('half', end='')\n"
-                            "    sys.stderr.write('err')")  # fmt: skip
+        source = """
+            import sys
+            def handler():
+                print("half", end="")
+                sys.stderr.write("err")
+            """
+        agent = self.loaded(source)
         agent.invoke()
         self.assertEqual((agent.output(), agent.errors()), ("half", "err"))
 
     def test_lost_streams_do_not_matter(self) -> None:
-        agent = self.loaded("import sys\ndef handler(e, c):\n    sys.stdout = None\n"
-                            "    sys.stderr.close()\n    return 1")  # fmt: skip
-        self.assertEqual(agent.invoke()["value"], 1)
+        source = """
+            import sys
+            def handler():
+                sys.stdout = None
+                sys.stderr.close()
+                return 1
+            """
+        self.assertEqual(self.loaded(source).invoke()["value"], 1)
 
     def test_stop(self) -> None:
         agent = self.loaded("def handler(e, c): print('x', end='')")

@@ -78,8 +78,12 @@ class RestoreTest(AgentTest):
         self.assertEqual(agent.invoke()["value"], [random.Random(1).random(), 0])
 
     def test_failing_hook(self) -> None:
-        agent = self.loaded("import usetl\nusetl.register_after_restore(lambda: 1 / 0)\n"
-                            "def handler(): return 1")  # fmt: skip
+        source = """
+            import usetl
+            usetl.register_after_restore(lambda: 1 / 0)
+            def handler(): return 1
+            """
+        agent = self.loaded(source)
         agent.restore()
         for _ in range(2):
             self.assertEqual(agent.invoke()["error"]["type"], "ZeroDivisionError")

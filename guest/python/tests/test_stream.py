@@ -60,4 +60,6 @@ class StreamTest(ClientTest):
     def test_stream_from_stream(self) -> None:
         source = usetl.get(self.web.url + "/bytes/262144", stream=True)
         answer = usetl.post(self.web.url, source.iter_chunks()).json()
-        self.assertEqual((answer["size"], answer["headers"]["transfer-encoding"]), (262144, "chunked"))
+        self.assertEqual(
+            (answer["size"], answer["headers"]["transfer-encoding"]), (262144, "chunked")
+        )

@@ -24,7 +24,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/json":
             self._reply(200, b'{"a": 1}', {"Content-Type": "application/json"})
         elif path == "/latin":
-            self._reply(200, "größe".encode("latin-1"), {"Content-Type": "text/plain; charset=latin-1"})
+            self._reply(
+                200, "größe".encode("latin-1"), {"Content-Type": "text/plain; charset=latin-1"}
+            )
         elif path == "/cookies":
             self._reply(200, b"", {"Set-Cookie": "a=1", "set-cookie": "b=2"})
         elif path == "/endless":
@@ -87,7 +89,9 @@ class WebServer:
         self._server.daemon_threads = True
         self.port: int = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
 """What a function of USETL can use: requests through the host, its context, snapshot hooks.
 
-    import usetl
+import usetl
 
-    def handler(event, context):
-        rows = usetl.get(event["source"]).raise_for_status().body   # a memoryview, not a copy
-        usetl.post(event["sink"], transform(rows))
+def handler(event, context):
+    rows = usetl.get(event["source"]).raise_for_status().body   # a memoryview, not a copy
+    usetl.post(event["sink"], transform(rows))
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class _Sender:
         self._limits = limits
         self._opened: io.FileIO | None = None  # what the host sends from until it answers
 
-    def send(self, data: Data) -> None:
+    def send(self, data: Any) -> None:
         if data is None:
             self._start(_abi.BODY_NONE)
         elif isinstance(data, (str, os.PathLike)):
@@ -154,7 +154,9 @@ def _pieces_of(file: Any) -> Iterator[bytes]:
 def _prepare_url(url: str, params: Any) -> str:
     """Adds the query and brings what is not ASCII into the form that travels."""
     if params:
-        query = urlencode(list(params.items()) if isinstance(params, Mapping) else list(params), True)
+        query = urlencode(
+            list(params.items()) if isinstance(params, Mapping) else list(params), True
+        )
         base, hash_, fragment = url.partition("#")
         url = base + ("&" if "?" in base else "?") + query + hash_ + fragment
     if not url.isascii():

@@ -44,6 +44,8 @@ class Exchange:
 
     def feed(self, data: memoryview) -> None:
         """Bytes that the client wrote to its socket."""
+        if not len(data):
+            return
         if self._complete:
             raise ProtocolError("a second request on one connection")
         if self._request is not None:

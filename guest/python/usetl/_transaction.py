@@ -52,8 +52,15 @@ class Transaction:
         else:
             timeout_ms = min(max(1, int(timeout * 1000)), 0xFFFF_FFFF)
         fixed = _abi.REQUEST.pack(
-            len(verb), len(target), len(headers), kind, file, size or len(inline), max_body,
-            timeout_ms, flags,
+            len(verb),
+            len(target),
+            len(headers),
+            kind,
+            file,
+            size or len(inline),
+            max_body,
+            timeout_ms,
+            flags,
         )
         message = b"".join((fixed, verb, target, headers, inline))
         if len(message) > _abi.MAX_RECORD - _abi.HEADER_SIZE:

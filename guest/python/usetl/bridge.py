@@ -2,7 +2,7 @@
 
 http.client, and with it urllib.request, requests, urllib3 and boto3, opens a connection by
 connect() and then talks to `self.sock`. install() replaces connect(): the connection gets an object
-that looks like a socket, reads what is sent as HTTP/1.1 and carries the request out as a transaction.
+that looks like a socket, reads what is sent as HTTP/1.1 and has the host carry the request out.
 TLS is the host's business: `https` only changes the URL.
 """
 
