@@ -1,0 +1,38 @@
+// syscall_rewriter.h: turns system calls of a program into calls through the entry table.
+//
+//   b8 nr nr 00 00    mov  $nr, %eax
+//   0f 05             syscall             becomes   ff 14 25 abs32    call *[table + 8 * nr]
+//
+// The new instruction has the same seven bytes, so nothing moves. What is not rewritten still works:
+// the guest traps it, only slower. So every doubt is decided for leaving a site alone.
+#ifndef USETL_VMM_PACK_SYSCALL_REWRITER_H_
+#define USETL_VMM_PACK_SYSCALL_REWRITER_H_
+
+#include <cstdint>
+#include <span>
+
+namespace usetl::pack {
+
+struct RewriteCounts {
+  uint32_t rewritten = 0;  // sites that became calls
+  uint32_t left = 0;       // `syscall` instructions that stay
+};
+
+// Rewrites the sites of an ELF64 x86-64 file (ET_EXEC or ET_DYN) in place. Any other bytes,
+// malformed ELF files too, are left as they are: {0, 0}. Runs in time linear in the size (but for a
+// sort of the symbols), whatever the input.
+//
+// A site is rewritten when both instructions were decoded one after the other from a known start,
+// the number is below abi::kSyscallCount, and nothing is seen to point behind its first byte: no
+// direct branch, symbol, unwind entry, address in data (relocation addends and absolute jump tables
+// among them) or entry of a relative jump table.
+//
+// The call writes its return address to [-8,0)(%rsp), which leaf functions use. The guest kernel takes
+// it off at once and never reads the slot again, so what a system call writes there survives. Only
+// a site that passes memory in [-8,0) as *input* would break; glibc has none that matters, and this is
+// not looked for.
+RewriteCounts RewriteSyscalls(std::span<uint8_t> file);
+
+}  // namespace usetl::pack
+
+#endif  // USETL_VMM_PACK_SYSCALL_REWRITER_H_
