@@ -51,7 +51,7 @@ struct HostPage {
   Clock clock;
   uint8_t entropy[64];     // fresh on every restore
   uint64_t preempt_rip;    // where the host's preemption interrupted the application
-  uint64_t preempt;        // 1: the kernel should reschedule when it leaves
+  uint64_t fault_address;  // CR2 as of the last exit: no code at CPL3 can read that register
   uint64_t reserved[2];
   RingLine to_guest;       // producer
   RingLine to_host;        // consumer
@@ -72,6 +72,7 @@ enum class CallOp : uint32_t {
   kLog = 5,    // text in `report` for the VMM's log (traces, kernel panics)
   kRelease = 6,  // heap pages in `ranges` are free and zero when touched again
   kGrow = 7,   // raise ram_end to at least `deadline` bytes past kRam.base
+  kFault = 8,  // nothing but HostPage::fault_address is wanted
 };
 
 enum class RangeOp : uint32_t {
@@ -113,9 +114,7 @@ struct GuestPage {
   uint64_t unimplemented;  // system calls answered ENOSYS since the snapshot
   uint64_t last_unimplemented;  // number of the last one
   uint64_t heap_used;      // bytes of RAM handed to the application
-  uint64_t preempt_entry;  // where the host sends an interrupted application
-  uint64_t kernel_text_end;    // below it and from kKernelImage.base on: the kernel
-  uint64_t reserved;
+  uint64_t reserved[3];
   RingLine to_guest;       // consumer
   RingLine to_host;        // producer
   RingLine output;         // producer

@@ -17,6 +17,9 @@ void Free(void* pointer);
 void* AllocatePages(size_t pages);
 void FreePages(void* pointer, size_t pages);
 
+// Before a snapshot: free pages become zero, so that it does not store them.
+void ScrubKernelPages();
+
 template <typename T, typename... Args>
 T* New(Args&&... args) {
   void* memory = Allocate(sizeof(T));

@@ -1,0 +1,203 @@
+#include "guest/kernel/file/pipe.h"
+
+#include "guest/kernel/linux/abi.h"
+#include "guest/kernel/linux/stat.h"
+#include "guest/kernel/memory/allocator.h"
+#include "guest/kernel/memory/bytes.h"
+#include "guest/kernel/memory/user.h"
+#include "guest/kernel/signal/signal.h"
+
+namespace usetl::kernel {
+
+Channel* Channel::Create() {
+  Channel* channel = New<Channel>();
+  if (channel == nullptr) return nullptr;
+  channel->buffer_ = static_cast<uint8_t*>(AllocatePages(kCapacity / 4096));
+  if (channel->buffer_ == nullptr) {
+    Delete(channel);
+    return nullptr;
+  }
+  return channel;
+}
+
+void Channel::Unref() {
+  if (--references_ != 0) return;
+  FreePages(buffer_, kCapacity / 4096);
+  Delete(this);
+}
+
+bool Channel::CopyIn(const void* user, uint64_t size) {
+  const uint64_t at = (head_ + used_) % kCapacity;
+  const uint64_t first = size < kCapacity - at ? size : kCapacity - at;
+  const auto* from = static_cast<const uint8_t*>(user);
+  if (!CopyFromUser(buffer_ + at, from, first)) return false;
+  return CopyFromUser(buffer_, from + first, size - first);
+}
+
+bool Channel::CopyOut(void* user, uint64_t size, uint64_t from) {
+  const uint64_t at = from % kCapacity;
+  const uint64_t first = size < kCapacity - at ? size : kCapacity - at;
+  auto* to = static_cast<uint8_t*>(user);
+  if (!CopyToUser(to, buffer_ + at, first)) return false;
+  return CopyToUser(to + first, buffer_, size - first);
+}
+
+int64_t Channel::Read(void* user, uint64_t size, bool block, bool peek) {
+  if (size == 0 && !message_borders) return 0;
+  while (used_ == 0) {
+    if (writer_closed_) return 0;
+    if (!block) return -EAGAIN;
+    Waiter waiter(g_current);
+    readers->Add(&waiter);
+    if (Sleep(kNever, /*interruptible=*/true) == WakeReason::kSignal && used_ == 0) return kRestart;
+  }
+  uint64_t header = 0;
+  uint64_t length = used_;
+  if (message_borders) {
+    uint32_t message = 0;
+    header = sizeof message;
+    for (uint64_t i = 0; i < header; ++i) {
+      reinterpret_cast<uint8_t*>(&message)[i] = buffer_[(head_ + i) % kCapacity];
+    }
+    length = message;
+  }
+  const uint64_t count = size < length ? size : length;
+  if (!CopyOut(user, count, head_ + header)) return -EFAULT;
+  if (!peek) {
+    const uint64_t taken = message_borders ? header + length : count;
+    head_ = (head_ + taken) % kCapacity;
+    used_ -= taken;
+    writers->Wake();
+  }
+  return static_cast<int64_t>(count);
+}
+
+int64_t Channel::Write(const void* user, uint64_t size, bool block) {
+  const auto* from = static_cast<const uint8_t*>(user);
+  const uint64_t header = message_borders ? sizeof(uint32_t) : 0;
+  if (message_borders && size + header > kCapacity) return -EMSGSIZE;
+  uint64_t done = 0;
+  do {
+    if (reader_closed_) return done != 0 ? static_cast<int64_t>(done) : -EPIPE;
+    const uint64_t room = kCapacity - used_;
+    // Messages, and writes up to PIPE_BUF, go in whole or not at all.
+    const bool whole = message_borders || size <= kAtomic;
+    const uint64_t needed = whole ? size + header : 1;
+    if (room < needed) {
+      if (!block) return done != 0 ? static_cast<int64_t>(done) : -EAGAIN;
+      Waiter waiter(g_current);
+      writers->Add(&waiter);
+      if (Sleep(kNever, /*interruptible=*/true) == WakeReason::kSignal && kCapacity - used_ < needed) {
+        return done != 0 ? static_cast<int64_t>(done) : kRestart;
+      }
+      continue;
+    }
+    if (message_borders) {
+      const auto message = static_cast<uint32_t>(size);
+      for (uint64_t i = 0; i < header; ++i) {
+        buffer_[(head_ + used_ + i) % kCapacity] = reinterpret_cast<const uint8_t*>(&message)[i];
+      }
+      used_ += header;
+    }
+    uint64_t chunk = size - done;
+    if (chunk > kCapacity - used_) chunk = kCapacity - used_;
+    if (!CopyIn(from + done, chunk)) {
+      used_ -= header;
+      return done != 0 ? static_cast<int64_t>(done) : -EFAULT;
+    }
+    used_ += chunk;
+    done += chunk;
+    readers->Wake();
+  } while (done < size);
+  return static_cast<int64_t>(done);
+}
+
+void Channel::CloseReader() {
+  reader_closed_ = true;
+  writers->Wake();
+}
+
+void Channel::CloseWriter() {
+  writer_closed_ = true;
+  readers->Wake();
+}
+
+namespace {
+
+class PipeFile final : public File {
+ public:
+  PipeFile(Channel* channel, bool writer) : channel_(channel), writer_(writer) {
+    (writer_ ? channel_->writers : channel_->readers) = &queue_;
+  }
+  ~PipeFile() override {
+    if (writer_) {
+      channel_->CloseWriter();
+      channel_->writers = &orphans_;
+    } else {
+      channel_->CloseReader();
+      channel_->readers = &orphans_;
+    }
+    channel_->Unref();
+  }
+  int64_t Read(void* user, uint64_t size) override {
+    if (writer_) return -EBADF;
+    return channel_->Read(user, size, !(status_flags & kNonBlock), false);
+  }
+  int64_t Write(const void* user, uint64_t size) override {
+    if (!writer_) return -EBADF;
+    const int64_t written = channel_->Write(user, size, !(status_flags & kNonBlock));
+    if (written == -EPIPE) SendSignal(g_current, {kSigPipe, 0, 0, 0});
+    return written;
+  }
+  int64_t GetStat(Stat* stat) override {
+    *stat = {};
+    stat->mode = kStatModeFifo | 0600;
+    stat->block_size = 4096;
+    stat->links = 1;
+    return 0;
+  }
+  int64_t Ioctl(uint64_t request, uint64_t argument) override {
+    constexpr uint64_t kBytesReadable = 0x541b;  // FIONREAD
+    if (request != kBytesReadable) return -ENOTTY;
+    const auto count = static_cast<int32_t>(channel_->available());
+    return PutUser(reinterpret_cast<int32_t*>(argument), count) ? 0 : -EFAULT;
+  }
+  uint32_t Poll() override {
+    if (writer_) {
+      return (channel_->writable() ? kPollOut : 0) | (channel_->reader_closed() ? kPollErr : 0);
+    }
+    return (channel_->available() ? kPollIn : 0) | (channel_->writer_closed() ? kPollHup : 0);
+  }
+  WaitQueue* wait_queue() override { return &queue_; }
+
+ private:
+  static WaitQueue orphans_;  // nobody ever waits here: the end is closed
+
+  Channel* channel_;
+  bool writer_;
+  WaitQueue queue_;
+};
+
+WaitQueue PipeFile::orphans_;
+
+}  // namespace
+
+int64_t CreatePipe(File** reader, File** writer, uint32_t status_flags) {
+  Channel* channel = Channel::Create();
+  if (channel == nullptr) return -ENOMEM;
+  channel->Ref();
+  *reader = New<PipeFile>(channel, false);
+  *writer = New<PipeFile>(channel, true);
+  if (*reader == nullptr || *writer == nullptr) {
+    if (*reader != nullptr) (*reader)->Unref();
+    else channel->Unref();
+    if (*writer != nullptr) (*writer)->Unref();
+    else channel->Unref();
+    return -ENOMEM;
+  }
+  (*reader)->status_flags = status_flags | kReadOnly;
+  (*writer)->status_flags = status_flags | kWriteOnly;
+  return 0;
+}
+
+}  // namespace usetl::kernel

@@ -1,0 +1,162 @@
+#include "guest/kernel/host/mailbox.h"
+
+#include <asm/errno.h>
+
+#include "guest/kernel/memory/allocator.h"
+#include "guest/kernel/memory/bytes.h"
+#include "guest/kernel/memory/user.h"
+
+namespace usetl::kernel {
+namespace {
+
+abi::RingConsumer g_from_host;
+abi::RingProducer g_to_host;
+abi::RingProducer g_output;
+RecordQueue g_agent_records;
+WaitQueue g_agent_waiters;
+WaitQueue g_room_waiters;  // for room in either ring towards the host
+HttpSink g_http_sink = nullptr;
+alignas(16) uint8_t g_payload[abi::kMaxRecord];
+
+uint8_t* ControlAt(uint64_t offset) {
+  return reinterpret_cast<uint8_t*>(abi::kControl.base + offset);
+}
+
+bool IsHttp(uint16_t type) {
+  return type >= static_cast<uint16_t>(abi::RecordType::kHttpHead) &&
+         type <= static_cast<uint16_t>(abi::RecordType::kHttpDone);
+}
+
+// Announces that a producer waits for room, or that it no longer does.
+void SetRoomWanted(bool wanted) {
+  const uint32_t value = wanted ? 1 : 0;
+  __atomic_store_n(&guest_page().to_host.waiting, value, __ATOMIC_RELAXED);
+  __atomic_store_n(&guest_page().output.waiting, value, __ATOMIC_RELAXED);
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void WaitForRoom() {
+  Waiter waiter(g_current);
+  g_room_waiters.Add(&waiter);
+  SetRoomWanted(true);
+  // The worker may have made room just before it could see the flag: look again soon.
+  constexpr uint64_t kRecheckNs = 5'000'000;
+  Sleep(After(Monotonic(), kRecheckNs), /*interruptible=*/false);
+}
+
+}  // namespace
+
+RecordQueue::~RecordQueue() {
+  while (Record* record = Pop()) Free(record);
+}
+
+void RecordQueue::Push(Record* record) {
+  record->next = nullptr;
+  (tail_ != nullptr ? tail_->next : head_) = record;
+  tail_ = record;
+}
+
+Record* RecordQueue::Pop() {
+  Record* record = head_;
+  if (record == nullptr) return nullptr;
+  head_ = record->next;
+  if (head_ == nullptr) tail_ = nullptr;
+  return record;
+}
+
+RecordQueue& agent_records() { return g_agent_records; }
+WaitQueue& agent_waiters() { return g_agent_waiters; }
+
+void InitMailbox(HttpSink http_sink) {
+  g_http_sink = http_sink;
+  ResetMailbox();
+}
+
+void ResetMailbox() {
+  auto& host = const_cast<abi::HostPage&>(host_page());
+  abi::GuestPage& guest = guest_page();
+  g_from_host = abi::RingConsumer(&guest.to_guest, &host.to_guest,
+                                  ControlAt(abi::kToGuestOffset), abi::kToGuestSize);
+  g_to_host = abi::RingProducer(&guest.to_host, &host.to_host, ControlAt(abi::kToHostOffset),
+                                abi::kToHostSize);
+  g_output = abi::RingProducer(&guest.output, &host.output, ControlAt(abi::kOutputOffset),
+                               abi::kOutputSize);
+}
+
+void PollMailbox() {
+  abi::RecordHeader header;
+  while (!g_from_host.Empty()) {
+    const abi::RingRead read = g_from_host.Take(&header, g_payload);
+    if (read == abi::RingRead::kBroken) Panic("the ring from the host is broken");
+    if (read == abi::RingRead::kEmpty) break;
+    const uint32_t size = header.size - sizeof header;
+    auto* record = static_cast<Record*>(Allocate(sizeof(Record) + size));
+    if (record == nullptr) Panic("out of kernel memory for a record of %d bytes", uint64_t{size});
+    record->header = header;
+    memcpy(record->payload, g_payload, size);
+    if (header.type == static_cast<uint16_t>(abi::RecordType::kStop)) ExitVm(0, nullptr);
+    if (IsHttp(header.type)) {
+      g_http_sink(record);
+    } else {
+      g_agent_records.Push(record);
+      g_agent_waiters.Wake();
+    }
+  }
+  if (!g_room_waiters.empty()) g_room_waiters.Wake();
+}
+
+int64_t PostRecord(abi::RecordType type, uint64_t id, const void* head, uint32_t head_size,
+                   const void* body, uint32_t body_size) {
+  while (!g_to_host.Put(static_cast<uint16_t>(type), id, head, head_size, body, body_size)) {
+    if (g_to_host.ConsumerWaits()) KickWorker();
+    WaitForRoom();
+  }
+  if (g_to_host.ConsumerWaits()) KickWorker();
+  return 0;
+}
+
+int64_t WriteOutput(int stream, const void* user, uint64_t size) {
+  const auto* from = static_cast<const uint8_t*>(user);
+  constexpr uint64_t kMaxFrame = 16 << 10;
+  static uint8_t frame_bytes[sizeof(abi::OutputFrame) + kMaxFrame];
+  uint64_t done = 0;
+  while (done < size) {
+    const uint64_t chunk = size - done < kMaxFrame ? size - done : kMaxFrame;
+    while (g_output.Free() < sizeof(abi::OutputFrame) + chunk) {
+      if (g_output.ConsumerWaits()) KickWorker();
+      WaitForRoom();
+    }
+    // Nothing sleeps from here on: the static buffer is this thread's alone.
+    const abi::OutputFrame frame{static_cast<uint16_t>(stream), static_cast<uint16_t>(chunk)};
+    memcpy(frame_bytes, &frame, sizeof frame);
+    if (!CopyFromUser(frame_bytes + sizeof frame, from + done, chunk)) {
+      return done != 0 ? static_cast<int64_t>(done) : -EFAULT;
+    }
+    g_output.PutBytes(frame_bytes, sizeof frame + chunk);
+    done += chunk;
+  }
+  if (g_output.ConsumerWaits()) KickWorker();
+  return static_cast<int64_t>(done);
+}
+
+void Idle(uint64_t deadline) {
+  if (!g_from_host.PrepareWait()) return;
+  // A caller often answers at once: a short poll saves an exit and a wake-up.
+  const uint64_t spin = host_page().spin_ns;
+  if (spin != 0) {
+    g_from_host.EndWait();
+    const uint64_t until = After(Monotonic(), spin);
+    while (Monotonic() < until) {
+      for (int i = 0; i < 32; ++i) {
+        if (!g_from_host.Empty()) return;
+        asm volatile("pause");
+      }
+    }
+    if (!g_from_host.PrepareWait()) return;
+  }
+  guest_page().call.deadline = deadline;
+  CallHost(abi::CallOp::kIdle);
+  g_from_host.EndWait();
+}
+
+}  // namespace usetl::kernel

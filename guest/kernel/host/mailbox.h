@@ -1,0 +1,61 @@
+// mailbox.h: the two record rings of the control window, and idling.
+#ifndef USETL_GUEST_KERNEL_HOST_MAILBOX_H_
+#define USETL_GUEST_KERNEL_HOST_MAILBOX_H_
+
+#include <cstdint>
+
+#include "guest/kernel/host/control.h"
+#include "guest/kernel/thread/thread.h"
+#include "vmm/abi/mail.h"
+
+namespace usetl::kernel {
+
+// A record taken off the ring; freed with Free().
+struct Record {
+  Record* next;
+  abi::RecordHeader header;
+  uint8_t payload[];
+};
+
+// First in, first out.
+class RecordQueue {
+ public:
+  ~RecordQueue();
+  void Push(Record* record);
+  Record* Pop();  // null when empty; the caller frees
+  Record* first() const { return head_; }
+  bool empty() const { return head_ == nullptr; }
+
+ private:
+  Record* head_ = nullptr;
+  Record* tail_ = nullptr;
+};
+
+// Who takes records of HTTP transactions; everything else goes to the mailbox file.
+using HttpSink = void (*)(Record* record);
+void InitMailbox(HttpSink http_sink);
+
+// Forgets what the rings hold: after a restore both sides start over.
+void ResetMailbox();
+
+// Takes what has arrived off the ring, wakes who waits for it.
+void PollMailbox();
+
+// Records for the agent (all but HTTP ones), and who waits for them.
+RecordQueue& agent_records();
+WaitQueue& agent_waiters();
+
+// Posts a record, sleeping while the ring is full. 0 or -EINTR.
+int64_t PostRecord(abi::RecordType type, uint64_t id, const void* head, uint32_t head_size,
+                   const void* body = nullptr, uint32_t body_size = 0);
+
+// Bytes of stdout (1) or stderr (2) from application memory; sleeps while the ring is full. Bytes
+// written, or -EFAULT.
+int64_t WriteOutput(int stream, const void* user, uint64_t size);
+
+// Sleeps in the host until a record or room arrives or `deadline` passes.
+void Idle(uint64_t deadline);
+
+}  // namespace usetl::kernel
+
+#endif  // USETL_GUEST_KERNEL_HOST_MAILBOX_H_

@@ -1,0 +1,24 @@
+#include "guest/kernel/host/ready.h"
+
+#include <asm/errno.h>
+
+#include "guest/kernel/host/control.h"
+#include "guest/kernel/host/mailbox.h"
+#include "guest/kernel/memory/allocator.h"
+#include "guest/kernel/memory/heap.h"
+#include "guest/kernel/signal/signal.h"
+
+namespace usetl::kernel {
+
+int64_t ReachReady() {
+  ScrubHeap();
+  ScrubKernelPages();
+  guest_page().unimplemented = 0;
+  if (CallHost(abi::CallOp::kReady) != 0) return -EBUSY;
+  // A restored VM goes on here: fresh rings, clock, entropy and limits.
+  ResetMailbox();
+  UpdateExitWork();
+  return 0;
+}
+
+}  // namespace usetl::kernel

@@ -1,0 +1,89 @@
+"""Scripts run to completion, as under `python3 script.py`."""
+
+from __future__ import annotations
+
+from tests.harness import AgentTest
+
+
+class ScriptTest(AgentTest):
+    def run_script(self, source: str, **order: object) -> tuple[int, str, str]:
+        agent = self.loaded(source, mode="script", **order)
+        self.assertEqual(agent.output(), "")
+        answer = agent.invoke()
+        self.assertTrue(answer["ok"], answer)
+        self.assertFalse(agent.invoke()["ok"])  # once
+        return answer["exit"], agent.output(), agent.errors()
+
+    def test_arguments_environment_and_input(self) -> None:
+        (self.folder / "in.txt").write_text("zwei\ndrei")
+        source = """
+            import os, sys
+            print(__name__, sys.argv[1:], os.environ["K"], sys.stdin.read().split(), os.read(0, 9))
+            import __main__
+            print(__main__.__file__ == __file__ == sys.argv[0])
+            """
+        status, output, _ = self.run_script(
+            source, argv=["a", "b"], env={"K": "v"}, stdin=str(self.folder / "in.txt")
+        )
+        self.assertEqual(status, 0)
+        self.assertEqual(output, "__main__ ['a', 'b'] v ['zwei', 'drei'] b''\nTrue\n")
+
+    def test_exit_status(self) -> None:
+        for argument, status in {"": 0, "None": 0, "3": 3, "256": 0, "-1": 255, "True": 1}.items():
+            result = self.run_script(f"import sys\nsys.exit({argument})")[0]
+            self.assertEqual(result, status, argument)
+        status, _, errors = self.run_script("import sys\nsys.exit('no luck')")
+        self.assertEqual((status, errors), (1, "no luck\n"))
+
+    def test_uncaught_exception(self) -> None:
+        status, output, errors = self.run_script("print('before')\ndef f():\n    1 / 0\nf()\n")
+        self.assertEqual((status, output), (1, "before\n"))
+        self.assertIn(f'File "{self.folder}/x.py", line 3, in f', errors)
+        self.assertIn("ZeroDivisionError", errors)
+        self.assertNotIn("_script.py", errors)
+
+    def test_end_waits_for_threads_and_exit_handlers(self) -> None:
+        source = """
+            import atexit, threading, time
+            from concurrent.futures import ThreadPoolExecutor
+            def late():
+                time.sleep(0.2)
+                print("thread")
+            atexit.register(print, "exit", end="")
+            threading.Thread(target=late).start()
+            ThreadPoolExecutor(1).submit(print, "pool")
+            raise SystemExit(4)
+            """
+        status, output, _ = self.run_script(source)
+        self.assertEqual((status, output), (4, "pool\nthread\nexit"))
+
+    def test_interrupt(self) -> None:
+        source = "import signal\nsignal.raise_signal(signal.SIGINT)"
+        status, _, errors = self.run_script(source)
+        self.assertEqual(status, 130)
+        self.assertIn("KeyboardInterrupt", errors)
+
+
+class AutoTest(AgentTest):
+    def kind(self, source: str) -> str | None:
+        answer = self.agent().load(self.file(source), mode="auto")
+        self.assertTrue(answer["ok"], answer)
+        return answer["handler"]
+
+    def test_decision(self) -> None:
+        guard = "if __name__ == '__main__':\n    {}\n"
+        self.assertEqual(self.kind("def handler(e, c): pass"), "handler")
+        self.assertEqual(self.kind("async def main(event): pass"), "main")
+        self.assertEqual(self.kind("handle = lambda e: e"), "handle")
+        self.assertEqual(self.kind("def handler(e, c): 0\n" + guard.format("1 / 0")), "handler")
+        self.assertEqual(self.kind("def main(event): 0\n" + guard.format("1 / 0")), "main")
+        self.assertIsNone(self.kind("print('script')"))
+        self.assertIsNone(self.kind("def main(): 0\n" + guard.format("main()")))
+        self.assertIsNone(self.kind("def main(argv=None): 0\n" + guard.format("main()")))
+        self.assertIsNone(self.kind("def f(): handler()"))
+
+    def test_script_runs_once_and_late(self) -> None:
+        agent = self.loaded("print('ran')", mode="auto")
+        self.assertEqual(agent.output(), "")
+        self.assertEqual(agent.invoke(), {"ok": True, "exit": 0})
+        self.assertEqual(agent.output(), "ran\n")

@@ -1,0 +1,71 @@
+"""From a file to a code object, and what can be told about it without running it."""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import opcode
+import os
+from types import CodeType
+
+HANDLER_NAMES = ("handler", "main", "handle")
+
+_PYC_HEADER = 16
+_STORE_NAME = opcode.opmap["STORE_NAME"]
+_EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
+
+
+def read_code(path: str, compiled: str | None, save_as: str | None = None) -> CodeType:
+    """Code of the file at `path`, from its .pyc when that fits this interpreter.
+
+    The host keeps .pyc files by the digest of the source, so only the magic number is checked. It
+    gets new ones from here (`save_as`): source is never compiled outside of a USF.
+    """
+    if compiled:
+        with open(compiled, "rb", buffering=0) as file:
+            data = file.read()
+        if data[:4] == importlib.util.MAGIC_NUMBER:
+            return marshal.loads(memoryview(data)[_PYC_HEADER:])
+    with open(path, "rb", buffering=0) as file:
+        source = file.read()
+    code = compile(source, path, "exec", dont_inherit=True)
+    if save_as:
+        os.makedirs(os.path.dirname(save_as), exist_ok=True)
+        with open(save_as, "wb", buffering=0) as file:
+            header = importlib.util.MAGIC_NUMBER.ljust(_PYC_HEADER, b"\0")
+            file.write(header + marshal.dumps(code))
+    return code
+
+
+def stored_names(code: CodeType) -> set[str]:
+    """Names that the module itself binds: by def, import, assignment."""
+    names, arg, raw = set(), 0, code.co_code
+    for at in range(0, len(raw), 2):
+        arg = arg << 8 | raw[at + 1]
+        if raw[at] == _EXTENDED_ARG:
+            continue
+        if raw[at] == _STORE_NAME:
+            names.add(code.co_names[arg])
+        arg = 0
+    return names
+
+
+def looks_like_script(code: CodeType) -> bool:
+    """Decides for `auto`, before anything ran: a script must not run twice.
+
+    A module that binds no handler name is a script. So is the usual `def main(): ...` with
+    `if __name__ == "__main__": main()`, unless that main takes an event or a context.
+    """
+    if not any(name in code.co_names for name in HANDLER_NAMES):
+        return True
+    bound = stored_names(code)
+    if "handler" in bound or "handle" in bound:
+        return False
+    if "main" not in bound:
+        return True
+    if "__name__" not in code.co_names or "__main__" not in code.co_consts:
+        return False
+    for const in code.co_consts:
+        if isinstance(const, CodeType) and const.co_name == "main" and const.co_argcount:
+            return const.co_varnames[0] not in ("event", "context")
+    return True

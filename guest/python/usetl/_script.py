@@ -1,0 +1,72 @@
+"""A plain program, run to completion the way `python3 program.py` would."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable
+from types import CodeType
+
+from usetl._function import execute
+from usetl._report import own_frames
+from usetl.errors import UsetlError
+
+
+class Script:
+    """Runs once: at its end, threads and exit handlers of the interpreter are gone as well."""
+
+    def __init__(self, code: CodeType, path: str) -> None:
+        self._code: CodeType | None = code
+        self._path = path
+
+    def run(self) -> int:
+        """Exit status, after everything that the end of a process waits for."""
+        code, self._code = self._code, None
+        if code is None:
+            raise UsetlError("a script runs once")
+        status = _guarded(lambda: execute(code, self._path, "__main__"))
+        finish = _guarded(threading._shutdown)  # waits for threads that are no daemons
+        atexit._run_exitfuncs()
+        return status or finish or _flush()
+
+
+def _guarded(run: Callable[[], object]) -> int:
+    """Runs something of the user's; exceptions end where Python itself would let them end."""
+    try:
+        run()
+    except SystemExit as end:
+        return exit_status(end)
+    except BaseException as error:
+        trace = own_frames(error.__traceback__)
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
+    return 0
+
+
+def exit_status(end: SystemExit) -> int:
+    """What sys.exit(end.code) means for a process."""
+    if end.code is None:
+        return 0
+    if isinstance(end.code, int):
+        return end.code & 0xFF
+    print(end.code, file=sys.stderr)
+    return 1
+
+
+def _flush() -> int:
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return 120  # as CPython has it for output that got lost at exit
+    return 0
+
+
+def use_stdin(path: str) -> None:
+    """Makes the file standard input: descriptor and sys.stdin."""
+    fd = os.open(path, os.O_RDONLY)
+    os.dup2(fd, 0)
+    if fd:
+        os.close(fd)
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)

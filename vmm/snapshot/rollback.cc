@@ -1,0 +1,177 @@
+#include "vmm/snapshot/rollback.h"
+
+#include <sys/mman.h>
+
+#include <bit>
+#include <cstring>
+
+#include "vmm/usf/clock_page.h"
+
+namespace usetl {
+namespace {
+
+constexpr uint8_t kPromoteAfter = 2;
+constexpr uint64_t kPage = abi::kPageSize;
+
+bool IsZero(const uint8_t* page) {
+  return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0;
+}
+
+}  // namespace
+
+Rollback::Rollback(const Snapshot* snapshot, Vm* vm)
+    : snapshot_(snapshot), vm_(vm), cpu_(snapshot->cpu()) {
+  GuestMemory& memory = vm->memory();
+  ram_ = {kRamSlot, memory.ram(), memory.config().ram_size / kPage, {}, {}, {}, {}, {}};
+  frames_ = {kFramesSlot, memory.frames(), memory.config().frames_size / kPage, {}, {}, {}, {}, {}};
+  for (Part* part : {&ram_, &frames_}) {
+    part->clean.resize(part->pages);
+    part->log.resize((part->pages + 63) / 64);
+    part->hot.resize(part->log.size());
+    part->streak.resize(part->pages);
+  }
+  const SnapshotIndex& index = snapshot->index();
+  for (uint32_t i = 0; i < index.run_count; ++i) {
+    const PageRun& run = index.runs[i];
+    Part& part = run.part == PageRun::kRam ? ram_ : frames_;
+    for (uint64_t page = 0; page < run.count; ++page) {
+      part.clean[run.first + page] = snapshot->clean() + run.offset + page * kPage;
+    }
+  }
+}
+
+void Rollback::RestorePage(const Part& part, uint64_t page) {
+  uint8_t* at = part.memory + page * kPage;
+  if (part.clean[page] != nullptr) {
+    std::memcpy(at, part.clean[page], kPage);
+  } else {
+    std::memset(at, 0, kPage);
+  }
+}
+
+Status Rollback::RestorePart(Part* part, RollbackStats* stats) {
+  USETL_RETURN_IF_ERROR(vm_->machine().ReadDirtyLog(part->slot, part->log));
+  std::vector<uint32_t> cold;
+  for (size_t word = 0; word < part->log.size(); ++word) {
+    const uint64_t hot = part->hot[word];
+    for (uint64_t bits = hot; bits != 0; bits &= bits - 1) {
+      RestorePage(*part, word * 64 + std::countr_zero(bits));
+      ++stats->hot;
+    }
+    for (uint64_t bits = part->log[word] & ~hot; bits != 0; bits &= bits - 1) {
+      cold.push_back(static_cast<uint32_t>(word * 64 + std::countr_zero(bits)));
+    }
+  }
+  // Long runs of zero pages go back to the system: private memory stays bounded.
+  constexpr size_t kDropRun = 64;
+  for (size_t i = 0; i < cold.size();) {
+    size_t end = i;
+    while (end < cold.size() && cold[end] == cold[i] + (end - i) &&
+           part->clean[cold[end]] == nullptr) {
+      ++end;
+    }
+    if (end - i >= kDropRun) {
+      if (madvise(part->memory + cold[i] * kPage, (end - i) * kPage, MADV_DONTNEED) != 0) {
+        return Status::Errno("madvise of guest memory");
+      }
+      stats->freed += end - i;
+      i = end;
+    } else {
+      RestorePage(*part, cold[i++]);
+    }
+  }
+  stats->cold += cold.size();
+
+  for (const uint32_t page : part->was_dirty) {
+    const bool again = part->log[page / 64] >> (page % 64) & 1;
+    if (!again) part->streak[page] = 0;
+  }
+  std::vector<uint64_t> clear(part->log.size());
+  size_t first_word = part->log.size(), last_word = 0;
+  std::vector<uint32_t> still_cold;
+  for (const uint32_t page : cold) {
+    if (++part->streak[page] >= kPromoteAfter) {
+      part->hot[page / 64] |= 1ull << (page % 64);
+      continue;
+    }
+    still_cold.push_back(page);
+    clear[page / 64] |= 1ull << (page % 64);
+    first_word = std::min<size_t>(first_word, page / 64);
+    last_word = std::max<size_t>(last_word, page / 64);
+  }
+  part->was_dirty = std::move(still_cold);
+  if (first_word > last_word) return Status();
+  const uint64_t first = first_word * 64;
+  const uint64_t pages = std::min<uint64_t>((last_word + 1) * 64, part->pages) - first;
+  return vm_->machine().ClearDirtyLog(part->slot, first, static_cast<uint32_t>(pages),
+                                      std::span(clear).subspan(first_word));
+}
+
+void Rollback::RestoreControl() {
+  GuestMemory& memory = vm_->memory();
+  const uint8_t* image = snapshot_->clean() + snapshot_->index().control_offset;
+  const abi::HostPage& clean = *reinterpret_cast<const abi::HostPage*>(image);
+  abi::HostPage& page = memory.host_page();
+  page.to_guest = clean.to_guest;
+  page.to_host = clean.to_host;
+  page.output = clean.output;
+  page.preempt_rip = page.fault_address = 0;
+  std::memcpy(&memory.guest_page(), image + abi::kBootOffset + abi::kBootSize,
+              abi::kGuestPageSize);
+}
+
+Result<RollbackStats> Rollback::Run() {
+  RollbackStats stats;
+  GuestMemory& memory = vm_->memory();
+  // Memory that the guest gave back was replaced by fresh pages: the snapshot's mapping returns.
+  for (const abi::Window& window : vm_->released) {
+    const uint64_t first = (window.base - abi::kRam.base) / kPage;
+    for (uint64_t page = first; page < first + window.size / kPage && page < ram_.pages; ++page) {
+      if (ram_.clean[page] != nullptr) RestorePage(ram_, page);
+    }
+  }
+  vm_->released.clear();
+  USETL_RETURN_IF_ERROR(RestorePart(&ram_, &stats));
+  USETL_RETURN_IF_ERROR(RestorePart(&frames_, &stats));
+  for (const uint64_t frame : vm_->address_space().host_written()) {
+    const uint64_t page = (frame - abi::kFrames.base) / kPage;
+    if (page < frames_.pages) RestorePage(frames_, page);
+  }
+  vm_->address_space().Reset(snapshot_->index().address_space);
+  RestoreControl();
+  USETL_RETURN_IF_ERROR(vm_->machine().RestoreCpu(cpu_));
+  USETL_RETURN_IF_ERROR(NewGeneration(&memory.host_page(), vm_->tsc_khz()));
+  return stats;
+}
+
+Result<std::string> Rollback::Verify() {
+  std::string what;
+  for (Part* part : {&ram_, &frames_}) {
+    for (uint64_t page = 0; page < part->pages; ++page) {
+      const uint8_t* now = part->memory + page * kPage;
+      const bool same = part->clean[page] != nullptr
+                            ? std::memcmp(now, part->clean[page], kPage) == 0
+                            : IsZero(now);
+      if (same) continue;
+      what += std::string(part == &ram_ ? " RAM" : " frame") + " page " + std::to_string(page);
+      if (what.size() > 400) return what;
+    }
+  }
+  // Tables: what the snapshot's root reaches lies in the arena's first part, written by nobody since.
+  const SnapshotIndex& index = snapshot_->index();
+  const uint64_t used =
+      abi::kTableArena.base - abi::kTables.base + index.address_space.tables_used;
+  const uint8_t* clean_tables = snapshot_->clean() + index.tables_offset;
+  const uint8_t* tables = vm_->memory().tables();
+  for (uint64_t at = 0; at < used; at += kPage) {
+    if (std::memcmp(tables + at, clean_tables + at, kPage) != 0) {
+      what += " table page " + std::to_string(at / kPage);
+    }
+  }
+  if (vm_->address_space().root() != index.address_space.root) what += " page-table root";
+  Result<std::string> cpu = vm_->machine().CompareCpu(cpu_);
+  if (!cpu.ok()) return cpu.status();
+  return what + *cpu;
+}
+
+}  // namespace usetl

@@ -1,0 +1,59 @@
+// rollback.h: brings a used VM back to its snapshot.
+//
+// Pages are in one of two sets. Hot pages are dirtied by every run: they stay writable and are always
+// copied back. The rest is cold: tracked by the dirty log, copied back when dirty and re-protected.
+// A cold page that is dirty kPromoteAfter times in a row becomes hot.
+#ifndef USETL_VMM_SNAPSHOT_ROLLBACK_H_
+#define USETL_VMM_SNAPSHOT_ROLLBACK_H_
+
+#include <string>
+#include <vector>
+
+#include "vmm/snapshot/snapshot.h"
+
+namespace usetl {
+
+struct RollbackStats {
+  uint64_t hot = 0;    // pages copied back without tracking
+  uint64_t cold = 0;   // pages that the log reported
+  uint64_t freed = 0;  // pages given back to the system
+};
+
+class Rollback {
+ public:
+  // `snapshot` and `vm` must outlive this.
+  Rollback(const Snapshot* snapshot, Vm* vm);
+
+  // REQUIRES: the vCPU is stopped and nobody else touches control window or regions.
+  // Memory, tables, registers and control window as in the snapshot; a new generation.
+  Result<RollbackStats> Run();
+
+  // Proof: compares all guest memory, tables in use and vCPU state with the snapshot, but for the
+  // clock and entropy. Empty, or what differs. REQUIRES: Run() and nothing since.
+  Result<std::string> Verify();
+
+ private:
+  struct Part {
+    uint32_t slot;
+    uint8_t* memory;
+    uint64_t pages;
+    std::vector<const uint8_t*> clean;  // by page; null: zero
+    std::vector<uint64_t> log;          // bitmap
+    std::vector<uint64_t> hot;          // bitmap
+    std::vector<uint8_t> streak;        // times in a row that a page was dirty
+    std::vector<uint32_t> was_dirty;    // cold pages of the last run
+  };
+  Status RestorePart(Part* part, RollbackStats* stats);
+  void RestorePage(const Part& part, uint64_t page);
+  void RestoreControl();
+
+  const Snapshot* snapshot_;
+  Vm* vm_;
+  CpuState cpu_;
+  Part ram_;
+  Part frames_;
+};
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_SNAPSHOT_ROLLBACK_H_

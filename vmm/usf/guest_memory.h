@@ -1,0 +1,85 @@
+// guest_memory.h: host memory behind the guest-physical map, and the only way to reach it.
+#ifndef USETL_VMM_USF_GUEST_MEMORY_H_
+#define USETL_VMM_USF_GUEST_MEMORY_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "vmm/abi/control.h"
+#include "vmm/base/fd.h"
+#include "vmm/platform/machine.h"
+
+namespace usetl {
+
+// Numbers of KVM's memory slots.
+enum SlotNumber : uint32_t {
+  kTablesSlot = 0,
+  kRamSlot = 1,
+  kFramesSlot = 2,
+  kControlSlot = 3,
+  kHostRegionSlot = 4,
+  kGuestRegionSlot = 5,
+  kFirstPackSlot = 8,
+  kFirstGrowthSlot = 64,
+};
+
+// Files and sizes that make up a USF's memory. Descriptors stay the caller's.
+struct MemoryConfig {
+  int control_fd = -1;       // abi::kControl.size bytes
+  int host_region_fd = -1;
+  int guest_region_fd = -1;
+  uint64_t host_region_size = 0;
+  uint64_t guest_region_size = 0;
+  uint64_t ram_size = 64 << 20;     // at birth
+  uint64_t ram_limit = 256 << 20;   // after growth
+  uint64_t frames_size = 64 << 20;  // at birth
+  uint64_t frames_limit = 512 << 20;
+  struct Pack {
+    int fd;
+    uint64_t size;
+  };
+  std::vector<Pack> packs;
+};
+
+class GuestMemory {
+ public:
+  // Maps everything and makes the slots; RAM, frames and tables are zero.
+  static Result<GuestMemory> Create(const MemoryConfig& config, Machine* machine);
+
+  // The bytes [gpa, gpa+size) of RAM, frames or tables; nothing when they are not all there.
+  std::optional<std::span<uint8_t>> Span(abi::Gpa gpa, uint64_t size) const;
+
+  uint8_t* tables() const { return tables_.data(); }
+  uint8_t* ram() const { return ram_.data(); }
+  uint8_t* frames() const { return frames_.data(); }
+  abi::HostPage& host_page() const;
+  abi::GuestPage& guest_page() const;
+  uint8_t* control() const { return control_.data(); }
+  const std::vector<abi::Window>& packs() const { return pack_windows_; }
+  const MemoryConfig& config() const { return config_; }
+
+  uint64_t ram_size() const { return ram_size_; }
+  uint64_t frames_size() const { return frames_size_; }
+  // Adds RAM or frames up to `size` bytes in all; a slot each time. The USF is retired after use.
+  Status GrowRam(uint64_t size, Machine* machine);
+  Status GrowFrames(uint64_t size, Machine* machine);
+  bool grown() const { return next_growth_slot_ != kFirstGrowthSlot; }
+
+ private:
+  Status Grow(const abi::Window& window, uint8_t* base, uint64_t* size, uint64_t wanted,
+              uint64_t limit, Machine* machine);
+
+  MemoryConfig config_;
+  Mapping tables_, ram_, frames_, control_, host_region_, guest_region_;
+  std::vector<Mapping> packs_;
+  std::vector<abi::Window> pack_windows_;
+  uint64_t ram_size_ = 0;
+  uint64_t frames_size_ = 0;
+  uint32_t next_growth_slot_ = kFirstGrowthSlot;
+};
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_USF_GUEST_MEMORY_H_
