@@ -122,6 +122,8 @@ void Rollback::RestoreControl() {
 
 Result<RollbackStats> Rollback::Run() {
   RollbackStats stats;
+  // A doorbell that is still open would move RIP on at the next entry, over the restored state.
+  USETL_RETURN_IF_ERROR(vm_->machine().CompleteExit());
   GuestMemory& memory = vm_->memory();
   // Memory that the guest gave back was replaced by fresh pages: the snapshot's mapping returns.
   for (const abi::Window& window : vm_->released) {

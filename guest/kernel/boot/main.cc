@@ -1,6 +1,7 @@
 // main.cc: from the host's first instruction to the program's.
 #include "guest/kernel/boot/elf_loader.h"
 #include "guest/kernel/file/descriptors.h"
+#include "guest/kernel/file/devices.h"
 #include "guest/kernel/file/output.h"
 #include "guest/kernel/fs/root.h"
 #include "guest/kernel/host/control.h"

@@ -111,6 +111,11 @@ class MailboxDevice final : public Device {
 // The bytes of the host region, for mmap.
 class HostRegionDevice final : public Device {
  public:
+  int64_t GetStat(Stat* stat) override {
+    Device::GetStat(stat);
+    stat->size = static_cast<int64_t>(host_page().host_region_size);
+    return 0;
+  }
   int64_t Map(uint64_t offset, uint64_t length, bool, MapSource* source) override {
     const uint64_t size = host_page().host_region_size;
     if (offset > size || length > size - offset) return -ENXIO;

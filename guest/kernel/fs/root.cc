@@ -1,20 +1,181 @@
 #include "guest/kernel/fs/root.h"
+
+#include "guest/kernel/file/devices.h"
 #include "guest/kernel/fs/body.h"
+#include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/host_region.h"
+#include "guest/kernel/fs/operations.h"
+#include "guest/kernel/fs/process_directory.h"
+#include "guest/kernel/fs/tree_file.h"
 #include "guest/kernel/host/control.h"
-#include "guest/kernel/host/clock.h"
-#include "guest/kernel/memory/address_space.h"
+#include "guest/kernel/linux/stat.h"
+#include "guest/kernel/memory/bytes.h"
+
 namespace usetl::kernel {
-void InitRoot() {}
-int64_t OpenForExec(const char*, File**) {
-  Log("mono %u real %u", Monotonic(), Realtime());
-  int64_t p = MapMemory(0, 8192, 3, kMapPrivate|kMapAnonymous|kMapDenyWrite, nullptr, 0);
-  Log("mapped at %x", p);
-  *(volatile uint64_t*)p = 42;
-  Log("wrote %u", *(volatile uint64_t*)p);
-  return -ENOENT;
+namespace {
+
+Node* g_current_directory = nullptr;
+
+bool Is(const char* a, const char* b) {
+  const size_t length = strlen(b);
+  return strlen(a) == length && memcmp(a, b, length) == 0;
 }
-int64_t PinBody(File*, uint64_t, File**, uint64_t*) { return -1; }
-void UnpinBody(File*) {}
-int64_t OpenBodyWindow(BodyWindow*) { return -1; }
-void CloseBodyWindow(BodyWindow*) {}
+
+int64_t DirectoryStat(Stat* stat) {
+  *stat = {};
+  stat->mode = kStatModeDirectory | 0755;
+  stat->links = 2;
+  stat->inode = 1;
+  stat->block_size = 4096;
+  return 0;
 }
+
+// /dev
+class DeviceDirectory final : public SpecialDirectory {
+ public:
+  int64_t Open(const char* rest, int flags, File** file) override {
+    if (rest[0] == 0 || Is(rest, "usetl")) {
+      *file = NewSpecialDirectoryFile(this, rest);
+      return *file == nullptr ? -ENOMEM : 0;
+    }
+    return OpenDevice(rest, flags, file);
+  }
+  int64_t GetStat(const char* rest, bool, Stat* stat) override {
+    if (rest[0] == 0 || Is(rest, "usetl")) return DirectoryStat(stat);
+    File* file;
+    if (const int64_t error = OpenDevice(rest, 0, &file); error != 0) return error;
+    const int64_t result = file->GetStat(stat);
+    file->Unref();
+    return result;
+  }
+  int64_t ReadLink(const char*, char*, uint64_t) override { return -EINVAL; }
+  const char* List(const char* rest, uint64_t index, uint8_t* type) override {
+    constexpr uint8_t kCharacterDevice = 2;
+    *type = kCharacterDevice;
+    return index < 32 ? DeviceName(rest[0] != 0, static_cast<uint32_t>(index)) : nullptr;
+  }
+};
+
+// /run/usetl/body: response bodies by entry number.
+class BodyDirectory final : public SpecialDirectory {
+ public:
+  int64_t Open(const char* rest, int flags, File** file) override {
+    constexpr int kAccess = 3;
+    if (rest[0] == 0) {
+      *file = NewSpecialDirectoryFile(this, rest);
+      return *file == nullptr ? -ENOMEM : 0;
+    }
+    if (flags & kAccess) return -EACCES;
+    Inode* inode = Find(rest);
+    if (inode == nullptr) return -ENOENT;
+    *file = NewRegularFile(inode, nullptr);
+    UnrefInode(inode);
+    return *file == nullptr ? -ENOMEM : 0;
+  }
+  int64_t GetStat(const char* rest, bool, Stat* stat) override {
+    if (rest[0] == 0) return DirectoryStat(stat);
+    Inode* inode = Find(rest);
+    if (inode == nullptr) return -ENOENT;
+    FillStat(*inode, stat);
+    UnrefInode(inode);
+    return 0;
+  }
+  int64_t ReadLink(const char*, char*, uint64_t) override { return -EINVAL; }
+  const char* List(const char*, uint64_t, uint8_t*) override { return nullptr; }
+
+ private:
+  static Inode* Find(const char* rest) {
+    uint32_t entry = 0;
+    for (const char* c = rest; *c != 0; ++c) {
+      if (*c < '0' || *c > '9' || entry > 100'000) return nullptr;
+      entry = entry * 10 + static_cast<uint32_t>(*c - '0');
+    }
+    return BodyInode(entry);
+  }
+};
+
+DeviceDirectory g_devices;
+BodyDirectory g_bodies;
+
+Node* MakeDirectories(const char* const* names) {
+  Node* node = RootNode();
+  for (; *names != nullptr; ++names) {
+    node = FindOrAddChild(node, *names, static_cast<uint32_t>(strlen(*names)));
+    if (node == nullptr) Panic("out of memory at boot");
+    if (node->inode == nullptr) node->inode = NewInode(InodeType::kDirectory, 0755);
+  }
+  return node;
+}
+
+}  // namespace
+
+void InitRoot() {
+  InitNodes();
+  FormatGuestRegion();
+  const char* const dev[] = {"dev", nullptr};
+  const char* const proc[] = {"proc", nullptr};
+  const char* const body[] = {"run", "usetl", "body", nullptr};
+  const char* const function[] = {"function", nullptr};
+  MakeDirectories(dev)->special = &g_devices;
+  MakeDirectories(proc)->special = ProcessDirectory();
+  MakeDirectories(body)->special = &g_bodies;
+  g_current_directory = MakeDirectories(function);
+}
+
+Node* CurrentDirectory() { return g_current_directory; }
+void SetCurrentDirectory(Node* node) { g_current_directory = node; }
+
+int64_t OpenForExec(const char* path, File** file) {
+  constexpr int kExecute = 1;
+  if (const int64_t error = CheckAccess(RootNode(), path, kExecute, true); error != 0) return error;
+  return OpenPath(RootNode(), path, 0, 0, file);
+}
+
+int64_t PinBody(File* file, uint64_t size, File** pinned, uint64_t* offset) {
+  Inode* inode = InodeOf(file);
+  if (inode == nullptr || size > inode->size) return -EINVAL;
+  if (inode->own) {
+    file->Ref();
+  } else {
+    File* copy = NewNamelessFile(0600);
+    if (copy == nullptr) return -ENOSPC;
+    const int64_t put = WriteInode(InodeOf(copy), reinterpret_cast<void*>(inode->address), size, 0);
+    if (put != static_cast<int64_t>(size)) {
+      copy->Unref();
+      return put < 0 ? put : -ENOSPC;
+    }
+    file = copy;
+    inode = InodeOf(copy);
+  }
+  ++inode->pins;
+  *pinned = file;
+  *offset = inode->offset;
+  return 0;
+}
+
+void UnpinBody(File* pinned) {
+  --InodeOf(pinned)->pins;
+  pinned->Unref();
+}
+
+int64_t OpenBodyWindow(BodyWindow* window) {
+  // Two pieces of the agent's size in flight and two being filled.
+  constexpr uint64_t kWindow = 512 << 10;
+  File* file = NewNamelessFile(0600);
+  if (file == nullptr) return -ENOSPC;
+  Inode* inode = InodeOf(file);
+  if (const int64_t error = EnsureWritable(inode, kWindow); error != 0) {
+    file->Unref();
+    return error;
+  }
+  ++inode->pins;
+  *window = {file, GuestRegionAt(inode->offset), inode->offset, kWindow};
+  return 0;
+}
+
+void CloseBodyWindow(BodyWindow* window) {
+  if (window->file != nullptr) UnpinBody(window->file);
+  *window = {};
+}
+
+}  // namespace usetl::kernel

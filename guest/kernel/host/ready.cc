@@ -2,6 +2,7 @@
 
 #include <asm/errno.h>
 
+#include "guest/kernel/fs/guest_region.h"
 #include "guest/kernel/host/control.h"
 #include "guest/kernel/host/mailbox.h"
 #include "guest/kernel/memory/allocator.h"
@@ -17,6 +18,7 @@ int64_t ReachReady() {
   if (CallHost(abi::CallOp::kReady) != 0) return -EBUSY;
   // A restored VM goes on here: fresh rings, clock, entropy and limits.
   ResetMailbox();
+  FormatGuestRegion();
   UpdateExitWork();
   return 0;
 }

@@ -13,7 +13,7 @@
 
 namespace usetl::kernel {
 
-inline constexpr uint64_t kKernelStackPages = 4;
+inline constexpr uint64_t kKernelStackPages = 8;  // path buffers are 4 kB each
 inline constexpr uint64_t kKernelStackSize = kKernelStackPages * 4096;
 
 enum class ThreadState : uint8_t { kRunnable, kSleeping, kDead };

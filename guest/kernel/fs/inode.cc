@@ -1,0 +1,164 @@
+#include "guest/kernel/fs/inode.h"
+
+#include <asm/errno.h>
+
+#include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/host/clock.h"
+#include "guest/kernel/memory/allocator.h"
+#include "guest/kernel/memory/bytes.h"
+#include "guest/kernel/memory/user.h"
+
+namespace usetl::kernel {
+namespace {
+
+constexpr uint64_t kLargest = 1ull << 40;
+uint64_t g_next_number = 1ull << 40;  // above those of packs and the host region
+
+uint64_t PageUp(uint64_t v) { return (v + abi::kPageSize - 1) & ~(abi::kPageSize - 1); }
+
+abi::FileEntry EntryOf(const Inode& inode) {
+  abi::FileEntry entry{};
+  entry.type = inode.type == InodeType::kRegular     ? abi::FileType::kRegular
+               : inode.type == InodeType::kDirectory ? abi::FileType::kDirectory
+                                                     : abi::FileType::kSymlink;
+  entry.mode = inode.mode;
+  entry.uid = inode.uid;
+  entry.gid = inode.gid;
+  entry.size = inode.size;
+  entry.offset = inode.offset;
+  entry.capacity = inode.capacity;
+  entry.modified_ns = inode.modified_ns;
+  return entry;
+}
+
+}  // namespace
+
+Inode* NewInode(InodeType type, uint16_t mode) {
+  Inode* inode = New<Inode>();
+  if (inode == nullptr) return nullptr;
+  inode->type = type;
+  inode->mode = mode;
+  inode->number = g_next_number++;
+  inode->modified_ns = inode->changed_ns = Realtime();
+  return inode;
+}
+
+void RefInode(Inode* inode) { ++inode->references; }
+
+void UnrefInode(Inode* inode) {
+  if (--inode->references != 0) return;
+  if (inode->own) FreeRange(inode->offset, inode->capacity);
+  if (inode->slot >= 0) FreeSlot(inode->slot);
+  // A link's target is kernel memory, unless it is the pack's.
+  if (inode->type == InodeType::kSymlink && abi::kKernelPages.Contains(inode->address, 1)) {
+    Free(reinterpret_cast<void*>(inode->address));
+  }
+  Delete(inode);
+}
+
+void FillStat(const Inode& inode, Stat* stat) {
+  *stat = {};
+  stat->device = 1;
+  stat->inode = inode.number;
+  stat->links = inode.type == InodeType::kDirectory ? 2 : inode.links;
+  const uint32_t kind = inode.type == InodeType::kRegular     ? kStatModeRegular
+                        : inode.type == InodeType::kDirectory ? kStatModeDirectory
+                                                              : kStatModeLink;
+  stat->mode = kind | inode.mode;
+  stat->uid = inode.uid;
+  stat->gid = inode.gid;
+  stat->size = inode.type == InodeType::kDirectory ? 4096 : static_cast<int64_t>(inode.size);
+  stat->block_size = 4096;
+  stat->blocks = static_cast<int64_t>((inode.size + 511) / 512);
+  constexpr uint64_t kSecond = 1'000'000'000;
+  stat->modify_seconds = stat->access_seconds = inode.modified_ns / kSecond;
+  stat->modify_ns = stat->access_ns = inode.modified_ns % kSecond;
+  stat->change_seconds = inode.changed_ns / kSecond;
+  stat->change_ns = inode.changed_ns % kSecond;
+}
+
+void Touch(Inode* inode) { inode->modified_ns = inode->changed_ns = Realtime(); }
+
+int64_t EnsureWritable(Inode* inode, uint64_t size) {
+  if (size > kLargest) return -EFBIG;
+  const uint64_t content = inode->size;
+  if (inode->own && size <= inode->capacity) return 0;
+  uint64_t wanted = PageUp(size > content ? size : content);
+  if (inode->own && inode->capacity != 0) {
+    // Doubling keeps appends cheap; a region that is nearly full gives what it has.
+    uint64_t doubled = inode->capacity * 2 > wanted ? inode->capacity * 2 : wanted;
+    if (ExtendRange(inode->offset, inode->capacity, doubled - inode->capacity)) {
+      inode->capacity = doubled;
+      return 0;
+    }
+    if (ExtendRange(inode->offset, inode->capacity, wanted - inode->capacity)) {
+      inode->capacity = wanted;
+      return 0;
+    }
+    if (inode->pins != 0) return -ENOSPC;
+    const uint64_t moved = AllocateRange(doubled);
+    if (moved != 0) wanted = doubled;
+    const uint64_t at = moved != 0 ? moved : AllocateRange(wanted);
+    if (at == 0) return -ENOSPC;
+    memcpy(GuestRegionAt(at), GuestRegionAt(inode->offset), content);
+    FreeRange(inode->offset, inode->capacity);
+    inode->offset = at;
+  } else {
+    if (!inode->own && inode->slot < 0 && (inode->slot = TakeSlot()) < 0) return -ENOSPC;
+    uint64_t at = 0;
+    if (wanted != 0 && (at = AllocateRange(wanted)) == 0) return -ENOSPC;
+    if (content != 0) memcpy(GuestRegionAt(at), reinterpret_cast<void*>(inode->address), content);
+    inode->offset = at;
+  }
+  inode->own = true;
+  inode->capacity = wanted;
+  inode->address = wanted == 0 ? 0 : reinterpret_cast<uint64_t>(GuestRegionAt(inode->offset));
+  return 0;
+}
+
+int64_t TruncateInode(Inode* inode, uint64_t size) {
+  if (size == 0 && !inode->own) inode->size = 0;  // nothing worth copying up
+  if (const int64_t error = EnsureWritable(inode, size); error != 0) return error;
+  if (size < inode->size) memset(GuestRegionAt(inode->offset + size), 0, inode->size - size);
+  inode->size = size;
+  Touch(inode);
+  PublishInode(inode, nullptr);
+  return 0;
+}
+
+int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offset) {
+  if (size == 0) return 0;
+  if (offset > kLargest || size > kLargest) return -EFBIG;
+  uint64_t end = offset + size;
+  int64_t error = EnsureWritable(inode, end);
+  if (error == -ENOSPC && inode->own && offset < inode->capacity) {
+    end = inode->capacity;  // what still fits, as a full disk does
+    size = end - offset;
+  } else if (error != 0) {
+    return error;
+  }
+  if (!CopyFromUser(GuestRegionAt(inode->offset + offset), user, size)) return -EFAULT;
+  if (end > inode->size) inode->size = end;
+  Touch(inode);
+  PublishInode(inode, nullptr);
+  return static_cast<int64_t>(size);
+}
+
+int64_t ReadInode(const Inode& inode, void* user, uint64_t size, uint64_t offset) {
+  if (offset >= inode.size) return 0;
+  if (size > inode.size - offset) size = inode.size - offset;
+  return CopyToUser(user, reinterpret_cast<void*>(inode.address + offset), size)
+             ? static_cast<int64_t>(size)
+             : -EFAULT;
+}
+
+void PublishInode(Inode* inode, const char* path) {
+  if (!inode->own || inode->slot < 0) return;
+  if (path != nullptr) {
+    PublishSlot(inode->slot, EntryOf(*inode), path);
+  } else {
+    UpdateSlot(inode->slot, EntryOf(*inode));
+  }
+}
+
+}  // namespace usetl::kernel

@@ -1,0 +1,191 @@
+#include "guest/kernel/fs/node.h"
+
+#include <asm/errno.h>
+
+#include "guest/kernel/fs/pack.h"
+#include "guest/kernel/memory/allocator.h"
+#include "guest/kernel/memory/bytes.h"
+
+namespace usetl::kernel {
+namespace {
+
+constexpr uint32_t kBuckets = 4096;
+Node* g_buckets[kBuckets];
+Node* g_root = nullptr;
+
+uint32_t HashOf(const Node* parent, const char* name, uint32_t size) {
+  uint64_t hash = reinterpret_cast<uint64_t>(parent) * 0x9e3779b97f4a7c15;
+  for (uint32_t i = 0; i < size; ++i) hash = (hash ^ static_cast<uint8_t>(name[i])) * 0x100000001b3;
+  return static_cast<uint32_t>(hash >> 32 ^ hash);
+}
+
+Node* NewNode(Node* parent, const char* name, uint32_t size, uint32_t hash) {
+  auto* node = static_cast<Node*>(Allocate(sizeof(Node) + size + 1));
+  if (node == nullptr) return nullptr;
+  new (node) Node{parent};
+  node->hash = hash;
+  node->name_size = static_cast<uint16_t>(size);
+  memcpy(node->name, name, size);
+  node->name[size] = 0;
+  node->next_hash = g_buckets[hash % kBuckets];
+  g_buckets[hash % kBuckets] = node;
+  if (parent != nullptr) {
+    node->next_sibling = parent->first_child;
+    parent->first_child = node;
+  }
+  return node;
+}
+
+void Unhash(Node* node) {
+  Node** link = &g_buckets[node->hash % kBuckets];
+  while (*link != node) link = &(*link)->next_hash;
+  *link = node->next_hash;
+}
+
+Node* LookUp(Node* directory, const char* name, uint32_t size, uint32_t hash) {
+  for (Node* node = g_buckets[hash % kBuckets]; node != nullptr; node = node->next_hash) {
+    if (node->hash == hash && node->parent == directory && node->name_size == size &&
+        memcmp(node->name, name, size) == 0) {
+      return node;
+    }
+  }
+  return nullptr;
+}
+
+// Fills a fresh node from the packs below its directory; it stays negative when none has the name.
+bool FillFromPacks(Node* node) {
+  const Lower& lower = node->parent->lower;
+  for (uint32_t i = 0; i < lower.count; ++i) {
+    const uint32_t entry = PackChild(lower.pack[i], lower.entry[i], node->name, node->name_size);
+    if (entry == kNoEntry) continue;
+    const abi::PackEntry& e = PackEntryAt(lower.pack[i], entry);
+    if (e.type == abi::PackType::kWhiteout) return true;
+    const bool directory =
+        e.type == abi::PackType::kDirectory || e.type == abi::PackType::kOpaqueDirectory;
+    if (node->inode == nullptr) {
+      node->inode = InodeFromPack(lower.pack[i], entry);
+      if (node->inode == nullptr) return false;
+    } else if (!directory) {
+      return true;  // a file below a directory: hidden
+    }
+    if (!directory) return true;
+    Lower& own = node->lower;
+    constexpr uint32_t kMost = sizeof own.entry / sizeof own.entry[0];
+    if (own.count < kMost) {
+      own.pack[own.count] = lower.pack[i];
+      own.entry[own.count++] = entry;
+    }
+    if (e.type == abi::PackType::kOpaqueDirectory) return true;
+  }
+  return true;
+}
+
+}  // namespace
+
+Node* RootNode() { return g_root; }
+
+void InitNodes() {
+  g_root = NewNode(nullptr, "", 0, 0);
+  g_root->parent = g_root;
+  g_root->inode = NewInode(InodeType::kDirectory, 0755);
+  for (uint32_t pack = PackCount(); pack-- > 0;) {
+    Lower& lower = g_root->lower;
+    if (lower.count == sizeof lower.entry / sizeof lower.entry[0]) break;
+    lower.pack[lower.count] = static_cast<uint8_t>(pack);
+    lower.entry[lower.count++] = 0;
+  }
+  const char* const needed[] = {"dev", "proc", "tmp", "run", "function", "root"};
+  for (const char* name : needed) {
+    Node* node = FindOrAddChild(g_root, name, static_cast<uint32_t>(strlen(name)));
+    if (node->inode == nullptr) node->inode = NewInode(InodeType::kDirectory, 0755);
+  }
+}
+
+Node* FindChild(Node* directory, const char* name, uint32_t size) {
+  const uint32_t hash = HashOf(directory, name, size);
+  Node* node = LookUp(directory, name, size, hash);
+  if (node != nullptr || directory->complete || directory->lower.count == 0) return node;
+  // Negative answers of packs are not kept: a program asks for many names that never exist.
+  const Lower& lower = directory->lower;
+  bool known = false;
+  for (uint32_t i = 0; i < lower.count && !known; ++i) {
+    known = PackChild(lower.pack[i], lower.entry[i], name, size) != kNoEntry;
+  }
+  if (!known) return nullptr;
+  node = NewNode(directory, name, size, hash);
+  if (node == nullptr || !FillFromPacks(node)) return nullptr;
+  return node;
+}
+
+Node* FindOrAddChild(Node* directory, const char* name, uint32_t size) {
+  Node* node = FindChild(directory, name, size);
+  return node != nullptr ? node : NewNode(directory, name, size, HashOf(directory, name, size));
+}
+
+bool CompleteDirectory(Node* directory) {
+  if (directory->complete) return true;
+  const Lower lower = directory->lower;
+  for (uint32_t i = 0; i < lower.count; ++i) {
+    const abi::PackEntry& d = PackEntryAt(lower.pack[i], lower.entry[i]);
+    for (uint64_t child = 0; child < d.size; ++child) {
+      const abi::PackEntry& e =
+          PackEntryAt(lower.pack[i], static_cast<uint32_t>(d.offset + child));
+      const char* name = PackText(lower.pack[i], e.name_offset);
+      if (FindChild(directory, name, e.name_size) == nullptr) return false;
+    }
+  }
+  directory->complete = true;
+  return true;
+}
+
+bool HasChildren(Node* directory) {
+  if (!CompleteDirectory(directory)) return true;
+  for (Node* child = directory->first_child; child != nullptr; child = child->next_sibling) {
+    if (child->inode != nullptr) return true;
+  }
+  return false;
+}
+
+void MoveNode(Node* node, Node* target) {
+  target->inode = node->inode;
+  target->lower = node->lower;
+  target->complete = node->complete;
+  node->inode = nullptr;
+  node->lower.count = 0;
+  node->complete = true;
+  // Children are found through their parent's address: they are hashed anew.
+  Node* stale = target->first_child;  // negative names of a directory that was replaced
+  while (stale != nullptr) {
+    Node* next = stale->next_sibling;
+    Unhash(stale);
+    Free(stale);
+    stale = next;
+  }
+  target->first_child = node->first_child;
+  node->first_child = nullptr;
+  for (Node* child = target->first_child; child != nullptr; child = child->next_sibling) {
+    Unhash(child);
+    child->parent = target;
+    child->hash = HashOf(target, child->name, child->name_size);
+    child->next_hash = g_buckets[child->hash % kBuckets];
+    g_buckets[child->hash % kBuckets] = child;
+  }
+}
+
+int64_t PathOf(const Node* node, char* buffer, uint64_t size) {
+  uint64_t length = 0;
+  for (const Node* n = node; n != g_root; n = n->parent) length += n->name_size + 1;
+  if (length == 0) length = 1;
+  if (length + 1 > size) return -ERANGE;
+  buffer[length] = 0;
+  buffer[0] = '/';
+  uint64_t at = length;
+  for (const Node* n = node; n != g_root; n = n->parent) {
+    at -= n->name_size;
+    memcpy(buffer + at, n->name, n->name_size);
+    buffer[--at] = '/';
+  }
+  return static_cast<int64_t>(length);
+}
+
+}  // namespace usetl::kernel

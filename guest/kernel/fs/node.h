@@ -1,0 +1,63 @@
+// node.h: names. One node per name that was ever looked up: a cache over the packs and the truth for
+// everything else.
+//
+// Layers: a node is made from the highest layer that has the name; names that are gone stay as negative
+// nodes, so that a lower layer does not show through. Nodes are never freed while their directory may
+// exist in a pack.
+#ifndef USETL_GUEST_KERNEL_FS_NODE_H_
+#define USETL_GUEST_KERNEL_FS_NODE_H_
+
+#include <cstdint>
+
+#include "guest/kernel/fs/inode.h"
+
+namespace usetl::kernel {
+
+class SpecialDirectory;
+
+inline constexpr uint32_t kMaxPacks = 32;
+inline constexpr uint32_t kNoEntry = ~0u;
+inline constexpr uint64_t kMaxComponent = 255;
+
+// Which packs a directory exists in: entry numbers, highest layer first.
+struct Lower {
+  uint8_t count = 0;
+  uint8_t pack[4];
+  uint32_t entry[4];
+};
+
+struct Node {
+  Node* parent;
+  Node* first_child = nullptr;
+  Node* next_sibling = nullptr;
+  Node* next_hash = nullptr;
+  Inode* inode = nullptr;  // null: the name does not exist (negative)
+  SpecialDirectory* special = nullptr;  // serves everything below (dev, proc)
+  Lower lower;             // directories only
+  bool complete = false;   // all children of the packs are nodes
+  uint32_t hash = 0;
+  uint16_t name_size = 0;
+  char name[];             // zero-terminated
+};
+
+// Builds the root and directories that every program expects. REQUIRES: packs and regions mapped.
+void InitNodes();
+Node* RootNode();
+
+// The child of that name, perhaps negative; null when there is none or memory is out.
+Node* FindChild(Node* directory, const char* name, uint32_t size);
+// The same, made when missing: a negative node. Null: out of memory.
+Node* FindOrAddChild(Node* directory, const char* name, uint32_t size);
+// Makes nodes of all names of the packs, for listings. False: out of memory.
+bool CompleteDirectory(Node* directory);
+// True: some name in it exists.
+bool HasChildren(Node* directory);
+// Moves `node`'s inode and children to the negative node `target` (rename).
+void MoveNode(Node* node, Node* target);
+
+// Absolute path of a node into `buffer`; returns its length, or -ERANGE.
+int64_t PathOf(const Node* node, char* buffer, uint64_t size);
+
+}  // namespace usetl::kernel
+
+#endif  // USETL_GUEST_KERNEL_FS_NODE_H_

@@ -1,0 +1,275 @@
+#include "guest/kernel/fs/operations.h"
+
+#include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/tree_file.h"
+#include "guest/kernel/linux/abi.h"
+#include "guest/kernel/linux/fcntl.h"
+#include "guest/kernel/memory/allocator.h"
+#include "guest/kernel/memory/bytes.h"
+
+namespace usetl::kernel {
+namespace {
+
+bool Exists(const Node* node) { return node != nullptr && node->inode != nullptr; }
+bool IsDirectory(const Node* node) {
+  return Exists(node) && node->inode->type == InodeType::kDirectory;
+}
+
+// Gives the name that the walk ended at to `inode`. 0 or -ENOMEM.
+int64_t Attach(Walked* walked, Inode* inode) {
+  Node* node = walked->node != nullptr
+                   ? walked->node
+                   : FindOrAddChild(walked->parent, walked->last, walked->last_size);
+  if (node == nullptr) return -ENOMEM;
+  node->inode = inode;
+  node->lower.count = 0;
+  if (inode->type == InodeType::kDirectory) node->complete = true;
+  walked->node = node;
+  Touch(walked->parent->inode);
+  return 0;
+}
+
+void PublishName(Node* node) {
+  char path[kPathMax];
+  if (PathOf(node, path, sizeof path) > 0) PublishInode(node->inode, path);
+}
+
+int64_t CreateRegular(Walked* walked, uint32_t mode) {
+  Inode* inode = NewInode(InodeType::kRegular, static_cast<uint16_t>(mode & 07777));
+  if (inode == nullptr) return -ENOMEM;
+  int64_t error = EnsureWritable(inode, 0);
+  if (error == 0) error = Attach(walked, inode);
+  if (error != 0) {
+    UnrefInode(inode);
+    return error;
+  }
+  PublishName(walked->node);
+  return 0;
+}
+
+// For calls that make a name: it must be free, and not end in a slash unless it is a directory's.
+int64_t WalkToNew(Node* base, const char* path, bool directory, Walked* walked) {
+  if (const int64_t error = Walk(base, path, false, walked); error != 0) return error;
+  if (walked->special != nullptr) return walked->rest[0] == 0 ? -EEXIST : -EPERM;
+  if (Exists(walked->node)) return -EEXIST;
+  if (walked->must_be_directory && !directory) return -ENOENT;
+  return walked->parent->inode == nullptr ? -ENOENT : 0;
+}
+
+}  // namespace
+
+int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** file) {
+  const bool exclusive = (flags & kOpenCreate) && (flags & kOpenExclusive);
+  const bool follow = !(flags & kOpenNoFollow) && !exclusive;
+  const uint32_t access = flags & kAccessMode;
+  if ((flags & kOpenTemporary) == kOpenTemporary && (flags & kOpenDirectory)) {
+    *file = NewNamelessFile(mode);
+    if (*file == nullptr) return -ENOSPC;
+    (*file)->status_flags = access;
+    return 0;
+  }
+  Walked walked;
+  if (const int64_t error = Walk(base, path, follow, &walked); error != 0) return error;
+  if (walked.special != nullptr) return walked.special->Open(walked.rest, flags, file);
+  if (!Exists(walked.node)) {
+    if (!(flags & kOpenCreate)) return -ENOENT;
+    if (walked.must_be_directory) return -EISDIR;
+    if (walked.parent->inode == nullptr) return -ENOENT;
+    if (const int64_t error = CreateRegular(&walked, mode); error != 0) return error;
+  } else if (exclusive) {
+    return -EEXIST;
+  }
+  Inode* inode = walked.node->inode;
+  switch (inode->type) {
+    case InodeType::kSymlink:
+      return -ELOOP;
+    case InodeType::kDirectory:
+      if (access != kReadOnly || (flags & kOpenCreate)) return -EISDIR;
+      *file = NewDirectoryFile(walked.node);
+      break;
+    case InodeType::kRegular:
+      if ((flags & kOpenDirectory) || walked.must_be_directory) return -ENOTDIR;
+      if ((flags & kOpenTruncate) && access != kReadOnly && inode->size != 0) {
+        if (const int64_t error = TruncateInode(inode, 0); error != 0) return error;
+      }
+      if (access != kReadOnly && !inode->own) {
+        if (const int64_t error = EnsureWritable(inode, inode->size); error != 0) return error;
+        PublishName(walked.node);
+      }
+      *file = NewRegularFile(inode, walked.node);
+      break;
+  }
+  if (*file == nullptr) return -ENOMEM;
+  constexpr uint32_t kKept = kAccessMode | kAppend | kNonBlock;
+  (*file)->status_flags = static_cast<uint32_t>(flags) & kKept;
+  return 0;
+}
+
+int64_t StatPath(Node* base, const char* path, bool follow, Stat* stat) {
+  Walked walked;
+  if (const int64_t error = WalkExisting(base, path, follow, &walked); error != 0) return error;
+  if (walked.special != nullptr) return walked.special->GetStat(walked.rest, follow, stat);
+  FillStat(*walked.node->inode, stat);
+  return 0;
+}
+
+int64_t MakeDirectory(Node* base, const char* path, uint32_t mode) {
+  Walked walked;
+  if (const int64_t error = WalkToNew(base, path, true, &walked); error != 0) return error;
+  Inode* inode = NewInode(InodeType::kDirectory, static_cast<uint16_t>(mode & 01777));
+  if (inode == nullptr) return -ENOMEM;
+  const int64_t error = Attach(&walked, inode);
+  if (error != 0) UnrefInode(inode);
+  return error;
+}
+
+int64_t Remove(Node* base, const char* path, bool directory) {
+  Walked walked;
+  if (const int64_t error = WalkExisting(base, path, false, &walked); error != 0) return error;
+  if (walked.special != nullptr) return walked.rest[0] == 0 ? -EBUSY : -EPERM;
+  Node* node = walked.node;
+  if (node == RootNode()) return directory ? -EBUSY : -EISDIR;
+  if (IsDirectory(node) != directory) return directory ? -ENOTDIR : -EISDIR;
+  if (directory) {
+    if (walked.last_size == 1 && walked.last[0] == '.') return -EINVAL;
+    if (walked.last_size == 2 && walked.last[0] == '.' && walked.last[1] == '.') return -ENOTEMPTY;
+    if (HasChildren(node)) return -ENOTEMPTY;
+  }
+  Inode* inode = node->inode;
+  node->inode = nullptr;
+  node->lower.count = 0;
+  if (inode->links != 0) --inode->links;
+  inode->changed_ns = walked.parent->inode->modified_ns;
+  if (inode->links != 0 || inode->references > 1) PublishInode(inode, "");
+  UnrefInode(inode);
+  Touch(walked.parent->inode);
+  return 0;
+}
+
+int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to, uint32_t flags) {
+  if (flags & ~static_cast<uint32_t>(kRenameNoReplace | kRenameExchange)) return -EINVAL;
+  Walked source, target;
+  if (const int64_t error = WalkExisting(from_base, from, false, &source); error != 0) return error;
+  if (const int64_t error = Walk(to_base, to, false, &target); error != 0) return error;
+  if (source.special != nullptr || target.special != nullptr) return -EXDEV;
+  Node* node = source.node;
+  if (node == RootNode() || target.node == RootNode()) return -EBUSY;
+  if (target.must_be_directory && !IsDirectory(node)) return -ENOTDIR;
+  for (Node* n = target.parent; n != RootNode(); n = n->parent) {
+    if (n == node) return -EINVAL;  // into itself
+  }
+  if (flags & kRenameExchange) {
+    if (!Exists(target.node)) return -ENOENT;
+    if (IsDirectory(node) || IsDirectory(target.node)) return -EXDEV;
+    Inode* swapped = node->inode;
+    node->inode = target.node->inode;
+    target.node->inode = swapped;
+    PublishName(node);
+    PublishName(target.node);
+    return 0;
+  }
+  if (Exists(target.node)) {
+    if (flags & kRenameNoReplace) return -EEXIST;
+    if (target.node->inode == node->inode) return 0;
+    if (IsDirectory(node) && !IsDirectory(target.node)) return -ENOTDIR;
+    if (!IsDirectory(node) && IsDirectory(target.node)) return -EISDIR;
+    if (IsDirectory(target.node) && HasChildren(target.node)) return -ENOTEMPTY;
+    Inode* gone = target.node->inode;
+    target.node->inode = nullptr;
+    if (gone->links != 0) --gone->links;
+    if (gone->references > 1) PublishInode(gone, "");
+    UnrefInode(gone);
+  }
+  Node* place = target.node != nullptr
+                    ? target.node
+                    : FindOrAddChild(target.parent, target.last, target.last_size);
+  if (place == nullptr) return -ENOMEM;
+  MoveNode(node, place);
+  Touch(source.parent->inode);
+  Touch(target.parent->inode);
+  if (place->inode->type == InodeType::kRegular) PublishName(place);
+  return 0;
+}
+
+int64_t MakeLink(Node* from_base, const char* from, Node* to_base, const char* to, bool follow) {
+  Walked source, target;
+  if (const int64_t error = WalkExisting(from_base, from, follow, &source); error != 0) return error;
+  if (source.special != nullptr) return -EXDEV;
+  if (IsDirectory(source.node)) return -EPERM;
+  if (const int64_t error = WalkToNew(to_base, to, false, &target); error != 0) return error;
+  Inode* inode = source.node->inode;
+  if (const int64_t error = Attach(&target, inode); error != 0) return error;
+  RefInode(inode);
+  ++inode->links;
+  return 0;
+}
+
+int64_t MakeSymlink(const char* text, Node* base, const char* path) {
+  const uint64_t length = strlen(text);
+  if (length == 0) return -ENOENT;
+  Walked walked;
+  if (const int64_t error = WalkToNew(base, path, false, &walked); error != 0) return error;
+  Inode* inode = NewInode(InodeType::kSymlink, 0777);
+  void* copy = Allocate(length + 1);
+  if (inode == nullptr || copy == nullptr) {
+    Free(copy);
+    Delete(inode);
+    return -ENOMEM;
+  }
+  memcpy(copy, text, length + 1);
+  inode->address = reinterpret_cast<uint64_t>(copy);
+  inode->size = length;
+  const int64_t error = Attach(&walked, inode);
+  if (error != 0) {
+    Free(copy);
+    UnrefInode(inode);
+  }
+  return error;
+}
+
+int64_t ReadLinkPath(Node* base, const char* path, char* buffer, uint64_t size) {
+  Walked walked;
+  if (const int64_t error = WalkExisting(base, path, false, &walked); error != 0) return error;
+  if (walked.special != nullptr) return walked.special->ReadLink(walked.rest, buffer, size);
+  const Inode& inode = *walked.node->inode;
+  if (inode.type != InodeType::kSymlink) return -EINVAL;
+  const uint64_t count = inode.size < size ? inode.size : size;
+  memcpy(buffer, reinterpret_cast<void*>(inode.address), count);
+  return static_cast<int64_t>(count);
+}
+
+int64_t CheckAccess(Node* base, const char* path, int mode, bool follow) {
+  constexpr int kExecute = 1;
+  Stat stat;
+  if (const int64_t error = StatPath(base, path, follow, &stat); error != 0) return error;
+  // Root may do everything but execute what nobody may.
+  const bool directory = (stat.mode & kStatModeMask) == kStatModeDirectory;
+  return (mode & kExecute) && !directory && !(stat.mode & 0111) ? -EACCES : 0;
+}
+
+int64_t TruncatePath(Node* base, const char* path, uint64_t size) {
+  Inode* inode;
+  if (const int64_t error = FindInode(base, path, true, &inode); error != 0) return error;
+  if (inode->type == InodeType::kDirectory) return -EISDIR;
+  return TruncateInode(inode, size);
+}
+
+File* NewNamelessFile(uint32_t mode) {
+  Inode* inode = NewInode(InodeType::kRegular, static_cast<uint16_t>(mode & 07777));
+  if (inode == nullptr) return nullptr;
+  inode->links = 0;
+  File* file = EnsureWritable(inode, 0) == 0 ? NewRegularFile(inode, nullptr) : nullptr;
+  if (file != nullptr) PublishInode(inode, "");
+  UnrefInode(inode);  // the file holds its own reference
+  return file;
+}
+
+int64_t FindInode(Node* base, const char* path, bool follow, Inode** inode) {
+  Walked walked;
+  if (const int64_t error = WalkExisting(base, path, follow, &walked); error != 0) return error;
+  if (walked.special != nullptr) return -EPERM;
+  *inode = walked.node->inode;
+  return 0;
+}
+
+}  // namespace usetl::kernel

@@ -1,0 +1,118 @@
+#include "vmm/ipc/socket.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstring>
+
+namespace usetl::ipc {
+namespace {
+
+Result<sockaddr_un> Address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return Status(ENAMETOOLONG, path + ": too long for a socket");
+  }
+  path.copy(address.sun_path, path.size());
+  return address;
+}
+
+Result<Fd> NewSocket() {
+  Fd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!fd.ok()) return Status::Errno("socket");
+  return fd;
+}
+
+}  // namespace
+
+Status Send(int socket, std::span<const uint8_t> head, std::span<const uint8_t> body,
+            std::span<const int> fds) {
+  iovec parts[2] = {{const_cast<uint8_t*>(head.data()), head.size()},
+                    {const_cast<uint8_t*>(body.data()), body.size()}};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptors * sizeof(int))];
+  if (fds.size() > kMaxDescriptors) return Status(E2BIG, "too many descriptors in a message");
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    std::memset(control, 0, sizeof control);
+    cmsghdr* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
+  }
+  for (;;) {
+    if (sendmsg(socket, &message, MSG_NOSIGNAL) >= 0) return Status();
+    if (errno != EINTR) return Status::Errno("send");
+  }
+}
+
+Result<Message> Receive(int socket) {
+  Message message;
+  message.bytes.resize(kMaxMessage);
+  iovec part{message.bytes.data(), message.bytes.size()};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxDescriptors * sizeof(int))];
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  ssize_t size;
+  do {
+    size = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  if (size < 0) return Status::Errno("receive");
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+      message.fds.emplace_back(fd);
+    }
+  }
+  if (size == 0) return Status(ECONNRESET, "the peer left");
+  if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) return Status(EMSGSIZE, "a message is too long");
+  message.bytes.resize(size);
+  return message;
+}
+
+Result<Fd> Listen(const std::string& path) {
+  Result<sockaddr_un> address = Address(path);
+  if (!address.ok()) return address.status();
+  Result<Fd> fd = NewSocket();
+  if (!fd.ok()) return fd;
+  unlink(path.c_str());
+  const mode_t mask = umask(0177);
+  const int bound = bind(fd->get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address);
+  umask(mask);
+  if (bound != 0) return Status::Errno("bind " + path);
+  if (listen(fd->get(), 128) != 0) return Status::Errno("listen " + path);
+  return fd;
+}
+
+Result<Fd> Connect(const std::string& path) {
+  Result<sockaddr_un> address = Address(path);
+  if (!address.ok()) return address.status();
+  Result<Fd> fd = NewSocket();
+  if (!fd.ok()) return fd;
+  if (connect(fd->get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
+    return Status::Errno("connect " + path);
+  }
+  return fd;
+}
+
+Result<std::pair<Fd, Fd>> Pair() {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+    return Status::Errno("socketpair");
+  }
+  return std::pair<Fd, Fd>(Fd(fds[0]), Fd(fds[1]));
+}
+
+}  // namespace usetl::ipc

@@ -1,0 +1,109 @@
+#include "vmm/pool/pool.h"
+
+#include <algorithm>
+
+namespace usetl {
+
+Pool::Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime)
+    : usf_options_(std::move(usf_options)), options_(options), runtime_(std::move(runtime)) {}
+
+uint32_t Pool::FreshOrStarting() const {
+  return static_cast<uint32_t>(std::count_if(usfs_.begin(), usfs_.end(), [](const UsfHandle& usf) {
+    return usf.tenant.empty() &&
+           (usf.state == UsfState::kIdle || usf.state == UsfState::kStarting);
+  }));
+}
+
+bool Pool::wants_refill() const {
+  return FreshOrStarting() < options_.size && usfs_.size() < options_.most;
+}
+
+Status Pool::Refill() {
+  if (!wants_refill()) return Status();
+  Result<UsfHandle> usf = UsfHandle::Launch(usf_options_, runtime_, next_number_++);
+  if (!usf.ok()) return usf.status();
+  usfs_.push_back(std::move(*usf));
+  ++made;
+  watch(usfs_.back().socket());
+  return Status();
+}
+
+UsfHandle* Pool::Claim(const std::string& tenant) {
+  UsfHandle* fresh = nullptr;
+  for (UsfHandle& usf : usfs_) {
+    if (usf.state != UsfState::kIdle) continue;
+    if (usf.tenant == tenant) {
+      fresh = &usf;
+      break;
+    }
+    if (usf.tenant.empty() && fresh == nullptr) fresh = &usf;
+  }
+  if (fresh == nullptr) return nullptr;
+  fresh->tenant = tenant;
+  fresh->state = UsfState::kClaimed;
+  ++fresh->uses;
+  return fresh;
+}
+
+bool Pool::Release(UsfHandle* usf) {
+  const auto kept = std::count_if(usfs_.begin(), usfs_.end(), [&](const UsfHandle& other) {
+    return other.state == UsfState::kIdle && other.tenant == usf->tenant;
+  });
+  const bool again = usf->usable && usf->uses < options_.max_uses &&
+                     static_cast<uint32_t>(kept) < options_.keep_per_tenant;
+  if (again && usf->BeginRollback().ok()) return true;
+  Remove(usf);
+  return false;
+}
+
+void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
+  if (event == nullptr) {
+    ++lost;
+    Remove(usf);
+    return;
+  }
+  usf->last = *event;
+  switch (event->event) {
+    case usf::Event::kReady:
+      usf->state = UsfState::kIdle;
+      on_idle();
+      break;
+    case usf::Event::kRolledBack:
+      ++rolled_back;
+      usf->state = UsfState::kIdle;
+      if (!event->usable) {
+        Remove(usf);
+      } else {
+        on_idle();
+      }
+      break;
+    case usf::Event::kEnded:
+      usf->usable = event->usable;
+      break;
+    case usf::Event::kFailed:
+      Remove(usf);
+      break;
+    case usf::Event::kLog:
+      break;
+  }
+}
+
+UsfHandle* Pool::FindBySocket(int fd) {
+  for (UsfHandle& usf : usfs_) {
+    if (usf.socket() == fd) return &usf;
+  }
+  return nullptr;
+}
+
+void Pool::Remove(UsfHandle* usf) {
+  ++retired;
+  unwatch(usf->socket());
+  usfs_.remove_if([usf](const UsfHandle& other) { return &other == usf; });
+}
+
+uint32_t Pool::Count(UsfState state) const {
+  return static_cast<uint32_t>(std::count_if(
+      usfs_.begin(), usfs_.end(), [state](const UsfHandle& usf) { return usf.state == state; }));
+}
+
+}  // namespace usetl

@@ -1,0 +1,66 @@
+// pool.h: the USFs of one runtime: made ahead, claimed, rolled back, replaced.
+//
+// Single-threaded: everything happens in the daemon's event loop. A USF that served a tenant serves
+// the same one again after its rollback and nobody else.
+#ifndef USETL_VMM_POOL_POOL_H_
+#define USETL_VMM_POOL_POOL_H_
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+
+#include "vmm/pool/usf_handle.h"
+
+namespace usetl {
+
+struct PoolOptions {
+  uint32_t size = 2;          // idle USFs without a tenant that are kept ready
+  uint32_t most = 4096;       // USFs in all
+  uint32_t max_uses = 10'000;  // of one USF
+  uint32_t keep_per_tenant = 4;  // idle ones that wait for their tenant
+};
+
+class Pool {
+ public:
+
+  Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime);
+
+  // Starts what is missing. Call after every change; at most one process a call.
+  Status Refill();
+  bool wants_refill() const;
+
+  // An idle USF for the tenant, marked claimed; null when none is ready.
+  UsfHandle* Claim(const std::string& tenant);
+  // The holder is done with it. True: it is being rolled back; false: it was thrown away.
+  bool Release(UsfHandle* usf);
+  // What a usf process said, or that it is gone. `event` is null then.
+  void OnEvent(UsfHandle* usf, const usf::EventRecord* event);
+
+  UsfHandle* FindBySocket(int fd);
+  void Remove(UsfHandle* usf);
+
+  uint32_t Count(UsfState state) const;
+  const std::list<UsfHandle>& usfs() const { return usfs_; }
+  const std::string& runtime() const { return runtime_.name; }
+
+  // Told about the socket of each new USF, and before one is closed.
+  std::function<void(int fd)> watch, unwatch;
+  // A USF has become idle.
+  std::function<void()> on_idle;
+
+  uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0;
+
+ private:
+  uint32_t FreshOrStarting() const;
+
+  UsfOptions usf_options_;
+  PoolOptions options_;
+  Runtime runtime_;
+  std::list<UsfHandle> usfs_;
+  uint32_t next_number_ = 1;
+};
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_POOL_POOL_H_

@@ -1,0 +1,56 @@
+// protocol.h: what workers and the command line say to usetl-vmmd: fixed-size records.
+#ifndef USETL_VMM_POOL_PROTOCOL_H_
+#define USETL_VMM_POOL_PROTOCOL_H_
+
+#include <cstdint>
+
+namespace usetl::pool {
+
+enum class Request : uint32_t {
+  kClaim = 1,    // ClaimRequest; answered by kClaimed
+  kRelease = 2,  // of the USF that this connection holds; answered by kReleased
+  kInspect = 3,  // answered by kState: JSON text
+};
+
+struct ClaimRequest {
+  Request request;
+  uint32_t wait_ms;     // how long to wait for a USF when none is ready
+  uint64_t ram_limit;   // bytes; 0: the node's default
+  char runtime[64];     // zero-terminated
+  char tenant[128];     // zero-terminated; a USF never serves two of them
+};
+
+struct PlainRequest {
+  Request request;
+  uint32_t reserved;
+};
+
+enum class Reply : uint32_t {
+  kClaimed = 1,   // ReplyRecord, with the descriptors of ClaimFd when error is 0
+  kReleased = 2,
+  kState = 3,     // text: JSON
+  kEnded = 4,     // unasked: the function of the held USF is over
+  kLog = 5,       // unasked: a trace line of the held USF
+};
+
+// Descriptors of a claim, in this order.
+enum ClaimFd : uint32_t { kControlFd, kHostRegionFd, kGuestRegionFd, kHostEventFd, kGuestEventFd,
+                          kClaimFdCount };
+
+struct ReplyRecord {
+  Reply reply;
+  int32_t error;      // errno; 0 is success
+  int32_t status;     // kEnded: as wait(2) has it; 128+9 and lost=1 when the process died
+  uint32_t lost;      // kEnded: 1 when the USF itself is gone
+  uint32_t text_size; // bytes of text that follow
+  uint32_t usf;       // number
+  uint64_t host_region_size;
+  uint64_t guest_region_size;
+  uint32_t huge_pages;  // 1: the host region is made of 2 MB pages
+  uint32_t reserved;
+  uint64_t rollback_ns;  // kReleased
+};
+
+}  // namespace usetl::pool
+
+#endif  // USETL_VMM_POOL_PROTOCOL_H_

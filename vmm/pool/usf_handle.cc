@@ -1,0 +1,164 @@
+#include "vmm/pool/usf_handle.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+
+#include <cstring>
+
+#include "vmm/abi/layout.h"
+#include "vmm/ipc/socket.h"
+
+namespace usetl {
+namespace {
+
+constexpr int kChildSocket = 3;
+
+// A file of memory that cannot change its size: mappings of it never fault for the host.
+Result<Fd> NewMemory(const char* name, uint64_t size) {
+  Fd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd.ok()) return Status::Errno("memfd_create");
+  if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) return Status::Errno("sizing a memfd");
+  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    return Status::Errno("sealing a memfd");
+  }
+  return fd;
+}
+
+Result<Fd> NewHostRegion(const UsfOptions& options) {
+  if (options.huge_directory_fd < 0) return NewMemory("usetl-host-region", options.host_region_size);
+  Fd fd(openat(options.huge_directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd.ok()) return Status::Errno("a file of 2 MB pages");
+  if (ftruncate(fd.get(), static_cast<off_t>(options.host_region_size)) != 0) {
+    return Status::Errno("sizing a file of 2 MB pages");
+  }
+  return fd;
+}
+
+// posix_spawn: vmmd's own pages are not copied, whatever its size.
+Result<pid_t> Spawn(const std::string& program, int socket) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, socket, kChildSocket);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  char* const argv[] = {const_cast<char*>("usetl-usf"), nullptr};
+  char* const environment[] = {nullptr};
+  pid_t pid = -1;
+  const int error =
+      posix_spawn(&pid, program.c_str(), &actions, &attributes, argv, environment);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) return Status(error, "start " + program + ": " + std::strerror(error));
+  return pid;
+}
+
+Status Punch(const Fd& fd, uint64_t size) {
+  if (fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                static_cast<off_t>(size)) != 0) {
+    return Status::Errno("scrubbing a region");
+  }
+  return Status();
+}
+
+}  // namespace
+
+const char* Name(UsfState state) {
+  switch (state) {
+    case UsfState::kStarting: return "starting";
+    case UsfState::kIdle: return "idle";
+    case UsfState::kClaimed: return "claimed";
+    case UsfState::kRolling: return "rolling back";
+    case UsfState::kDead: return "dead";
+  }
+  return "unknown";
+}
+
+UsfHandle::UsfHandle(UsfHandle&& o) noexcept
+    : state(o.state),
+      tenant(std::move(o.tenant)),
+      usable(o.usable),
+      uses(o.uses),
+      last(o.last),
+      control(std::move(o.control)),
+      host_region(std::move(o.host_region)),
+      guest_region(std::move(o.guest_region)),
+      host_event(std::move(o.host_event)),
+      guest_event(std::move(o.guest_event)),
+      socket_(std::move(o.socket_)),
+      pid_(std::exchange(o.pid_, -1)),
+      number_(o.number_) {}
+
+UsfHandle::~UsfHandle() {
+  if (pid_ < 0) return;
+  kill(pid_, SIGKILL);
+  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& runtime,
+                                    uint32_t number) {
+  UsfHandle usf;
+  usf.number_ = number;
+  const auto take = [](Result<Fd> from, Fd* to) -> Status {
+    if (!from.ok()) return from.status();
+    *to = std::move(*from);
+    return Status();
+  };
+  USETL_RETURN_IF_ERROR(take(NewMemory("usetl-control", abi::kControl.size), &usf.control));
+  USETL_RETURN_IF_ERROR(take(NewHostRegion(options), &usf.host_region));
+  USETL_RETURN_IF_ERROR(
+      take(NewMemory("usetl-guest-region", options.guest_region_size), &usf.guest_region));
+  usf.host_event = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  usf.guest_event = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!usf.host_event.ok() || !usf.guest_event.ok()) return Status::Errno("eventfd");
+  Result<std::pair<Fd, Fd>> pair = ipc::Pair();
+  if (!pair.ok()) return pair.status();
+  usf.socket_ = std::move(pair->first);
+  Result<pid_t> pid = Spawn(options.program, pair->second.get());
+  if (!pid.ok()) return pid.status();
+  usf.pid_ = *pid;
+
+  usf::StartCommand start{};
+  start.command = usf::Command::kStart;
+  start.uid = options.first_uid + number % 100'000;
+  start.host_region_size = options.host_region_size;
+  start.guest_region_size = options.guest_region_size;
+  start.ram_limit = options.ram_limit;
+  start.spin_ns = options.spin_ns;
+  start.trace = options.trace;
+  start.verify = options.verify;
+  start.warm = options.warm_runs;
+  start.jail = options.jail;
+  std::vector<int> fds(usf::kStartFdCount);
+  fds[usf::kKvmFd] = options.kvm_fd;
+  fds[usf::kSnapshotFd] = runtime.snapshot.fd();
+  fds[usf::kControlFd] = usf.control.get();
+  fds[usf::kHostRegionFd] = usf.host_region.get();
+  fds[usf::kGuestRegionFd] = usf.guest_region.get();
+  fds[usf::kHostEventFd] = usf.host_event.get();
+  fds[usf::kGuestEventFd] = usf.guest_event.get();
+  fds[usf::kEmptyRootFd] = options.empty_root_fd;
+  fds[usf::kNetworkFd] = options.network_fd;
+  for (const PackFile& pack : runtime.packs) fds.push_back(pack.fd.get());
+  USETL_RETURN_IF_ERROR(ipc::Send(usf.socket_.get(), ipc::Bytes(start), {}, fds));
+  return usf;
+}
+
+Status UsfHandle::BeginRollback() {
+  USETL_RETURN_IF_ERROR(Punch(host_region, lseek(host_region.get(), 0, SEEK_END)));
+  USETL_RETURN_IF_ERROR(Punch(guest_region, lseek(guest_region.get(), 0, SEEK_END)));
+  const usf::PlainCommand command{usf::Command::kRollback, 0};
+  USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command)));
+  state = UsfState::kRolling;
+  return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
+}
+
+}  // namespace usetl

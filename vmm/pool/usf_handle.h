@@ -1,0 +1,73 @@
+// usf_handle.h: vmmd's end of one usf process.
+#ifndef USETL_VMM_POOL_USF_HANDLE_H_
+#define USETL_VMM_POOL_USF_HANDLE_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "vmm/base/fd.h"
+#include "vmm/base/status.h"
+#include "vmm/pool/runtime.h"
+#include "vmm/usf/command.h"
+
+namespace usetl {
+
+// What every USF of a node is made with.
+struct UsfOptions {
+  std::string program;   // path of usetl-usf
+  uint64_t host_region_size = 64 << 20;
+  uint64_t guest_region_size = 64 << 20;
+  uint64_t ram_limit = 512 << 20;
+  uint64_t spin_ns = 20'000;
+  uint32_t first_uid = 600'000;
+  uint32_t warm_runs = 3;
+  uint32_t trace = 0;
+  bool verify = false;
+  bool jail = true;
+  int kvm_fd = -1;
+  int empty_root_fd = -1;
+  int network_fd = -1;
+  int huge_directory_fd = -1;  // a tmpfs with huge=always; -1: memfds on 4 kB pages
+};
+
+// State machine:  starting -> idle <-> claimed -> rolling -> idle; any -> dead
+enum class UsfState { kStarting, kIdle, kClaimed, kRolling, kDead };
+const char* Name(UsfState state);
+
+class UsfHandle {
+ public:
+  // Forks the process and sends it its start command; kReady comes later on socket().
+  static Result<UsfHandle> Launch(const UsfOptions& options, const Runtime& runtime,
+                                  uint32_t number);
+  // Kills the process if it still lives, and reaps it.
+  ~UsfHandle();
+  UsfHandle(UsfHandle&& other) noexcept;
+  UsfHandle& operator=(UsfHandle&&) = delete;
+
+  // Scrubs regions and asks for a rollback. REQUIRES: nobody else writes regions or rings.
+  Status BeginRollback();
+
+  int socket() const { return socket_.get(); }
+  pid_t pid() const { return pid_; }
+  uint32_t number() const { return number_; }
+
+  UsfState state = UsfState::kStarting;
+  std::string tenant;       // empty: none yet
+  bool usable = true;       // may be rolled back and used again
+  uint64_t uses = 0;
+  usf::EventRecord last{};  // counters of the last event
+
+  Fd control, host_region, guest_region, host_event, guest_event;
+
+ private:
+  UsfHandle() = default;
+  Fd socket_;
+  pid_t pid_ = -1;
+  uint32_t number_ = 0;
+};
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_POOL_USF_HANDLE_H_

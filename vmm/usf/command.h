@@ -1,0 +1,68 @@
+// command.h: what usetl-vmmd and a usf process say to each other: fixed-size records.
+#ifndef USETL_VMM_USF_COMMAND_H_
+#define USETL_VMM_USF_COMMAND_H_
+
+#include <cstdint>
+
+namespace usetl::usf {
+
+// vmmd signals the process with SIGUSR1 after each command, so that a running guest is interrupted.
+enum class Command : uint32_t {
+  kStart = 1,     // StartCommand with descriptors; answered by kReady or kFailed
+  kRollback = 2,  // answered by kRolledBack or kFailed
+};
+
+// Descriptors that come with kStart, in this order, then one per pack.
+enum StartFd : uint32_t {
+  kKvmFd, kSnapshotFd, kControlFd, kHostRegionFd, kGuestRegionFd,
+  kHostEventFd,   // rung by the guest for the worker
+  kGuestEventFd,  // rung by the worker for the guest
+  kEmptyRootFd,   // a directory with nothing in it: the root of the jail
+  kNetworkFd,     // an empty network namespace
+  kStartFdCount,
+};
+
+struct StartCommand {
+  Command command;
+  uint32_t uid;  // of this USF alone
+  uint64_t host_region_size;
+  uint64_t guest_region_size;
+  uint64_t ram_limit;
+  uint64_t spin_ns;
+  uint32_t trace;   // abi::Trace
+  uint32_t verify;  // 1: prove every rollback
+  uint32_t warm;    // dummy runs before kReady
+  uint32_t jail;    // 0 only for debugging
+};
+
+struct PlainCommand {
+  Command command;
+  uint32_t reserved;
+};
+
+enum class Event : uint32_t {
+  kReady = 1,
+  kFailed = 2,      // `text` says why; the process ends
+  kRolledBack = 3,
+  kEnded = 4,       // the function is over; only kRollback is possible now (if `status_valid`)
+  kLog = 5,         // a line of a trace
+};
+
+struct EventRecord {
+  Event event;
+  int32_t status;      // kEnded: as wait(2) has it
+  uint32_t usable;     // kEnded: 1 when a rollback can follow; kRolledBack: 1 when not worn out
+  uint32_t text_size;  // bytes of text that follow
+  uint64_t exits;      // counters since the last kReady or kRolledBack
+  uint64_t mapping_calls;
+  uint64_t hot_pages;  // kRolledBack
+  uint64_t cold_pages;
+  uint64_t nanoseconds;  // kRolledBack: how long it took
+  uint64_t cpu_ns;       // of this process so far
+};
+
+inline constexpr uint32_t kMaxText = 4096;
+
+}  // namespace usetl::usf
+
+#endif  // USETL_VMM_USF_COMMAND_H_

@@ -1,0 +1,269 @@
+#include "vmm/usf/usf_process.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "vmm/usf/clock_page.h"
+#include "vmm/usf/jail.h"
+#include "vmm/usf/warm_up.h"
+
+namespace usetl {
+namespace {
+
+constexpr uint64_t kTickNs = 4'000'000;          // preemption
+constexpr uint64_t kClockRefreshNs = 1'000'000'000;
+
+Vm* g_vm = nullptr;  // for the signal handler
+timer_t g_tick;
+
+void KickVm(int) {
+  if (g_vm != nullptr) g_vm->Kick();
+}
+
+uint64_t Now(clockid_t clock = CLOCK_MONOTONIC) {
+  timespec now;
+  clock_gettime(clock, &now);
+  return uint64_t(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+Status InstallSignals() {
+  struct sigaction action {};
+  action.sa_handler = KickVm;
+  // No SA_RESTART: KVM_RUN and ppoll return.
+  if (sigaction(SIGUSR1, &action, nullptr) != 0 || sigaction(SIGALRM, &action, nullptr) != 0) {
+    return Status::Errno("sigaction");
+  }
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGALRM;
+  if (timer_create(CLOCK_MONOTONIC, &event, &g_tick) != 0) return Status::Errno("timer_create");
+  return Status();
+}
+
+void SetTick(bool running) {
+  itimerspec spec{};
+  if (running) {
+    spec.it_value.tv_nsec = kTickNs;
+    spec.it_interval.tv_nsec = kTickNs;
+  }
+  timer_settime(g_tick, 0, &spec, nullptr);
+}
+
+}  // namespace
+
+int UsfProcess::Run() {
+  Status status = Start();
+  if (status.ok()) {
+    usf::EventRecord ready{};
+    ready.event = usf::Event::kReady;
+    ready.usable = 1;
+    status = SendEvent(ready);
+  }
+  if (status.ok()) status = Serve();
+  if (status.ok()) return 0;
+  usf::EventRecord failed{};
+  failed.event = usf::Event::kFailed;
+  // The peer may be gone already; there is nobody else to tell.
+  (void)!SendEvent(failed, status.message()).ok();
+  return 1;
+}
+
+Status UsfProcess::SendEvent(usf::EventRecord record, std::string_view text) {
+  text = text.substr(0, usf::kMaxText);
+  record.text_size = static_cast<uint32_t>(text.size());
+  if (vm_ != nullptr) {
+    record.exits = vm_->exits;
+    record.mapping_calls = vm_->mapping_calls;
+  }
+  record.cpu_ns = Now(CLOCK_PROCESS_CPUTIME_ID);
+  return ipc::Send(socket_, ipc::Bytes(record),
+                   {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+Status UsfProcess::Start() {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
+  Result<ipc::Message> message = ipc::Receive(socket_);
+  if (!message.ok()) return message.status();
+  if (message->bytes.size() != sizeof start_ || message->fds.size() < usf::kStartFdCount) {
+    return Status(EPROTO, "vmmd sent a malformed start command");
+  }
+  std::memcpy(&start_, message->bytes.data(), sizeof start_);
+  std::vector<int> fds;
+  for (Fd& fd : message->fds) fds.push_back(fd.Release());
+
+  Result<Snapshot> snapshot = Snapshot::Adopt(fds[usf::kSnapshotFd]);
+  if (!snapshot.ok()) return snapshot.status();
+  snapshot_ = std::make_unique<Snapshot>(std::move(*snapshot));
+  VmConfig config;
+  config.kvm_fd = fds[usf::kKvmFd];
+  config.host_event_fd = fds[usf::kHostEventFd];
+  config.spin_ns = start_.spin_ns;
+  config.trace = start_.trace;
+  config.memory.control_fd = fds[usf::kControlFd];
+  config.memory.host_region_fd = fds[usf::kHostRegionFd];
+  config.memory.guest_region_fd = fds[usf::kGuestRegionFd];
+  config.memory.host_region_size = start_.host_region_size;
+  config.memory.guest_region_size = start_.guest_region_size;
+  config.memory.ram_limit = start_.ram_limit;
+  for (size_t i = usf::kStartFdCount; i < fds.size(); ++i) {
+    const off_t size = lseek(fds[i], 0, SEEK_END);
+    if (size <= 0) return Status(EINVAL, "a pack is empty");
+    config.memory.packs.push_back({fds[i], static_cast<uint64_t>(size)});
+  }
+  Result<std::unique_ptr<Vm>> vm = snapshot_->Start(config);
+  if (!vm.ok()) return vm.status();
+  vm_ = std::move(*vm);
+  vm_->log = [this](std::string_view line) {
+    usf::EventRecord record{};
+    record.event = usf::Event::kLog;
+    (void)!SendEvent(record, line).ok();  // a trace line that is lost harms nobody
+  };
+  rollback_ = std::make_unique<Rollback>(snapshot_.get(), vm_.get());
+  guest_event_fd_ = fds[usf::kGuestEventFd];
+  for (size_t i = 0; i < fds.size(); ++i) {
+    const bool kept = i == usf::kSnapshotFd || i == usf::kGuestEventFd ||
+                      i == usf::kEmptyRootFd || i == usf::kNetworkFd;
+    if (!kept) close(fds[i]);  // mapped or bound: the descriptor is not needed again
+  }
+  g_vm = vm_.get();
+  USETL_RETURN_IF_ERROR(InstallSignals());
+  // The first entry makes KVM start a kernel thread on behalf of this process, which the jail's
+  // RLIMIT_NPROC would refuse (EAGAIN from every KVM_RUN).
+  USETL_RETURN_IF_ERROR(vm_->machine().CompleteExit());
+  if (start_.jail) {
+    USETL_RETURN_IF_ERROR(
+        EnterJail({start_.uid, fds[usf::kEmptyRootFd], fds[usf::kNetworkFd]}));
+  }
+  USETL_RETURN_IF_ERROR(NewGeneration(&vm_->memory().host_page(), vm_->tsc_khz()));
+  USETL_RETURN_IF_ERROR(WarmUp(vm_.get(), rollback_.get(), start_.warm));
+  idle_ = true;
+  return Status();
+}
+
+Status UsfProcess::Serve() {
+  for (;;) {
+    const bool can_run = !idle_ && !ended_ && !crashed_;
+    const Status status = can_run ? RunGuest() : WaitWhileIdle();
+    if (status.code() == ECONNRESET) return Status();  // vmmd lets this USF go
+    if (!status.ok()) return status;
+  }
+}
+
+Status UsfProcess::RunGuest() {
+  SetTick(true);
+  for (;;) {
+    Result<VmOutcome> outcome = vm_->RunUntilEvent();
+    if (!outcome.ok()) return outcome.status();
+    switch (outcome->event) {
+      case VmEvent::kIdle:
+        SetTick(false);
+        idle_ = true;
+        deadline_ = outcome->deadline;
+        return Status();
+      case VmEvent::kInterrupted: {
+        pollfd command{socket_, POLLIN, 0};
+        const timespec now{};
+        if (ppoll(&command, 1, &now, nullptr) > 0) {
+          SetTick(false);
+          return ServeCommand();
+        }
+        Tick();
+        continue;
+      }
+      case VmEvent::kReady:
+      case VmEvent::kExited:
+      case VmEvent::kCrashed: {
+        SetTick(false);
+        usf::EventRecord record{};
+        record.event = usf::Event::kEnded;
+        record.status = outcome->status;
+        crashed_ = outcome->event != VmEvent::kExited;
+        ended_ = true;
+        record.usable = !crashed_;
+        if (crashed_) record.status = SIGSEGV;
+        return SendEvent(record, outcome->report);
+      }
+    }
+  }
+}
+
+void UsfProcess::Tick() {
+  const abi::GuestPage& guest = vm_->memory().guest_page();
+  const abi::HostPage& host = vm_->memory().host_page();
+  const bool mail = abi::LoadAcquire(host.to_guest.index) != guest.to_guest.index;
+  if (guest.runnable > 0 || mail || guest.next_deadline <= Now()) vm_->Preempt();
+}
+
+Status UsfProcess::WaitWhileIdle() {
+  pollfd fds[2] = {{socket_, POLLIN, 0}, {guest_event_fd_, POLLIN, 0}};
+  const bool timed = idle_ && deadline_ != ~0ull;
+  const uint64_t now = Now();
+  // Time goes on for a server that is never restored: its clock is renewed every second.
+  uint64_t wait = ~0ull;
+  if (timed) wait = std::min(deadline_ > now ? deadline_ - now : 0, kClockRefreshNs);
+  const timespec timeout{static_cast<time_t>(wait / 1'000'000'000),
+                         static_cast<long>(wait % 1'000'000'000)};
+  const int ready = ppoll(fds, ended_ ? 1 : 2, timed ? &timeout : nullptr, nullptr);
+  if (ready < 0 && errno != EINTR) return Status::Errno("ppoll");
+  if (ready > 0 && (fds[0].revents != 0)) return ServeCommand();
+  if (ready > 0 && (fds[1].revents & POLLIN)) {
+    uint64_t count;
+    if (read(guest_event_fd_, &count, sizeof count) < 0 && errno != EAGAIN) {
+      return Status::Errno("read of an eventfd");
+    }
+    idle_ = false;
+  }
+  if (timed && Now() >= deadline_) idle_ = false;
+  if (!idle_) RefreshClock(&vm_->memory().host_page(), vm_->tsc_khz());
+  return Status();
+}
+
+Status UsfProcess::ServeCommand() {
+  Result<ipc::Message> message = ipc::Receive(socket_);
+  if (!message.ok()) return message.status();
+  usf::PlainCommand command;
+  if (message->bytes.size() != sizeof command) {
+    return Status(EPROTO, "vmmd sent a malformed command");
+  }
+  std::memcpy(&command, message->bytes.data(), sizeof command);
+  if (command.command != usf::Command::kRollback) {
+    return Status(EPROTO, "vmmd sent an unknown command");
+  }
+  return RollBack();
+}
+
+Status UsfProcess::RollBack() {
+  if (crashed_) return Status(EIO, "a crashed USF cannot be rolled back");
+  const uint64_t begin = Now();
+  Result<RollbackStats> stats = rollback_->Run();
+  if (!stats.ok()) return stats.status();
+  usf::EventRecord record{};
+  record.event = usf::Event::kRolledBack;
+  record.nanoseconds = Now() - begin;
+  record.hot_pages = stats->hot;
+  record.cold_pages = stats->cold;
+  record.usable = !vm_->memory().grown() && !vm_->address_space().worn();
+  std::string difference;
+  if (start_.verify) {
+    Result<std::string> found = rollback_->Verify();
+    if (!found.ok()) return found.status();
+    difference = *found;
+    if (!difference.empty()) return Status(EIO, "after a rollback these differ:" + difference);
+  }
+  ended_ = false;
+  // The agent reseeds and waits for its load before the next function comes.
+  USETL_RETURN_IF_ERROR(RunUntilIdle(vm_.get()));
+  idle_ = true;
+  deadline_ = ~0ull;
+  const Status sent = SendEvent(record);
+  vm_->exits = vm_->mapping_calls = 0;
+  return sent;
+}
+
+}  // namespace usetl

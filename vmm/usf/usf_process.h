@@ -1,0 +1,46 @@
+// usf_process.h: the life of a usf process: set up, jail, then run, idle and roll back on command.
+#ifndef USETL_VMM_USF_USF_PROCESS_H_
+#define USETL_VMM_USF_USF_PROCESS_H_
+
+#include <memory>
+
+#include "vmm/ipc/socket.h"
+#include "vmm/snapshot/rollback.h"
+#include "vmm/usf/command.h"
+
+namespace usetl {
+
+class UsfProcess {
+ public:
+  // `socket` leads to vmmd; not owned.
+  explicit UsfProcess(int socket) : socket_(socket) {}
+
+  // Returns the process's exit status.
+  int Run();
+
+ private:
+  Status Start();
+  // Serves until vmmd leaves (OK) or something breaks.
+  Status Serve();
+  Status RunGuest();
+  Status WaitWhileIdle();
+  Status ServeCommand();
+  Status RollBack();
+  void Tick();
+  Status SendEvent(usf::EventRecord record, std::string_view text = {});
+
+  int socket_;
+  usf::StartCommand start_{};
+  int guest_event_fd_ = -1;
+  std::unique_ptr<Snapshot> snapshot_;
+  std::unique_ptr<Vm> vm_;
+  std::unique_ptr<Rollback> rollback_;
+  bool ended_ = false;        // the function is over: only a rollback is possible
+  bool crashed_ = false;      // not even that
+  bool idle_ = false;
+  uint64_t deadline_ = ~0ull;  // of the idle guest
+};
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_USF_USF_PROCESS_H_

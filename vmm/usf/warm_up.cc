@@ -1,0 +1,58 @@
+#include "vmm/usf/warm_up.h"
+
+#include <cstring>
+#include <string_view>
+
+#include "vmm/abi/mail.h"
+
+namespace usetl {
+namespace {
+
+constexpr std::string_view kLoad =
+    R"({"path":"/usr/lib/usetl/warm_up.py","handler":"handler","mode":"handler"})";
+constexpr std::string_view kInvoke = R"({"event":{"numbers":[1,2,3],"text":"warm"},"context":{}})";
+
+}  // namespace
+
+Status RunUntilIdle(Vm* vm) {
+  abi::HostPage& host = vm->memory().host_page();
+  abi::GuestPage& guest = vm->memory().guest_page();
+  for (;;) {
+    Result<VmOutcome> outcome = vm->RunUntilEvent();
+    if (!outcome.ok()) return outcome.status();
+    switch (outcome->event) {
+      case VmEvent::kIdle:
+        return Status();
+      case VmEvent::kInterrupted:
+        // Nobody reads the output here: what a warm-up says is of no interest.
+        host.output.index = guest.output.index;
+        continue;
+      default:
+        return Status(ECHILD, "the guest ended while it was prepared: " + outcome->report);
+    }
+  }
+}
+
+Status WarmUp(Vm* vm, Rollback* rollback, uint32_t times) {
+  abi::HostPage& host = vm->memory().host_page();
+  abi::GuestPage& guest = vm->memory().guest_page();
+  uint8_t* control = vm->memory().control();
+  for (uint32_t run = 0; run < times; ++run) {
+    abi::RingProducer to_guest(&host.to_guest, &guest.to_guest, control + abi::kToGuestOffset,
+                               abi::kToGuestSize);
+    const auto put = [&](abi::RecordType type, std::string_view json) -> Status {
+      if (!to_guest.Put(static_cast<uint16_t>(type), 1, json.data(), json.size())) {
+        return Status(ENOBUFS, "the ring to the guest is full during warm-up");
+      }
+      return RunUntilIdle(vm);
+    };
+    USETL_RETURN_IF_ERROR(RunUntilIdle(vm));
+    USETL_RETURN_IF_ERROR(put(abi::RecordType::kLoad, kLoad));
+    USETL_RETURN_IF_ERROR(put(abi::RecordType::kInvoke, kInvoke));
+    Result<RollbackStats> stats = rollback->Run();
+    if (!stats.ok()) return stats.status();
+  }
+  return RunUntilIdle(vm);
+}
+
+}  // namespace usetl

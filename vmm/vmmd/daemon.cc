@@ -1,0 +1,300 @@
+#include "vmm/vmmd/daemon.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include <cstring>
+
+#include "vmm/vmmd/environment.h"
+
+namespace usetl {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+template <size_t N>
+std::string Text(const char (&field)[N]) {
+  return std::string(field, strnlen(field, N));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Vmmd>> Vmmd::Create(VmmdOptions options) {
+  std::unique_ptr<Vmmd> daemon(new Vmmd);
+  USETL_RETURN_IF_ERROR(daemon->SetUp(std::move(options)));
+  return daemon;
+}
+
+Vmmd::~Vmmd() {
+  connections_.clear();
+  if (listener_.ok()) unlink(options_.socket.c_str());
+}
+
+Status Vmmd::SetUp(VmmdOptions options) {
+  options_ = std::move(options);
+  kvm_ = Fd(open("/dev/kvm", O_RDWR | O_CLOEXEC));
+  if (!kvm_.ok()) return Status::Errno("open /dev/kvm (run usetl doctor)");
+  Result<Runtime> runtime = OpenRuntime(options_.runtimes, options_.runtime, options_.kernel);
+  if (!runtime.ok()) return runtime.status();
+  const auto take = [](Result<Fd> from, Fd* to) -> Status {
+    if (!from.ok()) return from.status();
+    *to = std::move(*from);
+    return Status();
+  };
+  USETL_RETURN_IF_ERROR(take(MakeEmptyRoot(), &empty_root_));
+  USETL_RETURN_IF_ERROR(take(MakeEmptyNetwork(), &network_));
+  if (options_.huge_pages) USETL_RETURN_IF_ERROR(take(MakeHugeDirectory(), &huge_));
+  options_.usf.kvm_fd = kvm_.get();
+  options_.usf.empty_root_fd = empty_root_.get();
+  options_.usf.network_fd = network_.get();
+  options_.usf.huge_directory_fd = huge_.get();
+
+  epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.ok()) return Status::Errno("epoll_create1");
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return Status::Errno("sigprocmask");
+  signals_ = Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_.ok()) return Status::Errno("signalfd");
+  USETL_RETURN_IF_ERROR(take(ipc::Listen(options_.socket), &listener_));
+  USETL_RETURN_IF_ERROR(Watch(listener_.get()));
+  USETL_RETURN_IF_ERROR(Watch(signals_.get()));
+
+  pool_ = std::make_unique<Pool>(options_.usf, options_.pool, std::move(*runtime));
+  pool_->watch = [this](int fd) {
+    const Status status = Watch(fd);
+    if (!status.ok()) launch_error_ = status.message();
+  };
+  pool_->unwatch = [this](int fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); };
+  pool_->on_idle = [] {};
+  return Status();
+}
+
+Status Vmmd::Watch(int fd) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return Status::Errno("epoll_ctl");
+  return Status();
+}
+
+Status Vmmd::Run() {
+  for (;;) {
+    epoll_event events[64];
+    // Making USFs is work for quiet moments: nothing else is ready then.
+    const bool refill = pool_->wants_refill() && launch_error_.empty();
+    const int count = epoll_wait(epoll_.get(), events, 64, refill ? 0 : 100);
+    if (count < 0 && errno != EINTR) return Status::Errno("epoll_wait");
+    if (count <= 0 && refill) {
+      const Status status = pool_->Refill();
+      if (!status.ok()) launch_error_ = status.message();
+    } else if (count == 0) {
+      launch_error_.clear();  // try again after a pause
+    }
+    for (int i = 0; i < count; ++i) {
+      const int fd = events[i].data.fd;
+      if (fd == signals_.get()) return Status();
+      if (fd == listener_.get()) {
+        Accept();
+      } else if (UsfHandle* usf = pool_->FindBySocket(fd)) {
+        OnUsf(usf);
+      } else {
+        OnConnection(fd);
+      }
+    }
+    ServeWaiting();
+  }
+}
+
+void Vmmd::Accept() {
+  Fd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!socket.ok()) return;
+  const int fd = socket.get();
+  if (!Watch(fd).ok()) return;
+  connections_[fd].socket = std::move(socket);
+}
+
+void Vmmd::Close(int fd) {
+  const auto it = connections_.find(fd);
+  if (it == connections_.end()) return;
+  UsfHandle* usf = it->second.usf;
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  connections_.erase(it);
+  if (usf != nullptr && usf->state == UsfState::kClaimed) pool_->Release(usf);
+}
+
+void Vmmd::OnConnection(int fd) {
+  const auto it = connections_.find(fd);
+  if (it == connections_.end()) return;
+  Result<ipc::Message> message = ipc::Receive(fd);
+  if (!message.ok()) {
+    Close(fd);
+    return;
+  }
+  OnRequest(&it->second, *message);
+}
+
+void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
+  pool::PlainRequest plain;
+  if (message.bytes.size() < sizeof plain) return Close(connection->socket.get());
+  std::memcpy(&plain, message.bytes.data(), sizeof plain);
+  switch (plain.request) {
+    case pool::Request::kClaim:
+      if (message.bytes.size() != sizeof connection->claim || connection->usf != nullptr) break;
+      std::memcpy(&connection->claim, message.bytes.data(), sizeof connection->claim);
+      connection->waiting = true;
+      connection->give_up =
+          SteadyClock::now() + std::chrono::milliseconds(connection->claim.wait_ms);
+      return;
+    case pool::Request::kRelease: {
+      if (connection->usf == nullptr || connection->releasing) break;
+      connection->releasing = pool_->Release(connection->usf);
+      if (connection->releasing) return;  // answered when the rollback is done
+      connection->usf = nullptr;
+      pool::ReplyRecord reply{};
+      reply.reply = pool::Reply::kReleased;
+      Tell(connection, reply, "");
+      return;
+    }
+    case pool::Request::kInspect: {
+      pool::ReplyRecord reply{};
+      reply.reply = pool::Reply::kState;
+      Tell(connection, reply, Inspect());
+      return;
+    }
+  }
+  Close(connection->socket.get());  // the peer breaks the rules
+}
+
+Vmmd::Connection* Vmmd::HolderOf(const UsfHandle* usf) {
+  for (auto& [fd, connection] : connections_) {
+    if (connection.usf == usf) return &connection;
+  }
+  return nullptr;
+}
+
+void Vmmd::OnUsf(UsfHandle* usf) {
+  Result<ipc::Message> message = ipc::Receive(usf->socket());
+  usf::EventRecord event{};
+  const bool alive = message.ok() && message->bytes.size() >= sizeof event;
+  std::string text;
+  if (alive) {
+    std::memcpy(&event, message->bytes.data(), sizeof event);
+    text.assign(message->bytes.begin() + sizeof event, message->bytes.end());
+  }
+  Connection* holder = HolderOf(usf);
+  pool::ReplyRecord reply{};
+  reply.usf = usf->number();
+  const bool gone = !alive || event.event == usf::Event::kFailed;
+  if (gone && usf->state == UsfState::kStarting) {
+    launch_error_ = text.empty() ? "a USF died while it was prepared" : text;
+  }
+  if (holder != nullptr) {
+    if (gone && holder->releasing) {
+      reply.reply = pool::Reply::kReleased;
+    } else if (gone) {
+      reply.reply = pool::Reply::kEnded;
+      reply.lost = 1;
+      if (text.empty()) text = "the USF's process was killed";
+    } else if (event.event == usf::Event::kEnded) {
+      reply.reply = pool::Reply::kEnded;
+      reply.status = event.status;
+    } else if (event.event == usf::Event::kLog) {
+      reply.reply = pool::Reply::kLog;
+    } else if (event.event == usf::Event::kRolledBack) {
+      reply.reply = pool::Reply::kReleased;
+      reply.rollback_ns = event.nanoseconds;
+      text.clear();
+    }
+    if (gone || event.event == usf::Event::kRolledBack) {
+      holder->usf = nullptr;
+      holder->releasing = false;
+    }
+    if (reply.reply != pool::Reply{}) Tell(holder, reply, text);
+  }
+  pool_->OnEvent(usf, gone ? nullptr : &event);
+}
+
+void Vmmd::ServeWaiting() {
+  const auto now = SteadyClock::now();
+  for (auto& [fd, connection] : connections_) {
+    if (!connection.waiting) continue;
+    if (Text(connection.claim.runtime) != pool_->runtime()) {
+      Answer(&connection, nullptr, ENOENT,
+             "this node keeps no pool of runtime '" + Text(connection.claim.runtime) + "'");
+      continue;
+    }
+    UsfHandle* usf = pool_->Claim(Text(connection.claim.tenant));
+    if (usf != nullptr) {
+      Answer(&connection, usf, 0, "");
+    } else if (!launch_error_.empty()) {
+      Answer(&connection, nullptr, EIO, launch_error_);
+    } else if (now >= connection.give_up) {
+      Answer(&connection, nullptr, EAGAIN, "no USF became ready in time");
+    }
+  }
+}
+
+void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text) {
+  connection->waiting = false;
+  connection->usf = usf;
+  pool::ReplyRecord reply{};
+  reply.reply = pool::Reply::kClaimed;
+  reply.error = error;
+  reply.text_size = static_cast<uint32_t>(text.size());
+  std::vector<int> fds;
+  if (usf != nullptr) {
+    reply.usf = usf->number();
+    reply.host_region_size = options_.usf.host_region_size;
+    reply.guest_region_size = options_.usf.guest_region_size;
+    reply.huge_pages = options_.usf.huge_directory_fd >= 0;
+    fds = {usf->control.get(), usf->host_region.get(), usf->guest_region.get(),
+           usf->host_event.get(), usf->guest_event.get()};
+  }
+  const std::span body(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  // A peer that left is noticed by the loop.
+  (void)!ipc::Send(connection->socket.get(), ipc::Bytes(reply), body, fds).ok();
+}
+
+void Vmmd::Tell(Connection* connection, pool::ReplyRecord reply, const std::string& text) {
+  reply.text_size = static_cast<uint32_t>(text.size());
+  const std::span body(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  (void)!ipc::Send(connection->socket.get(), ipc::Bytes(reply), body).ok();
+}
+
+std::string Vmmd::Inspect() const {
+  std::string json = "{\"runtime\":\"" + pool_->runtime() + "\"";
+  const auto number = [&](const char* key, uint64_t value) {
+    json += std::string(",\"") + key + "\":" + std::to_string(value);
+  };
+  number("made", pool_->made);
+  number("rolled_back", pool_->rolled_back);
+  number("retired", pool_->retired);
+  number("lost", pool_->lost);
+  json += ",\"usfs\":[";
+  bool first = true;
+  for (const UsfHandle& usf : pool_->usfs()) {
+    if (json.size() > 60'000) break;
+    json += first ? "{" : ",{";
+    first = false;
+    json += "\"usf\":" + std::to_string(usf.number());
+    number("pid", usf.pid());
+    json += std::string(",\"state\":\"") + Name(usf.state) + "\"";
+    number("uses", usf.uses);
+    number("exits", usf.last.exits);
+    number("mapping_calls", usf.last.mapping_calls);
+    number("rollback_ns", usf.last.nanoseconds);
+    number("hot_pages", usf.last.hot_pages);
+    number("cold_pages", usf.last.cold_pages);
+    number("cpu_ns", usf.last.cpu_ns);
+    json += "}";
+  }
+  return json + "]}";
+}
+
+}  // namespace usetl

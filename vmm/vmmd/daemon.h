@@ -1,0 +1,70 @@
+// daemon.h: usetl-vmmd: keeps the pool, hands USFs to workers, takes them back.
+//
+// One thread, one epoll loop. A connection of the socket holds at most one USF; when it closes, the
+// USF goes back. No byte that a guest or a network chose is parsed here.
+#ifndef USETL_VMM_VMMD_DAEMON_H_
+#define USETL_VMM_VMMD_DAEMON_H_
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "vmm/ipc/socket.h"
+#include "vmm/pool/pool.h"
+#include "vmm/pool/protocol.h"
+
+namespace usetl {
+
+struct VmmdOptions {
+  std::string socket;     // path to listen at
+  std::string runtimes;   // directory of baked runtimes
+  std::string runtime;    // the one whose pool is kept
+  std::string kernel;     // path of usetl-kernel.elf
+  UsfOptions usf;
+  PoolOptions pool;
+  bool huge_pages = true;  // 2 MB pages for host regions, where a tmpfs can be mounted
+};
+
+class Vmmd {
+ public:
+  static Result<std::unique_ptr<Vmmd>> Create(VmmdOptions options);
+  ~Vmmd();
+
+  // Serves until SIGTERM or SIGINT.
+  Status Run();
+
+ private:
+  struct Connection {
+    Fd socket;
+    UsfHandle* usf = nullptr;
+    bool waiting = false;      // for a USF
+    pool::ClaimRequest claim{};
+    std::chrono::steady_clock::time_point give_up;
+    bool releasing = false;    // wants an answer when the rollback is done
+  };
+
+  Vmmd() = default;
+  Status SetUp(VmmdOptions options);
+  Status Watch(int fd);
+  void Accept();
+  void OnConnection(int fd);
+  void OnRequest(Connection* connection, const ipc::Message& message);
+  void OnUsf(UsfHandle* usf);
+  void ServeWaiting();
+  void Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text);
+  void Tell(Connection* connection, pool::ReplyRecord reply, const std::string& text);
+  void Close(int fd);
+  Connection* HolderOf(const UsfHandle* usf);
+  std::string Inspect() const;
+
+  VmmdOptions options_;
+  Fd epoll_, listener_, signals_, kvm_, empty_root_, network_, huge_;
+  std::unique_ptr<Pool> pool_;
+  std::map<int, Connection> connections_;
+  std::string launch_error_;  // why the pool cannot grow; told to those who wait
+};
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_VMMD_DAEMON_H_
