@@ -9,6 +9,7 @@ namespace {
 // A pointer with the close-on-exec flag in bit 0.
 uint64_t* g_table = nullptr;
 uint32_t g_size = 0;
+uint32_t g_limit = kMaxDescriptors;
 uint32_t g_lowest_free = 0;  // every descriptor below is open
 
 File* FileOf(uint64_t entry) { return reinterpret_cast<File*>(entry & ~1ull); }
@@ -37,7 +38,7 @@ File* GetFile(int fd) {
 int64_t InstallFile(File* file, bool close_on_exec, int lowest) {
   uint32_t fd = static_cast<uint32_t>(lowest) > g_lowest_free ? lowest : g_lowest_free;
   while (fd < g_size && g_table[fd] != 0) ++fd;
-  if (fd >= kMaxDescriptors || !Reserve(fd)) {
+  if (fd >= g_limit || !Reserve(fd)) {
     file->Unref();
     return -EMFILE;
   }
@@ -47,7 +48,7 @@ int64_t InstallFile(File* file, bool close_on_exec, int lowest) {
 }
 
 int64_t InstallFileAt(File* file, bool close_on_exec, int fd) {
-  if (fd < 0 || static_cast<uint32_t>(fd) >= kMaxDescriptors || !Reserve(fd)) {
+  if (fd < 0 || static_cast<uint32_t>(fd) >= g_limit || !Reserve(fd)) {
     file->Unref();
     return -EBADF;
   }
@@ -64,6 +65,11 @@ int64_t CloseDescriptor(int fd) {
   if (static_cast<uint32_t>(fd) < g_lowest_free) g_lowest_free = fd;
   file->Unref();
   return 0;
+}
+
+uint32_t GetDescriptorLimit() { return g_limit; }
+void SetDescriptorLimit(uint32_t limit) {
+  g_limit = limit < kMaxDescriptors ? limit : kMaxDescriptors;
 }
 
 bool GetCloseOnExec(int fd) { return g_table[fd] & 1; }

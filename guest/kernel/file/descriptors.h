@@ -39,6 +39,10 @@ int64_t InstallFile(File* file, bool close_on_exec, int lowest = 0);
 int64_t InstallFileAt(File* file, bool close_on_exec, int fd);
 int64_t CloseDescriptor(int fd);
 
+// RLIMIT_NOFILE: new descriptors lie below it.
+uint32_t GetDescriptorLimit();
+void SetDescriptorLimit(uint32_t limit);
+
 bool GetCloseOnExec(int fd);
 void SetCloseOnExec(int fd, bool value);
 // The first open descriptor >= fd, or -1.

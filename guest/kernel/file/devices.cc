@@ -19,6 +19,10 @@ namespace {
 // What all character devices share.
 class Device : public File {
  public:
+  int64_t Name(char* buffer, uint64_t size) override {
+    return Format(buffer, static_cast<uint32_t>(size), "/dev/%s", name);
+  }
+  const char* name = "";  // below /dev; static text
   int64_t Seek(int64_t, int) override { return 0; }
   int64_t GetStat(Stat* stat) override {
     *stat = {};
@@ -136,9 +140,12 @@ class StateDevice final : public Device {
 };
 
 template <typename T, typename... Args>
-int64_t Make(File** file, Args... args) {
-  *file = New<T>(args...);
-  return *file == nullptr ? -ENOMEM : 0;
+int64_t Make(const char* name, File** file, Args... args) {
+  T* device = New<T>(args...);
+  *file = device;
+  if (device == nullptr) return -ENOMEM;
+  device->name = name;
+  return 0;
 }
 
 bool Is(const char* a, const char* b) {
@@ -151,17 +158,17 @@ constexpr const char* kNames[] = {"null", "zero", "full", "random", "urandom", "
 constexpr const char* kUsetlNames[] = {"mailbox", "http", "host", "state", nullptr};
 
 int64_t Create(const char* name, File** file) {
-  if (Is(name, "null")) return Make<NullDevice>(file);
-  if (Is(name, "zero")) return Make<ZeroDevice>(file, false);
-  if (Is(name, "full")) return Make<ZeroDevice>(file, true);
-  if (Is(name, "random") || Is(name, "urandom")) return Make<RandomDevice>(file);
+  if (Is(name, "null")) return Make<NullDevice>("null", file);
+  if (Is(name, "zero")) return Make<ZeroDevice>("zero", file, false);
+  if (Is(name, "full")) return Make<ZeroDevice>("full", file, true);
+  if (Is(name, "random") || Is(name, "urandom")) return Make<RandomDevice>("urandom", file);
   if (Is(name, "stdout") || Is(name, "stderr")) {
     *file = CreateOutput(name[3] == 'o' ? 1 : 2);
     return *file == nullptr ? -ENOMEM : 0;
   }
-  if (Is(name, "usetl/mailbox")) return Make<MailboxDevice>(file);
-  if (Is(name, "usetl/host")) return Make<HostRegionDevice>(file);
-  if (Is(name, "usetl/state")) return Make<StateDevice>(file);
+  if (Is(name, "usetl/mailbox")) return Make<MailboxDevice>("usetl/mailbox", file);
+  if (Is(name, "usetl/host")) return Make<HostRegionDevice>("usetl/host", file);
+  if (Is(name, "usetl/state")) return Make<StateDevice>("usetl/state", file);
   if (Is(name, "usetl/http")) {
     *file = CreateTransaction();
     return *file == nullptr ? -ENOMEM : 0;

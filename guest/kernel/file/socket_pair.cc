@@ -65,7 +65,8 @@ class SocketFile final : public File {
     uint32_t events = 0;
     if (in_->readable()) events |= kPollIn;
     if (in_->writer_closed()) events |= kPollReadHup;
-    if (in_->writer_closed() && out_->writer_closed()) events |= kPollHup;
+    const bool deaf = out_->reader_closed() || out_->writer_closed();
+    if (in_->writer_closed() && deaf) events |= kPollHup;
     if (out_->writable()) events |= kPollOut;
     return events;
   }

@@ -71,8 +71,11 @@ void FillStat(const Inode& inode, Stat* stat) {
   stat->block_size = 4096;
   stat->blocks = static_cast<int64_t>((inode.size + 511) / 512);
   constexpr uint64_t kSecond = 1'000'000'000;
-  stat->modify_seconds = stat->access_seconds = inode.modified_ns / kSecond;
-  stat->modify_ns = stat->access_ns = inode.modified_ns % kSecond;
+  stat->modify_seconds = inode.modified_ns / kSecond;
+  stat->modify_ns = inode.modified_ns % kSecond;
+  const uint64_t accessed = inode.accessed_ns != 0 ? inode.accessed_ns : inode.modified_ns;
+  stat->access_seconds = accessed / kSecond;
+  stat->access_ns = accessed % kSecond;
   stat->change_seconds = inode.changed_ns / kSecond;
   stat->change_ns = inode.changed_ns % kSecond;
 }

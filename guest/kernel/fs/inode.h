@@ -22,6 +22,7 @@ struct Inode {
   uint32_t uid = 0, gid = 0;
   uint64_t number = 0;
   uint64_t modified_ns = 0, changed_ns = 0;
+  uint64_t accessed_ns = 0;  // as set by utimensat; 0: as modified_ns
   uint64_t address = 0;   // of the content, or of a link's target; 0: empty
   uint64_t size = 0;
   uint64_t capacity = 0;  // own: bytes reserved at `offset`

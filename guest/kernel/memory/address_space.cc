@@ -113,6 +113,8 @@ int64_t MapMemory(uint64_t address, uint64_t length, uint32_t protection, uint32
   const int64_t mapped = file->Map(offset, length, shared_writable, &source);
   if (mapped != 0) return mapped;
   if (shared_writable && !source.writable) return -EACCES;
+  // The guest region is writable at its own address: the host would refuse to make it executable.
+  if ((protection & abi::kProtExec) && source.writable) return -EACCES;
   const bool plain = !(protection & abi::kProtExec) && !(flags & kMapDenyWrite) && !fixed &&
                      length <= PageUp(source.available);
   if (plain && (shared_writable || !(protection & abi::kProtWrite)) && protection != 0) {

@@ -145,7 +145,8 @@ int64_t sys_statx(int directory, const char* path, int flags, uint32_t, Statx* u
   x.inode = s.inode;
   x.size = static_cast<uint64_t>(s.size);
   x.blocks = static_cast<uint64_t>(s.blocks);
-  x.modify = x.access = {static_cast<int64_t>(s.modify_seconds), static_cast<uint32_t>(s.modify_ns), 0};
+  x.modify = {static_cast<int64_t>(s.modify_seconds), static_cast<uint32_t>(s.modify_ns), 0};
+  x.access = {static_cast<int64_t>(s.access_seconds), static_cast<uint32_t>(s.access_ns), 0};
   x.change = {static_cast<int64_t>(s.change_seconds), static_cast<uint32_t>(s.change_ns), 0};
   x.device_minor = static_cast<uint32_t>(s.device);
   return PutUser(user, x) ? 0 : -EFAULT;
@@ -263,12 +264,13 @@ int64_t sys_utimensat(int directory, const char* path, const TimeSpec* user, int
   const int64_t error = path == nullptr ? InodeOfDescriptor(directory, &inode)
                                         : InodeAt(directory, path, flags, &inode);
   if (error != 0) return error;
-  if (times[1].nanoseconds == kNow) {
-    inode->modified_ns = Realtime();
-  } else if (times[1].nanoseconds != kOmit) {
-    const int64_t ns = ToNanoseconds(times[1]);
+  uint64_t* const fields[2] = {&inode->accessed_ns, &inode->modified_ns};
+  for (int i = 0; i < 2; ++i) {
+    if (times[i].nanoseconds == kOmit) continue;
+    const int64_t ns = times[i].nanoseconds == kNow ? static_cast<int64_t>(Realtime())
+                                                    : ToNanoseconds(times[i]);
     if (ns < 0) return -EINVAL;
-    inode->modified_ns = static_cast<uint64_t>(ns);
+    *fields[i] = static_cast<uint64_t>(ns);
   }
   inode->changed_ns = Realtime();
   PublishInode(inode, nullptr);

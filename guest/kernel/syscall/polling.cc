@@ -109,6 +109,26 @@ struct MessageHeader {
   int32_t flags;
 };
 
+// The pieces of a message in one buffer: a message is sent and received as a whole.
+struct Gathered {
+  ~Gathered() { Free(bytes); }
+  int64_t Reserve(const MessageHeader& header) {
+    constexpr uint64_t kMostPieces = 1024;
+    if (header.vector_count > kMostPieces) return -EMSGSIZE;
+    for (uint64_t i = 0; i < header.vector_count; ++i) {
+      IoVec vector;
+      if (!GetUser(&vector, header.vectors + i)) return -EFAULT;
+      if (vector.size > Channel::kCapacity) vector.size = Channel::kCapacity;
+      size += vector.size;
+    }
+    if (size > Channel::kCapacity) size = Channel::kCapacity;
+    bytes = static_cast<uint8_t*>(Allocate(size + 1));
+    return bytes == nullptr ? -ENOMEM : 0;
+  }
+  uint8_t* bytes = nullptr;
+  uint64_t size = 0;
+};
+
 }  // namespace
 
 extern "C" {
@@ -235,16 +255,17 @@ int64_t sys_recvfrom(int fd, void* user, uint64_t size, uint32_t flags, void*, u
 int64_t sys_sendmsg(int fd, const MessageHeader* user, uint32_t flags) {
   MessageHeader header;
   if (!GetUser(&header, user)) return -EFAULT;
-  if (header.vector_count > 16) return -EMSGSIZE;
-  int64_t done = 0;
+  Gathered message;
+  if (const int64_t error = message.Reserve(header); error != 0) return error;
+  uint64_t at = 0;
   for (uint64_t i = 0; i < header.vector_count; ++i) {
     IoVec vector;
     if (!GetUser(&vector, header.vectors + i)) return -EFAULT;
-    const int64_t sent = sys_sendto(fd, vector.base, vector.size, flags);
-    if (sent < 0) return done != 0 ? done : sent;
-    done += sent;
+    if (vector.size > message.size - at) return -EMSGSIZE;
+    if (!CopyFromUser(message.bytes + at, vector.base, vector.size)) return -EFAULT;
+    at += vector.size;
   }
-  return done;
+  return sys_sendto(fd, message.bytes, at, flags);
 }
 
 int64_t sys_recvmsg(int fd, MessageHeader* user, uint32_t flags) {
@@ -254,13 +275,19 @@ int64_t sys_recvmsg(int fd, MessageHeader* user, uint32_t flags) {
   header.control_size = 0;
   header.flags = 0;
   if (!PutUser(user, header)) return -EFAULT;
-  for (uint64_t i = 0; i < header.vector_count; ++i) {
+  Gathered message;
+  if (const int64_t error = message.Reserve(header); error != 0) return error;
+  const int64_t got = sys_recvfrom(fd, message.bytes, message.size, flags, nullptr, nullptr);
+  uint64_t at = 0;
+  for (uint64_t i = 0; i < header.vector_count && static_cast<int64_t>(at) < got; ++i) {
     IoVec vector;
     if (!GetUser(&vector, header.vectors + i)) return -EFAULT;
-    if (vector.size == 0) continue;
-    return sys_recvfrom(fd, vector.base, vector.size, flags, nullptr, nullptr);
+    uint64_t piece = static_cast<uint64_t>(got) - at;
+    if (piece > vector.size) piece = vector.size;
+    if (!CopyToUser(vector.base, message.bytes + at, piece)) return -EFAULT;
+    at += piece;
   }
-  return 0;
+  return got;
 }
 
 int64_t sys_shutdown(int fd, int how) {

@@ -1,4 +1,5 @@
 // process.cc: identity, limits and the machine, as the one process of a USF sees them.
+#include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/host/clock.h"
 #include "guest/kernel/host/control.h"
 #include "guest/kernel/host/random.h"
@@ -25,7 +26,7 @@ Limit LimitOf(int resource) {
   switch (resource) {
     case kStack: return {8 << 20, kUnlimited};
     case kProcesses: return {512, 512};
-    case kFiles: return {65536, 65536};
+    case kFiles: return {GetDescriptorLimit(), kMaxDescriptors};
     case kAddressSpace: return {kUnlimited, kUnlimited};
     default: return {kUnlimited, kUnlimited};
   }
@@ -43,7 +44,9 @@ int64_t sys_uname(char* user) {
   return CopyToUser(user, names, sizeof names) ? 0 : -EFAULT;
 }
 
-int64_t sys_getrandom(void* user, uint64_t size) {
+int64_t sys_getrandom(void* user, uint64_t size, uint32_t flags) {
+  constexpr uint32_t kKnownFlags = 7;
+  if (flags & ~kKnownFlags) return -EINVAL;
   uint8_t bytes[256];
   uint64_t done = 0;
   while (done < size) {
@@ -63,7 +66,13 @@ int64_t sys_prlimit64(int pid, int resource, const Limit* user, Limit* old) {
   Limit wanted;
   if (user != nullptr && !GetUser(&wanted, user)) return -EFAULT;
   if (user != nullptr && wanted.soft > wanted.hard) return -EINVAL;
-  return old == nullptr || PutUser(old, LimitOf(resource)) ? 0 : -EFAULT;
+  if (old != nullptr && !PutUser(old, LimitOf(resource))) return -EFAULT;
+  constexpr int kFiles = 7;
+  if (user != nullptr && resource == kFiles) {
+    const uint64_t files = wanted.soft < kMaxDescriptors ? wanted.soft : kMaxDescriptors;
+    SetDescriptorLimit(static_cast<uint32_t>(files));
+  }
+  return 0;
 }
 int64_t sys_getrlimit(int resource, Limit* user) { return sys_prlimit64(0, resource, nullptr, user); }
 int64_t sys_setrlimit(int resource, const Limit* user) {
@@ -118,6 +127,20 @@ static int64_t ThreeZeros(uint32_t* a, uint32_t* b, uint32_t* c) {
 }
 int64_t sys_getresuid(uint32_t* a, uint32_t* b, uint32_t* c) { return ThreeZeros(a, b, c); }
 int64_t sys_getresgid(uint32_t* a, uint32_t* b, uint32_t* c) { return ThreeZeros(a, b, c); }
+
+// Extended attributes: as a file system without them.
+int64_t sys_setxattr() { return -EOPNOTSUPP; }
+int64_t sys_lsetxattr() { return -EOPNOTSUPP; }
+int64_t sys_fsetxattr() { return -EOPNOTSUPP; }
+int64_t sys_getxattr() { return -EOPNOTSUPP; }
+int64_t sys_lgetxattr() { return -EOPNOTSUPP; }
+int64_t sys_fgetxattr() { return -EOPNOTSUPP; }
+int64_t sys_listxattr() { return -EOPNOTSUPP; }
+int64_t sys_llistxattr() { return -EOPNOTSUPP; }
+int64_t sys_flistxattr() { return -EOPNOTSUPP; }
+int64_t sys_removexattr() { return -EOPNOTSUPP; }
+int64_t sys_lremovexattr() { return -EOPNOTSUPP; }
+int64_t sys_fremovexattr() { return -EOPNOTSUPP; }
 
 int64_t sys_wait4() { return -ECHILD; }
 int64_t sys_execve() { return -EACCES; }

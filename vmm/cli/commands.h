@@ -1,0 +1,41 @@
+// commands.h: the verbs of `usetl`, one file each.
+#ifndef USETL_VMM_CLI_COMMANDS_H_
+#define USETL_VMM_CLI_COMMANDS_H_
+
+#include <string>
+#include <vector>
+
+#include "vmm/cli/node.h"
+
+namespace usetl {
+
+struct RunOptions {
+  std::string function;             // path of the .py file
+  std::string handler;              // empty: found by name
+  std::string event;                // JSON, or @FILE
+  std::vector<std::string> allow, env, arguments;
+  std::string mode = "auto";
+  double timeout_seconds = 60;
+  std::string node;                 // directory of a running node
+  bool timings = false;
+  NodeOptions embedded;             // when none runs there
+};
+// Each returns the process's exit status and has told the user what went wrong.
+int RunFunction(const RunOptions& options);
+
+struct BakeCommand {
+  std::string source, runtimes, name, agent;
+  uint32_t trace = 0;
+};
+int BakeRuntime(const BakeCommand& command);
+
+int BringUp(const NodeOptions& options);
+int Inspect(const std::string& node, bool table);
+int Doctor(const std::string& runtimes);
+
+// One line on stderr: "usetl: message".
+int Complain(const std::string& message, int status = 1);
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_CLI_COMMANDS_H_

@@ -1,0 +1,148 @@
+// run.cc: usetl run: one function, its output, its result.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "vmm/cli/commands.h"
+#include "vmm/ipc/socket.h"
+#include "vmm/proxy/worker/run_protocol.h"
+
+namespace usetl {
+namespace {
+
+using nlohmann::json;
+
+Result<json> ReadEvent(const std::string& text) {
+  if (text.empty()) return json();
+  std::string content = text;
+  if (text[0] == '@') {
+    std::ifstream file(text.substr(1), std::ios::binary);
+    if (!file) return Status(ENOENT, "--event " + text + ": cannot read the file");
+    content.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  json event = json::parse(content, nullptr, false);
+  if (event.is_discarded()) {
+    return Status(EINVAL, "--event is no JSON; text needs quotes: --event '\"text\"'");
+  }
+  return event;
+}
+
+Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
+  Result<json> event = ReadEvent(options.event);
+  if (!event.ok()) return event;
+  json env = json::object();
+  for (const std::string& item : options.env) {
+    const size_t equals = item.find('=');
+    if (equals == 0 || equals == std::string::npos) return Status(EINVAL, "--env wants NAME=VALUE");
+    env[item.substr(0, equals)] = item.substr(equals + 1);
+  }
+  json request = {{"runtime", options.embedded.runtime},
+                  {"tenant", "uid-" + std::to_string(getuid())},
+                  {"file", std::filesystem::path(options.function).filename()},
+                  {"mode", options.handler.empty() ? options.mode : "handler"},
+                  {"event", *event},
+                  {"argv", options.arguments},
+                  {"env", env},
+                  {"allow", options.allow},
+                  {"stdin", with_stdin},
+                  {"memory", options.embedded.memory},
+                  {"timeout_ms", static_cast<uint64_t>(options.timeout_seconds * 1000)}};
+  if (!options.handler.empty()) request["handler"] = options.handler;
+  return request;
+}
+
+void WriteAll(int fd, const char* bytes, size_t size) {
+  while (size > 0) {
+    const ssize_t n = write(fd, bytes, size);
+    if (n < 0 && errno != EINTR) return;  // the reader of our output left
+    if (n > 0) bytes += n, size -= n;
+  }
+}
+
+// Prints a result of the agent; the exit status.
+int ShowResult(const std::string& text) {
+  const json result = json::parse(text, nullptr, false);
+  if (!result.is_object()) return Complain("the function's answer cannot be read", 125);
+  if (result.value("ok", false)) {
+    if (result.contains("exit")) return result["exit"].get<int>();
+    std::printf("%s\n", result.value("value", json()).dump().c_str());
+    return 0;
+  }
+  const json error = result.value("error", json::object());
+  if (error.contains("traceback") && error["traceback"].is_string()) {
+    std::fputs(error["traceback"].get<std::string>().c_str(), stderr);
+  }
+  const int status = result.contains("exit") ? result["exit"].get<int>() : 1;
+  return Complain(error.value("type", "Error") + ": " + error.value("message", "unknown"), status);
+}
+
+int Converse(int socket, const RunOptions& options) {
+  std::string result;
+  for (;;) {
+    Result<ipc::Message> message = ipc::Receive(socket);
+    if (!message.ok()) {
+      if (!result.empty()) return ShowResult(result);
+      return Complain("the worker left: " + message.status().message(), 125);
+    }
+    run::Header header;
+    if (message->bytes.size() < sizeof header) continue;
+    std::memcpy(&header, message->bytes.data(), sizeof header);
+    const char* bytes = reinterpret_cast<const char*>(message->bytes.data()) + sizeof header;
+    const size_t size = message->bytes.size() - sizeof header;
+    switch (header.type) {
+      case run::Type::kOutput:
+        WriteAll(header.detail == 2 ? 2 : 1, bytes, size);
+        break;
+      case run::Type::kResult:
+        result.append(bytes, size);
+        break;
+      case run::Type::kFailed:
+        return Complain(std::string(bytes, size), static_cast<int>(header.detail));
+      case run::Type::kTimings:
+        if (options.timings) std::fprintf(stderr, "timings (us): %.*s\n", static_cast<int>(size), bytes);
+        break;
+      case run::Type::kLog:
+        std::fprintf(stderr, "%.*s\n", static_cast<int>(size), bytes);
+        break;
+    }
+  }
+}
+
+}  // namespace
+
+int RunFunction(const RunOptions& options) {
+  const Fd function(open(options.function.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!function.ok()) return Complain(options.function + ": " + std::strerror(errno), 2);
+  const bool with_stdin = !isatty(0);
+  Result<json> request = MakeRequest(options, with_stdin);
+  if (!request.ok()) return Complain(request.status().message(), 2);
+  const std::string text = request->dump();
+  if (text.size() > ipc::kMaxMessage - 1024) return Complain("event and arguments exceed 63 kB", 2);
+
+  std::unique_ptr<Node> embedded;
+  Result<Fd> socket = ipc::Connect(ProxySocket(options.node));
+  if (!socket.ok()) {
+    NodeOptions node = options.embedded;
+    node.pool = 1;
+    Result<std::unique_ptr<Node>> started = Node::Start(node);
+    if (!started.ok()) return Complain(started.status().message(), 125);
+    embedded = std::move(*started);
+    socket = ipc::Connect(embedded->proxy_socket());
+    if (!socket.ok()) return Complain(socket.status().message(), 125);
+  }
+  std::vector<int> fds = {function.get()};
+  if (with_stdin) fds.push_back(0);
+  const Status sent = ipc::Send(
+      socket->get(), {reinterpret_cast<const uint8_t*>(text.data()), text.size()}, {}, fds);
+  if (!sent.ok()) return Complain(sent.message(), 125);
+  return Converse(socket->get(), options);
+}
+
+}  // namespace usetl

@@ -1,0 +1,25 @@
+// daemon.h: usetl-proxy: one forked worker per active function.
+//
+// The daemon itself accepts connections and forks; it never reads a byte that a client, a server or a
+// guest sent.
+#ifndef USETL_VMM_PROXY_DAEMON_DAEMON_H_
+#define USETL_VMM_PROXY_DAEMON_DAEMON_H_
+
+#include <string>
+
+#include "vmm/base/status.h"
+
+namespace usetl {
+
+struct ProxyOptions {
+  std::string socket;       // where clients connect
+  std::string vmmd_socket;  // where workers claim USFs
+  uint32_t worker_uid = 65534;
+};
+
+// Serves until SIGTERM or SIGINT; workers end with their clients.
+Status RunProxy(const ProxyOptions& options);
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_PROXY_DAEMON_DAEMON_H_

@@ -1,0 +1,281 @@
+#include "vmm/proxy/worker/session.h"
+
+#include <poll.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace usetl {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kMaxInput = 32 << 20;    // function file, standard input
+constexpr uint64_t kMaxResult = 32 << 20;
+constexpr size_t kMaxInline = 16 << 10;     // of an event within its record
+constexpr uint64_t kLoadId = 1, kInvokeId = 2;
+
+std::span<const uint8_t> AsBytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+Result<std::string> ReadAll(int fd, const char* what) {
+  std::string text;
+  char buffer[64 << 10];
+  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) != 0;) {
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return Status::Errno(std::string("read ") + what);
+    if (text.size() + n > kMaxInput) return Status(EFBIG, std::string(what) + " exceeds 32 MB");
+    text.append(buffer, n);
+  }
+  return text;
+}
+
+template <size_t N>
+bool CopyText(const std::string& text, char (&field)[N]) {
+  if (text.size() >= N) return false;
+  std::memcpy(field, text.c_str(), text.size() + 1);
+  return true;
+}
+
+// Signals as a shell reports them.
+int ExitStatus(int wait_status) {
+  return (wait_status & 0x7f) != 0 ? 128 + (wait_status & 0x7f) : wait_status >> 8 & 0xff;
+}
+
+}  // namespace
+
+void Session::Tell(run::Type type, uint32_t detail, std::string_view bytes) {
+  constexpr size_t kPiece = 32 << 10;
+  do {
+    const std::string_view piece = bytes.substr(0, kPiece);
+    const run::Header header{type, detail};
+    // A client that left is noticed by the loop.
+    if (!ipc::Send(client_.get(), ipc::Bytes(header), AsBytes(piece)).ok()) return;
+    bytes.remove_prefix(piece.size());
+  } while (!bytes.empty());
+}
+
+void Session::Mark(const char* step) {
+  const auto now = Clock::now();
+  timings_[step] = std::chrono::duration_cast<std::chrono::microseconds>(now - mark_).count();
+  mark_ = now;
+}
+
+void Session::Run() {
+  Status status = ReadRequest();
+  if (status.ok()) status = Prepare();
+  if (status.ok()) status = Loop();
+  if (!status.ok()) {
+    // 124: as timeout(1); 125: the runtime itself failed, as container tools have it.
+    Tell(run::Type::kFailed, status.code() == ETIMEDOUT ? 124 : 125, status.message());
+  }
+}
+
+Status Session::ReadRequest() {
+  Result<ipc::Message> message = ipc::Receive(client_.get());
+  if (!message.ok()) return message.status();
+  request_ = json::parse(message->bytes.begin(), message->bytes.end(), nullptr, false);
+  if (!request_.is_object() || message->fds.empty()) {
+    return Status(EINVAL, "the request to run a function is malformed");
+  }
+  files_ = std::move(message->fds);
+  mark_ = Clock::now();
+  return Status();
+}
+
+Status Session::Prepare() {
+  pool::ClaimRequest claim{};
+  claim.request = pool::Request::kClaim;
+  claim.wait_ms = 10'000;
+  claim.ram_limit = request_.value("memory", uint64_t{0});
+  if (!CopyText(request_.value("runtime", "python3.11"), claim.runtime) ||
+      !CopyText(request_.value("tenant", "default"), claim.tenant)) {
+    return Status(EINVAL, "the name of the runtime or tenant is too long");
+  }
+  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(std::move(vmmd_), claim);
+  if (!link.ok()) return link.status();
+  link_ = std::move(*link);
+  Mark("claim");
+  deadline_ = Clock::now() + std::chrono::milliseconds(request_.value("timeout_ms", 60'000u));
+
+  Policy policy;
+  for (const json& origin : request_.value("allow", json::array())) {
+    if (!origin.is_string()) return Status(EINVAL, "an allowed origin is not text");
+    USETL_RETURN_IF_ERROR(policy.Allow(origin.get<std::string>()));
+  }
+  Result<std::unique_ptr<EtlProxy>> etl = EtlProxy::Create(
+      std::move(policy), EtlLimits{}, &link_->region(), link_->guest_region(),
+      [this](abi::RecordType type, uint64_t id, std::span<const uint8_t> head,
+             std::span<const uint8_t> tail) { return link_->Post(type, id, head, tail); },
+      [this](const std::string& line) { Tell(run::Type::kLog, 0, "etl: " + line); });
+  if (!etl.ok()) return etl.status();
+  etl_ = std::move(*etl);
+  return AddInput();
+}
+
+Status Session::AddInput() {
+  Result<std::string> code = ReadAll(files_[0].get(), "the function");
+  if (!code.ok()) return code.status();
+  std::string name = request_.value("file", "function.py");
+  std::replace(name.begin(), name.end(), '/', '_');
+  const std::string path = "/function/" + name;
+  USETL_RETURN_IF_ERROR(link_->region().AddFile(path, AsBytes(*code), 0644));
+  json load = {{"path", path}, {"mode", request_.value("mode", "auto")},
+               {"argv", request_.value("argv", json::array())},
+               {"env", request_.value("env", json::object())}};
+  if (request_.contains("handler") && request_["handler"].is_string()) {
+    load["handler"] = request_["handler"];
+  }
+  if (request_.value("stdin", false) && files_.size() > 1) {
+    Result<std::string> input = ReadAll(files_[1].get(), "standard input");
+    if (!input.ok()) return input.status();
+    USETL_RETURN_IF_ERROR(link_->region().AddFile("/run/usetl/stdin", AsBytes(*input), 0444));
+    load["stdin"] = "/run/usetl/stdin";
+  }
+  json invoke = {{"context", {{"function_name", name}}}};
+  const json event = request_.value("event", json());
+  if (event.dump().size() > kMaxInline) {
+    USETL_RETURN_IF_ERROR(link_->region().AddFile("/run/usetl/event.json", AsBytes(event.dump()), 0444));
+    invoke["event_path"] = "/run/usetl/event.json";
+  } else {
+    invoke["event"] = event;
+  }
+  event_ = invoke.dump();
+  const std::string text = load.dump();
+  if (!link_->Post(abi::RecordType::kLoad, kLoadId, AsBytes(text))) {
+    return Status(E2BIG, "arguments and environment exceed 32 kB");
+  }
+  return Status();
+}
+
+Status Session::Invoke() {
+  if (link_->Post(abi::RecordType::kInvoke, kInvokeId, AsBytes(event_))) return Status();
+  return Status(E2BIG, "the event does not fit the ring");
+}
+
+Status Session::Loop() {
+  while (!done_) {
+    bool progress = false;
+    USETL_RETURN_IF_ERROR(DrainGuest(&progress));
+    if (done_) break;
+    if (progress || !link_->PrepareWait()) continue;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
+    if (left.count() <= 0) return Status(ETIMEDOUT, "the function ran into its time limit");
+    pollfd fds[4] = {{link_->event_fd(), POLLIN, 0},
+                     {link_->vmmd_fd(), POLLIN, 0},
+                     {etl_->poll_fd(), POLLIN, 0},
+                     {client_.get(), POLLIN, 0}};
+    const int timeout = static_cast<int>(std::min<int64_t>(left.count() + 1, 1000));
+    const int ready = poll(fds, 4, etl_->has_pending_records() ? 1 : timeout);
+    link_->EndWait();
+    if (ready < 0 && errno != EINTR) return Status::Errno("poll");
+    if (fds[2].revents != 0 || etl_->has_pending_records()) etl_->OnReady();
+    if (fds[1].revents != 0) USETL_RETURN_IF_ERROR(OnVmmd());
+    if (fds[3].revents != 0) return Status(ECANCELED, "the client left");
+  }
+  USETL_RETURN_IF_ERROR(DrainOutput());
+  const EtlCounters& c = etl_->counters();
+  timings_["proxy"] = {{"requests", c.requests}, {"denied", c.denied}, {"failed", c.failed},
+                       {"bytes_in", c.bytes_in}, {"bytes_out", c.bytes_out}};
+  Tell(run::Type::kTimings, 0, timings_.dump());
+  return Status();
+}
+
+Status Session::DrainOutput() {
+  char buffer[32 << 10];
+  for (;;) {
+    const int64_t count = link_->TakeOutput(buffer, sizeof buffer);
+    if (count < 0) return Status(EPROTO, "the guest broke its output ring");
+    if (count == 0) return Status();
+    partial_output_.append(buffer, count);
+    for (;;) {
+      abi::OutputFrame frame;
+      if (partial_output_.size() < sizeof frame) break;
+      std::memcpy(&frame, partial_output_.data(), sizeof frame);
+      if (partial_output_.size() < sizeof frame + frame.size) break;
+      Tell(run::Type::kOutput, frame.stream == 2 ? 2 : 1,
+           std::string_view(partial_output_).substr(sizeof frame, frame.size));
+      partial_output_.erase(0, sizeof frame + frame.size);
+    }
+  }
+}
+
+Status Session::DrainGuest(bool* progress) {
+  for (;;) {
+    abi::RecordHeader header;
+    std::span<const uint8_t> payload;
+    switch (link_->Take(&header, &payload)) {
+      case abi::RingRead::kEmpty:
+        return DrainOutput();
+      case abi::RingRead::kBroken:
+        return Status(EPROTO, "the guest broke its ring");
+      case abi::RingRead::kRecord:
+        *progress = true;
+        // What was printed before an answer is shown before it.
+        USETL_RETURN_IF_ERROR(DrainOutput());
+        USETL_RETURN_IF_ERROR(OnRecord(header, payload));
+        if (done_) return Status();
+    }
+  }
+}
+
+Status Session::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
+  const auto type = static_cast<abi::RecordType>(header.type);
+  const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
+  if (type == abi::RecordType::kLoaded) {
+    Mark("load");
+    const json loaded = json::parse(text, nullptr, false);
+    if (loaded.is_object() && loaded.value("ok", false)) return Invoke();
+    Tell(run::Type::kResult, 0, text);
+    done_ = true;
+    return Status();
+  }
+  if (type == abi::RecordType::kResult) {
+    Mark("invoke");
+    const json result = json::parse(text, nullptr, false);
+    if (!result.is_object()) return Status(EPROTO, "the function's answer is no JSON");
+    if (result.contains("path") && result["path"].is_string()) {
+      Result<std::string> large = link_->ReadGuestFile(result["path"].get<std::string>(), kMaxResult);
+      if (!large.ok()) return large.status();
+      const json value = json::parse(*large, nullptr, false);
+      if (value.is_discarded()) return Status(EPROTO, "the function's answer is no JSON");
+      Tell(run::Type::kResult, 0, json({{"ok", true}, {"value", value}}).dump());
+    } else {
+      Tell(run::Type::kResult, 0, text);
+    }
+    done_ = true;
+    return Status();
+  }
+  return etl_->OnRecord(header, payload);
+}
+
+Status Session::OnVmmd() {
+  Result<ipc::Message> message = link_->ReceiveFromVmmd();
+  if (!message.ok()) return Status(EIO, "usetl-vmmd left while the function ran");
+  pool::ReplyRecord reply;
+  if (message->bytes.size() < sizeof reply) return Status(EPROTO, "usetl-vmmd: short message");
+  std::memcpy(&reply, message->bytes.data(), sizeof reply);
+  const std::string text(message->bytes.begin() + sizeof reply, message->bytes.end());
+  if (reply.reply == pool::Reply::kLog) {
+    Tell(run::Type::kLog, 0, text);
+    return Status();
+  }
+  if (reply.reply != pool::Reply::kEnded) return Status();
+  bool progress = false;
+  USETL_RETURN_IF_ERROR(DrainGuest(&progress));
+  if (done_) return Status();
+  done_ = true;
+  if (reply.lost) {
+    Tell(run::Type::kFailed, 125, "the USF was lost while the function ran: " + text);
+    return Status();
+  }
+  const int status = ExitStatus(reply.status);
+  Tell(run::Type::kFailed, static_cast<uint32_t>(status),
+       text.empty() ? "the function ended its process with status " + std::to_string(status)
+                    : "the function crashed: " + text);
+  return Status();
+}
+
+}  // namespace usetl

@@ -1,0 +1,58 @@
+// session.h: one function from claim to result: the body of a worker process.
+//
+// Single-threaded. Everything from the client and from the guest is hostile to it; a fault here reaches
+// one function.
+#ifndef USETL_VMM_PROXY_WORKER_SESSION_H_
+#define USETL_VMM_PROXY_WORKER_SESSION_H_
+
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "vmm/ipc/socket.h"
+#include "vmm/proxy/etl/etl_proxy.h"
+#include "vmm/proxy/worker/run_protocol.h"
+#include "vmm/proxy/worker/usf_link.h"
+
+namespace usetl {
+
+class Session {
+ public:
+  // `client` has connected; `vmmd` is a fresh connection.
+  Session(Fd client, Fd vmmd) : client_(std::move(client)), vmmd_(std::move(vmmd)) {}
+
+  // Serves the one request of the client. Errors are told to the client.
+  void Run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  Status ReadRequest();
+  Status Prepare();
+  Status AddInput();
+  Status Loop();
+  Status OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload);
+  Status DrainGuest(bool* progress);
+  Status DrainOutput();
+  Status OnVmmd();
+  Status Invoke();
+  void Tell(run::Type type, uint32_t detail, std::string_view bytes);
+  void Mark(const char* step);
+
+  Fd client_, vmmd_;
+  nlohmann::json request_;
+  std::vector<Fd> files_;
+  std::unique_ptr<UsfLink> link_;
+  std::unique_ptr<EtlProxy> etl_;
+  nlohmann::json timings_ = nlohmann::json::object();
+  Clock::time_point mark_ = Clock::now();
+  Clock::time_point deadline_;
+  std::string event_;           // JSON text of the invocation
+  std::string partial_output_;  // of the output ring: a frame that is not whole yet
+  bool done_ = false;
+};
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_PROXY_WORKER_SESSION_H_

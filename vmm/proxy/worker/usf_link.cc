@@ -1,0 +1,130 @@
+#include "vmm/proxy/worker/usf_link.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "vmm/abi/file_table.h"
+
+namespace usetl {
+namespace {
+
+Result<Mapping> Map(const Fd& fd, uint64_t size, int protection) {
+  void* at = mmap(nullptr, size, protection, MAP_SHARED, fd.get(), 0);
+  if (at == MAP_FAILED) return Status::Errno("mapping a USF's memory");
+  return Mapping(at, size);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimRequest& request) {
+  USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(request)));
+  Result<ipc::Message> message = ipc::Receive(vmmd.get());
+  if (!message.ok()) return message.status().Annotate("usetl-vmmd");
+  pool::ReplyRecord reply;
+  if (message->bytes.size() < sizeof reply) return Status(EPROTO, "usetl-vmmd: short answer");
+  std::memcpy(&reply, message->bytes.data(), sizeof reply);
+  if (reply.error != 0) {
+    return Status(reply.error, std::string(message->bytes.begin() + sizeof reply, message->bytes.end()));
+  }
+  if (message->fds.size() != pool::kClaimFdCount) return Status(EPROTO, "usetl-vmmd: no descriptors");
+  std::unique_ptr<UsfLink> link(new UsfLink);
+  link->vmmd_ = std::move(vmmd);
+  link->usf_ = reply.usf;
+  const auto map = [&](pool::ClaimFd which, uint64_t size, int protection, Mapping* to) -> Status {
+    Result<Mapping> mapping = Map(message->fds[which], size, protection);
+    if (!mapping.ok()) return mapping.status();
+    *to = std::move(*mapping);
+    return Status();
+  };
+  constexpr int kReadWrite = PROT_READ | PROT_WRITE;
+  USETL_RETURN_IF_ERROR(map(pool::kControlFd, abi::kControl.size, kReadWrite, &link->control_));
+  USETL_RETURN_IF_ERROR(
+      map(pool::kHostRegionFd, reply.host_region_size, kReadWrite, &link->host_region_));
+  USETL_RETURN_IF_ERROR(
+      map(pool::kGuestRegionFd, reply.guest_region_size, PROT_READ, &link->guest_region_));
+  link->host_event_ = std::move(message->fds[pool::kHostEventFd]);
+  link->guest_event_ = std::move(message->fds[pool::kGuestEventFd]);
+
+  uint8_t* control = link->control_.data();
+  auto& host = *reinterpret_cast<abi::HostPage*>(control + abi::kHostPageOffset);
+  auto& guest = *reinterpret_cast<abi::GuestPage*>(control + abi::kGuestPageOffset);
+  link->to_guest_ = abi::RingProducer(&host.to_guest, &guest.to_guest,
+                                      control + abi::kToGuestOffset, abi::kToGuestSize);
+  link->to_host_ = abi::RingConsumer(&host.to_host, &guest.to_host, control + abi::kToHostOffset,
+                                     abi::kToHostSize);
+  link->output_ = abi::RingConsumer(&host.output, &guest.output, control + abi::kOutputOffset,
+                                    abi::kOutputSize);
+  link->region_ = std::make_unique<HostRegion>(link->host_region_.data(), reply.host_region_size,
+                                               reply.huge_pages != 0);
+  link->region_->Format();
+  return link;
+}
+
+bool UsfLink::Post(abi::RecordType type, uint64_t id, std::span<const uint8_t> head,
+                   std::span<const uint8_t> tail) {
+  if (!to_guest_.Put(static_cast<uint16_t>(type), id, head.data(),
+                     static_cast<uint32_t>(head.size()), tail.data(),
+                     static_cast<uint32_t>(tail.size()))) {
+    return false;
+  }
+  if (to_guest_.ConsumerWaits()) RingForRoom();
+  return true;
+}
+
+void UsfLink::RingForRoom() {
+  const uint64_t one = 1;
+  (void)!write(guest_event_.get(), &one, sizeof one);  // full: it rings already
+}
+
+abi::RingRead UsfLink::Take(abi::RecordHeader* header, std::span<const uint8_t>* payload) {
+  const abi::RingRead read = to_host_.Take(header, payload_.data());
+  if (read == abi::RingRead::kRecord) {
+    *payload = {payload_.data(), header->size - sizeof *header};
+    if (to_host_.ProducerWaits()) RingForRoom();
+  }
+  return read;
+}
+
+int64_t UsfLink::TakeOutput(void* bytes, uint32_t size) {
+  const int64_t count = output_.TakeBytes(bytes, size);
+  if (count > 0 && output_.ProducerWaits()) RingForRoom();
+  return count;
+}
+
+bool UsfLink::PrepareWait() {
+  const bool records = to_host_.PrepareWait();
+  const bool output = output_.PrepareWait();
+  if (records && output) return true;
+  EndWait();
+  return false;
+}
+
+void UsfLink::EndWait() {
+  to_host_.EndWait();
+  output_.EndWait();
+  uint64_t count;
+  (void)!read(host_event_.get(), &count, sizeof count);  // EAGAIN: it did not ring
+}
+
+Result<std::string> UsfLink::ReadGuestFile(std::string_view path, uint64_t limit) const {
+  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
+  const uint8_t* base = guest_region_.data();
+  const uint64_t size = guest_region_.size();
+  abi::FileTable table;
+  std::memcpy(static_cast<void*>(&table), base, sizeof table);
+  if (table.magic != abi::kFileTableMagic) return Status(ENOENT, "the function made no file");
+  const uint32_t used = std::min<uint32_t>(table.used, abi::kGuestEntries);
+  const uint64_t data = abi::TableBytes(abi::kGuestEntries);
+  for (uint32_t i = 0; i < used; ++i) {
+    abi::FileEntry entry;
+    std::memcpy(&entry, base + sizeof table + uint64_t{i} * sizeof entry, sizeof entry);
+    if (entry.name_size != path.size() || !abi::CheckEntry(entry, data, size)) continue;
+    if (std::memcmp(base + entry.name_offset, path.data(), path.size()) != 0) continue;
+    if (entry.size > limit) return Status(EFBIG, "the function's result is too large");
+    return std::string(reinterpret_cast<const char*>(base + entry.offset), entry.size);
+  }
+  return Status(ENOENT, "the function made no file " + std::string(path));
+}
+
+}  // namespace usetl

@@ -1,0 +1,63 @@
+// usf_link.h: a worker's hold on a claimed USF: rings, regions, doorbells.
+#ifndef USETL_VMM_PROXY_WORKER_USF_LINK_H_
+#define USETL_VMM_PROXY_WORKER_USF_LINK_H_
+
+#include <memory>
+#include <string>
+
+#include "vmm/abi/control.h"
+#include "vmm/abi/mail.h"
+#include "vmm/base/fd.h"
+#include "vmm/ipc/socket.h"
+#include "vmm/pool/protocol.h"
+#include "vmm/proxy/region/host_region.h"
+
+namespace usetl {
+
+class UsfLink {
+ public:
+  // Asks vmmd for a USF and maps what comes with it. `vmmd` is a connection; it holds the USF as long
+  // as it is open.
+  static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request);
+
+  // False: the ring is full; the guest rings the host eventfd when it has made room.
+  bool Post(abi::RecordType type, uint64_t id, std::span<const uint8_t> head,
+            std::span<const uint8_t> tail = {});
+  abi::RingRead Take(abi::RecordHeader* header, std::span<const uint8_t>* payload);
+  // Bytes of the output ring, -1 when the guest broke it.
+  int64_t TakeOutput(void* bytes, uint32_t size);
+  // Wakes a guest that waits for room in its rings.
+  void RingForRoom();
+
+  // Announces sleep. False: something is there already.
+  bool PrepareWait();
+  void EndWait();
+
+  // A message that vmmd sent unasked.
+  Result<ipc::Message> ReceiveFromVmmd() { return ipc::Receive(vmmd_.get()); }
+  int vmmd_fd() const { return vmmd_.get(); }
+  int event_fd() const { return host_event_.get(); }
+
+  HostRegion& region() { return *region_; }
+  std::span<const uint8_t> guest_region() const {
+    return {guest_region_.data(), guest_region_.size()};
+  }
+  // The content of a file that the function made, by absolute path: copied, its entry checked.
+  Result<std::string> ReadGuestFile(std::string_view path, uint64_t limit) const;
+  uint32_t usf() const { return usf_; }
+
+ private:
+  UsfLink() = default;
+
+  Fd vmmd_, host_event_, guest_event_;
+  Mapping control_, host_region_, guest_region_;
+  std::unique_ptr<HostRegion> region_;
+  abi::RingProducer to_guest_;
+  abi::RingConsumer to_host_, output_;
+  std::vector<uint8_t> payload_ = std::vector<uint8_t>(abi::kMaxRecord);
+  uint32_t usf_ = 0;
+};
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_PROXY_WORKER_USF_LINK_H_
