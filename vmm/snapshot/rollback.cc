@@ -20,7 +20,11 @@ bool IsZero(const uint8_t* page) {
 }  // namespace
 
 Rollback::Rollback(const Snapshot* snapshot, Vm* vm)
-    : snapshot_(snapshot), vm_(vm), cpu_(snapshot->cpu()) {
+    : snapshot_(snapshot),
+      vm_(vm),
+      space_(vm->address_space().state()),
+      tables_hash_(HashTables()),
+      cpu_(snapshot->cpu()) {
   GuestMemory& memory = vm->memory();
   ram_ = {kRamSlot, memory.ram(), memory.config().ram_size / kPage, {}, {}, {}, {}, {}};
   frames_ = {kFramesSlot, memory.frames(), memory.config().frames_size / kPage, {}, {}, {}, {}, {}};
@@ -38,6 +42,18 @@ Rollback::Rollback(const Snapshot* snapshot, Vm* vm)
       part.clean[run.first + page] = snapshot->clean() + run.offset + page * kPage;
     }
   }
+}
+
+// What the first root reaches lies in the arena's first part, which nobody writes once the VM runs.
+uint64_t Rollback::HashTables() const {
+  const uint64_t bytes = abi::kTableArena.base - abi::kTables.base + space_.tables_used;
+  const auto* words = reinterpret_cast<const uint64_t*>(vm_->memory().tables());
+  uint64_t hash = 0xcbf29ce484222325;
+  for (uint64_t i = 0; i < bytes / sizeof *words; ++i) {
+    hash = (hash ^ words[i]) * 0x100000001b3;
+    hash ^= hash >> 29;
+  }
+  return hash;
 }
 
 void Rollback::RestorePage(const Part& part, uint64_t page) {
@@ -139,7 +155,7 @@ Result<RollbackStats> Rollback::Run() {
     const uint64_t page = (frame - abi::kFrames.base) / kPage;
     if (page < frames_.pages) RestorePage(frames_, page);
   }
-  vm_->address_space().Reset(snapshot_->index().address_space);
+  vm_->address_space().Reset(space_);
   RestoreControl();
   USETL_RETURN_IF_ERROR(vm_->machine().RestoreCpu(cpu_));
   USETL_RETURN_IF_ERROR(NewGeneration(&memory.host_page(), vm_->tsc_khz()));
@@ -159,18 +175,8 @@ Result<std::string> Rollback::Verify() {
       if (what.size() > 400) return what;
     }
   }
-  // Tables: what the snapshot's root reaches lies in the arena's first part, written by nobody since.
-  const SnapshotIndex& index = snapshot_->index();
-  const uint64_t used =
-      abi::kTableArena.base - abi::kTables.base + index.address_space.tables_used;
-  const uint8_t* clean_tables = snapshot_->clean() + index.tables_offset;
-  const uint8_t* tables = vm_->memory().tables();
-  for (uint64_t at = 0; at < used; at += kPage) {
-    if (std::memcmp(tables + at, clean_tables + at, kPage) != 0) {
-      what += " table page " + std::to_string(at / kPage);
-    }
-  }
-  if (vm_->address_space().root() != index.address_space.root) what += " page-table root";
+  if (HashTables() != tables_hash_) what += " page or descriptor tables";
+  if (vm_->address_space().root() != space_.root) what += " page-table root";
   Result<std::string> cpu = vm_->machine().CompareCpu(cpu_);
   if (!cpu.ok()) return cpu.status();
   return what + *cpu;

@@ -46,9 +46,12 @@ class Rollback {
   Status RestorePart(Part* part, RollbackStats* stats);
   void RestorePage(const Part& part, uint64_t page);
   void RestoreControl();
+  uint64_t HashTables() const;
 
   const Snapshot* snapshot_;
   Vm* vm_;
+  AddressSpaceState space_;  // at birth
+  uint64_t tables_hash_;     // of the tables that its root reaches
   CpuState cpu_;
   Part ram_;
   Part frames_;

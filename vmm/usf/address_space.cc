@@ -67,6 +67,23 @@ Status AddressSpace::MapFixedZones(uint64_t text_begin, uint64_t text_end, uint6
   return Status();
 }
 
+Status AddressSpace::ExtendRegions() {
+  constexpr uint64_t kUserRead = x86::kUser | x86::kNoExecute;
+  const MemoryConfig& config = memory_->config();
+  const struct {
+    uint64_t base, size, flags;
+  } regions[] = {{abi::kHostRegion.base, config.host_region_size, kUserRead},
+                 {abi::kGuestRegion.base, config.guest_region_size, kUserRead | x86::kWritable}};
+  for (const auto& region : regions) {
+    uint64_t va = region.base;
+    const uint64_t end = region.base + region.size;
+    while (va < end && tables_.Lookup(va) != 0) va += abi::kHugePageSize;
+    if (va >= end) continue;
+    USETL_RETURN_IF_ERROR(tables_.Map(va, va, end - va, region.flags, /*huge=*/true));
+  }
+  return Status();
+}
+
 int AddressSpace::Apply(const std::vector<abi::RangeRequest>& requests, bool* switched) {
   tables_.BeginBatch();
   int error = 0;

@@ -28,6 +28,9 @@ class AddressSpace {
   // executable part of the kernel image, `data` is its first writable page.
   Status MapFixedZones(uint64_t text_begin, uint64_t text_end, uint64_t data);
 
+  // Maps what the regions of this USF have beyond those of the bake. REQUIRES: the VM has not run.
+  Status ExtendRegions();
+
   // One batch from GuestPage::call, copied by the caller. 0 or -errno for the guest; `switched` is
   // set when CR3 must be loaded with root().
   int Apply(const std::vector<abi::RangeRequest>& requests, bool* switched);

@@ -26,7 +26,7 @@ Status Full() { return Status(ENOMEM, "the page-table arena of the USF is full")
 }  // namespace
 
 PageTables::PageTables(uint8_t* arena, uint64_t root, uint64_t used)
-    : arena_(arena), root_(root), used_(used), batch_start_(used), frozen_(used), root_before_(root) {}
+    : arena_(arena), root_(root), used_(used), batch_start_(used), root_before_(root) {}
 
 uint64_t* PageTables::Table(uint64_t gpa) const {
   return reinterpret_cast<uint64_t*>(arena_ + (gpa - abi::kTableArena.base));

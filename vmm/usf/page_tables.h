@@ -64,7 +64,7 @@ class PageTables {
   uint64_t root_;
   uint64_t used_;
   uint64_t batch_start_;
-  uint64_t frozen_;  // arena bytes that no edit may touch in place
+  uint64_t frozen_ = 0;  // arena bytes that no edit may touch in place
   uint64_t root_before_ = 0;
 };
 

@@ -72,6 +72,8 @@ Status Vm::Adopt(const AddressSpaceState& state, const CpuState& cpu) {
   std::memcpy(&kernel_, memory_->ram() + (abi::kKernelHeader - abi::kKernelImage.base),
               sizeof kernel_);
   address_space_ = std::make_unique<AddressSpace>(memory_.get(), machine_.get(), state);
+  USETL_RETURN_IF_ERROR(address_space_->ExtendRegions());
+  address_space_->Reset(address_space_->state());  // freezes the tables
   return machine_->LoadCpu(cpu);
 }
 
@@ -151,6 +153,7 @@ Result<bool> Vm::ServeCall(VmOutcome* outcome) {
       return false;
     case abi::CallOp::kGrow:
       call.result = address_space_->GrowRam(call.deadline);
+      machine_->SetRoot(address_space_->root());  // the first edit of a run copies frozen tables
       return false;
     case abi::CallOp::kFault:
       return false;

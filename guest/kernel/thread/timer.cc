@@ -1,5 +1,7 @@
 #include "guest/kernel/thread/timer.h"
 
+#include "guest/kernel/host/control.h"
+
 namespace usetl::kernel {
 namespace {
 
@@ -10,6 +12,8 @@ Timer* g_timers = nullptr;
 void ArmTimer(Timer* timer, uint64_t deadline, uint64_t interval) {
   timer->deadline = deadline;
   timer->interval = interval;
+  // The host preempts a computing program when this passes.
+  if (deadline < guest_page().next_deadline) guest_page().next_deadline = deadline;
   if (timer->listed) return;
   timer->listed = true;
   timer->previous = nullptr;

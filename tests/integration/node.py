@@ -1,0 +1,74 @@
+"""A node of its own for a test class, in a network namespace that the test run made."""
+
+import ctypes
+import fcntl
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+BUILD = pathlib.Path(os.environ["USETL_BUILD"])
+_CLONE_NEWNET = 0x40000000
+_inside = False
+
+
+def in_network_namespace() -> None:
+    """Leaves the host's network for good: nothing of a test listens or connects outside."""
+    global _inside
+    if _inside:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    with socket.socket() as handle:  # lo up: SIOCSIFFLAGS with IFF_UP
+        fcntl.ioctl(handle, 0x8914, struct.pack("16sh22x", b"lo", 1))
+    _inside = True
+
+
+class Node:
+    """`usetl up` in a directory of its own."""
+
+    def __init__(self, *options: str, verify: bool = False, pool: int = 2):
+        in_network_namespace()
+        self.directory = tempfile.mkdtemp(prefix="usetl-test-")
+        command = [BUILD / "usetl", "up", "--node", self.directory, "--pool", str(pool), *options]
+        if verify:
+            command.append("--verify")
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline()
+        if "kept ready" not in line:
+            raise RuntimeError(line + self.process.stderr.read())
+
+    def run(self, code: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
+        path = pathlib.Path(self.directory) / "function.py"
+        path.write_text(code)
+        return subprocess.run([BUILD / "usetl", "run", path, "--node", self.directory, *arguments],
+                              input=stdin, capture_output=True, text=True, timeout=120, check=False)
+
+    def usetl(self, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run([BUILD / "usetl", *arguments, "--node", self.directory],
+                              capture_output=True, text=True, timeout=60, check=False)
+
+    def close(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stderr.close()
+        shutil.rmtree(self.directory)
+
+
+def wait_until(condition, seconds: float = 20.0) -> None:
+    """Polls; the bound only keeps a broken test from hanging."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("it did not happen")
+        time.sleep(0.02)

@@ -1,0 +1,127 @@
+"""usetl run through the real binaries: results, statuses, errors, traffic."""
+
+import json
+import unittest
+
+from node import Node, in_network_namespace
+
+
+class Handlers(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node(verify=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.close()
+
+    def test_handler_gets_event_and_returns_json(self):
+        done = self.node.run("def handler(event, context):\n return {'n': event['n'] * 2}\n",
+                             "--event", '{"n": 21}')
+        self.assertEqual((done.returncode, json.loads(done.stdout)), (0, {"n": 42}))
+
+    def test_output_and_errors_are_separate(self):
+        done = self.node.run("import sys\ndef main(event):\n print('out'); print('err', file=sys.stderr)\n")
+        self.assertEqual((done.stdout, done.returncode), ("out\nnull\n", 0))
+        self.assertIn("err\n", done.stderr)
+
+    def test_script_has_arguments_input_environment_and_status(self):
+        script = "import os, sys\nprint(sys.argv[1:], sys.stdin.read(), os.environ['X'])\nsys.exit(3)\n"
+        done = self.node.run(script, "--script", "--env", "X=y", "--", "a", "b", stdin="typed")
+        self.assertEqual((done.stdout, done.returncode), ("['a', 'b'] typed y\n", 3))
+
+    def test_large_event_and_large_result(self):
+        event = json.dumps({"text": "x" * 30000})
+        done = self.node.run("def handler(e, c):\n return e['text'] * 10\n", "--event", event)
+        self.assertEqual((done.returncode, len(json.loads(done.stdout))), (0, 300000))
+
+    def test_two_runs_share_no_randomness_and_no_state(self):
+        code = ("import os, random, uuid, secrets, tempfile, builtins\n"
+                "def handler(e, c):\n"
+                " seen = hasattr(builtins, 'left'); builtins.left = 1\n"
+                " old = os.path.exists('/tmp/left'); open('/tmp/left', 'w').close()\n"
+                " return [seen, old, os.urandom(8).hex(), random.random(), str(uuid.uuid4()),\n"
+                "         str(uuid.uuid1()), secrets.token_hex(8), tempfile.mktemp()]\n")
+        runs = [json.loads(self.node.run(code).stdout) for _ in range(6)]
+        for run in runs:
+            self.assertEqual(run[:2], [False, False])
+        for values in list(zip(*runs))[2:]:
+            self.assertEqual(len(set(values)), len(runs), values)
+
+    def test_clocks_are_the_hosts(self):
+        import time
+        done = self.node.run("import time\ndef handler(e, c):\n return [time.time(), time.monotonic()]\n")
+        wall, monotonic = json.loads(done.stdout)
+        self.assertLess(abs(wall - time.time()), 60)
+        self.assertLess(abs(monotonic - time.monotonic()), 60)
+
+
+class Failures(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node(verify=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.close()
+
+    def check(self, code, status, message, *arguments):
+        done = self.node.run(code, *arguments)
+        self.assertEqual(done.returncode, status, done.stderr)
+        last = done.stderr.strip().splitlines()[-1]
+        self.assertTrue(last.startswith("usetl: "), last)
+        self.assertIn(message, last)
+        # The node goes on.
+        self.assertEqual(self.node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
+        return done
+
+    def test_syntax_error(self):
+        self.check("def handler(:\n", 1, "SyntaxError")
+
+    def test_missing_handler(self):
+        self.check("x = 1\n", 1, "has no absent", "--handler", "absent")
+
+    def test_exception(self):
+        done = self.check("def handler(e, c):\n return 1 / 0\n", 1, "ZeroDivisionError")
+        self.assertIn("line 2, in handler", done.stderr)
+
+    def test_exit(self):
+        self.check("import sys\ndef handler(e, c):\n sys.exit(3)\n", 3, "SystemExit")
+
+    def test_endless_loop(self):
+        self.check("def handler(e, c):\n while True: pass\n", 124, "time limit", "--timeout", "300ms")
+
+    def test_memory_limit(self):
+        self.check("def handler(e, c):\n x = []\n while True: x.append(bytearray(10 << 20))\n", 1, "MemoryError")
+
+    def test_null_call(self):
+        code = "import ctypes\ndef handler(e, c):\n ctypes.CFUNCTYPE(None)(0)()\n"
+        done = self.check(code, 139, "SIGSEGV: address 0x0")
+        self.assertIn("in handler", done.stderr)
+
+    def test_stray_read_names_the_module(self):
+        code = "import ctypes\ndef handler(e, c):\n ctypes.string_at(8)\n"
+        self.check(code, 139, "libc.so.6+0x")
+
+    def test_illegal_instruction(self):
+        code = ("import ctypes, mmap\ndef handler(e, c):\n"
+                " open('/tmp/f', 'wb').write(b'\\x0f\\x0b' * 10)\n"
+                " import signal; signal.raise_signal(4)\n")
+        self.check(code, 132, "SIGILL")
+
+    def test_ten_thousand_open_files(self):
+        code = "def handler(e, c):\n return len([open(f'/tmp/{i}', 'w') for i in range(10000)])\n"
+        self.assertEqual(self.node.run(code).stdout, "10000\n")
+
+    def test_full_file_region(self):
+        code = "def handler(e, c):\n f = open('/tmp/x', 'wb')\n while True: f.write(bytes(1 << 20))\n"
+        self.check(code, 1, "No space left")
+
+    def test_much_output(self):
+        code = "def handler(e, c):\n for _ in range(100): print('x' * 999999)\n"
+        self.assertEqual(len(self.node.run(code).stdout), 100 * 1000000 + len("null\n"))
+
+
+if __name__ == "__main__":
+    in_network_namespace()
+    unittest.main()
