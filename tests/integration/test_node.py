@@ -1,0 +1,139 @@
+"""The node itself: reuse, losses, refusals."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from node import BUILD, Node, wait_until
+
+ONE = "def handler(e, c):\n return 1\n"
+LOOP = "import os\ndef handler(e, c):\n os.write(1, b'running\\n')\n while True: pass\n"
+
+
+class LivingNode(unittest.TestCase):
+    def setUp(self):
+        self.node = Node(verify=True)
+        self.addCleanup(self.node.close)
+
+    def state(self):
+        return json.loads(self.node.usetl("inspect").stdout)
+
+    def test_a_usf_is_rolled_back_and_used_again(self):
+        for done in range(5):
+            self.assertEqual(self.node.run(ONE).stdout, "1\n")
+            wait_until(lambda: self.state()["rolled_back"] == done + 1)
+        # The tenant's own USF comes before a fresh one.
+        self.assertEqual(max(usf["uses"] for usf in self.state()["usfs"]), 5)
+
+    def test_usfs_are_jailed(self):
+        wait_until(lambda: sum(u["state"] == "idle" for u in self.state()["usfs"]) >= 2)
+        pids = [usf["pid"] for usf in self.state()["usfs"]]
+        uids = set()
+        for pid in pids:
+            status = dict(line.split(":\t", 1) for line in
+                          pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+            self.assertEqual(int(status["CapEff"], 16) | int(status["CapBnd"], 16), 0)
+            self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+            uids.add(status["Uid"].split()[0])
+            self.assertEqual(os.listdir(f"/proc/{pid}/root"), [])
+            self.assertNotEqual(os.readlink(f"/proc/{pid}/ns/net"), os.readlink("/proc/self/ns/net"))
+        self.assertEqual(len(uids), len(pids))
+        self.assertNotIn("0", uids)
+
+    def test_killed_usf_is_an_error_and_the_pool_refills(self):
+        result = []
+        thread = threading.Thread(target=lambda: result.append(self.node.run(LOOP)))
+        thread.start()
+        claimed = lambda: [u["pid"] for u in self.state()["usfs"] if u["state"] == "claimed"]
+        wait_until(claimed)
+        os.kill(claimed()[0], signal.SIGKILL)
+        thread.join()
+        self.assertEqual(result[0].returncode, 125)
+        self.assertIn("the USF was lost", result[0].stderr)
+        self.assertEqual(self.node.run(ONE).stdout, "1\n")
+        self.assertEqual(self.state()["lost"], 1)
+
+    def test_tenant_that_leaves_in_the_middle(self):
+        path = pathlib.Path(self.node.directory) / "loop.py"
+        path.write_text(LOOP)
+        client = subprocess.Popen([BUILD / "usetl", "run", path, "--node", self.node.directory],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.assertEqual(client.stdout.readline(), b"running\n")
+        client.kill()
+        client.wait()
+        client.stdout.close()
+        wait_until(lambda: self.state()["rolled_back"] == 1)
+        self.assertEqual(self.node.run(ONE).stdout, "1\n")
+
+    def test_unknown_runtime(self):
+        done = self.node.run(ONE, "--runtime", "absent")
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("no pool of runtime 'absent'", done.stderr)
+
+    def test_ps(self):
+        self.assertIn("STATE", self.node.usetl("ps").stdout)
+
+
+class Refusals(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="usetl-test-")
+        self.addCleanup(shutil.rmtree, self.directory)
+
+    def run_with(self, runtimes, code=ONE):
+        path = pathlib.Path(self.directory) / "f.py"
+        path.write_text(code)
+        return subprocess.run([BUILD / "usetl", "run", path, "--runtimes", runtimes, "--node", self.directory],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+
+    def damaged(self, change):
+        source = pathlib.Path(os.environ["USETL_RUNTIMES"]) / "python3.11"
+        copy = pathlib.Path(self.directory) / "runtimes" / "python3.11"
+        shutil.copytree(source, copy)
+        snapshot = copy / "snapshot"
+        data = bytearray(snapshot.read_bytes())
+        change(data)
+        snapshot.write_bytes(data)
+        return self.run_with(copy.parent)
+
+    def test_no_runtime(self):
+        done = self.run_with(self.directory)
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("usetl bake", done.stderr)
+
+    def test_flipped_bit(self):
+        done = self.damaged(lambda data: data.__setitem__(len(data) // 2, data[len(data) // 2] ^ 1))
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("damaged; bake the runtime again", done.stderr)
+
+    def test_cut_off(self):
+        done = self.damaged(lambda data: data.__delitem__(slice(len(data) - 5000, None)))
+        self.assertIn("damaged; bake the runtime again", done.stderr)
+
+    def test_embedded_node_leaves_nothing(self):
+        before = set(os.listdir("/tmp"))
+        done = self.run_with(os.environ["USETL_RUNTIMES"])
+        self.assertEqual((done.returncode, done.stdout), (0, "1\n"), done.stderr)
+        self.assertEqual([n for n in set(os.listdir("/tmp")) - before if n.startswith("usetl-") and "test" not in n], [])
+
+    def test_bake_into_a_full_disk(self):
+        mount = pathlib.Path(self.directory) / "small"
+        mount.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", mount], check=True)
+        try:
+            done = subprocess.run([BUILD / "usetl", "bake", BUILD / "rootfs", "--runtimes", mount],
+                                  capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("No space left", done.stderr)
+            self.assertEqual(os.listdir(mount), [])
+        finally:
+            subprocess.run(["umount", mount], check=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
