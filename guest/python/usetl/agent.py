@@ -13,6 +13,7 @@ import sys
 
 from usetl import _abi, _device, _reseed, bridge, hooks
 from usetl._preload import preload
+from usetl._rehearse import fill_holes, rehearse
 from usetl._serve import Function, flush
 
 
@@ -45,8 +46,10 @@ def prepare() -> None:
     bridge.install()
     _device.mailbox()
     _device.host()
+    rehearse()
     hooks.run_before_snapshot()
     gc.collect()
+    fill_holes()
     gc.freeze()
 
 

@@ -1,0 +1,66 @@
+"""Before the snapshot: a few loads and invocations, so that what they touch is touched already.
+
+Caches fill, bytecode gets specialised, OpenSSL sets itself up. All of it would otherwise be written
+anew in every USF: pages that are private there and must be rolled back after each function.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from json import dumps
+
+from usetl import _abi, _reseed
+from usetl._serve import Function
+
+_WARM_UP = os.path.join(os.path.dirname(os.path.dirname(__file__)), "warm_up.py")
+_TIMES = 16  # bytecode is specialised after eight
+
+
+_POOL = 16 << 10  # bytes of a pool of CPython's small-object allocator
+
+# Kept alive: what fills the holes.
+_filling: list[bytes] = []
+
+
+def fill_holes() -> None:
+    """Takes the free slots that lie scattered over the allocator's pools.
+
+    New objects of a function then come from fresh pools, side by side on few pages, in place of one
+    here and one there. The filling is shared by all USFs, for it is part of the snapshot.
+    """
+    head = sys.getsizeof(b"")
+    for size in range(48, 513, 16):  # the allocator's size classes; larger objects are malloc's
+        piece = size - head
+        previous, in_a_row = 0, 0
+        # A fresh pool hands its slots out one behind the other.
+        for _ in range(40_000):
+            block = bytes(piece) if piece > 1 else bytes(2)
+            _filling.append(block)
+            in_a_row = in_a_row + 1 if id(block) - previous == size else 0
+            previous = id(block)
+            if in_a_row > 3 * (_POOL // size) // 4:
+                break
+
+
+def rehearse() -> None:
+    """Does nothing where the runtime brings no warm-up function (the tests' fake host)."""
+    if not os.path.exists(_WARM_UP):
+        return
+    path, argv, directory = sys.path[:], sys.argv, os.getcwd()
+    compiled = os.path.join(os.path.dirname(_WARM_UP), "__pycache__", "warm_up.cpython-311.pyc")
+    event = dumps({"event": {"numbers": [1, 2, 3], "text": "warm"}, "context": {}}).encode()
+    for number in range(_TIMES):
+        function = Function()
+        load = {"path": _WARM_UP, "handler": "handler", "mode": "handler"}
+        if number % 2:
+            load["code"] = compiled
+        answer = function.load(dumps(load).encode())
+        if b'"ok":true' not in answer:
+            raise RuntimeError(answer.decode())
+        function.invoke(_abi.record(_abi.INVOKE, number, event), number)
+    sys.modules.pop("function", None)
+    sys.path[:], sys.argv = path, argv
+    sys.path_importer_cache.pop(os.path.dirname(_WARM_UP), None)
+    os.chdir(directory)
+    _reseed.reseed()
