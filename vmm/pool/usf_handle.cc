@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "vmm/abi/layout.h"
@@ -60,9 +61,17 @@ Result<pid_t> Spawn(const std::string& program, int socket) {
   return pid;
 }
 
-Status Punch(const Fd& fd, uint64_t size) {
-  if (fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-                static_cast<off_t>(size)) != 0) {
+// Zeroes a region by giving its memory back, but for the first `keep` bytes: those are overwritten, so
+// that the next function finds them warm.
+Status Scrub(const Fd& fd, uint64_t keep) {
+  const off_t size = lseek(fd.get(), 0, SEEK_END);
+  const off_t from = std::min<off_t>(size, static_cast<off_t>(keep));
+  if (size > from && fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from,
+                               size - from) != 0) {
+    return Status::Errno("scrubbing a region");
+  }
+  static const std::vector<uint8_t> zeros(abi::kHugePageSize);
+  if (from > 0 && pwrite(fd.get(), zeros.data(), from, 0) != from) {
     return Status::Errno("scrubbing a region");
   }
   return Status();
@@ -153,8 +162,9 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
 }
 
 Status UsfHandle::BeginRollback() {
-  USETL_RETURN_IF_ERROR(Punch(host_region, lseek(host_region.get(), 0, SEEK_END)));
-  USETL_RETURN_IF_ERROR(Punch(guest_region, lseek(guest_region.get(), 0, SEEK_END)));
+  // The table and small files of the host region lie in its first 2 MB page.
+  USETL_RETURN_IF_ERROR(Scrub(host_region, abi::kHugePageSize));
+  USETL_RETURN_IF_ERROR(Scrub(guest_region, 0));
   const usf::PlainCommand command{usf::Command::kRollback, 0};
   USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command)));
   state = UsfState::kRolling;
