@@ -37,7 +37,9 @@ Result<Request> ParseRequest(std::span<const uint8_t> payload, const Limits& lim
   request.body = head.body;
   switch (head.body) {
     case abi::BodyKind::kNone:
+      break;
     case abi::BodyKind::kStream:
+      if (head.body_size != ~uint64_t{0}) request.stream_size = head.body_size;
       break;
     case abi::BodyKind::kInline:
       if (head.body_size > rest.size()) return Broken("shorter than its body");
@@ -71,7 +73,8 @@ Result<Request> ParseRequest(std::span<const uint8_t> payload, const Limits& lim
   Result<std::vector<Header>> parsed = ParseRequestHeaders(headers);
   if (!parsed.ok()) return parsed.status();
   request.headers = std::move(*parsed);
-  if (request.region_body.size() > limits.max_request_body) {
+  if (request.region_body.size() > limits.max_request_body ||
+      request.stream_size.value_or(0) > limits.max_request_body) {
     return Status(EFBIG, "the request's body is larger than the limit");
   }
   return request;

@@ -3,6 +3,7 @@
 #define USETL_VMM_PROXY_ETL_REQUEST_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ struct Request {
   abi::BodyKind body = abi::BodyKind::kNone;
   std::vector<uint8_t> inline_body;
   std::span<const uint8_t> region_body;  // in the guest region: its bytes may change at any time
+  std::optional<uint64_t> stream_size;   // of a kStream body, when the guest knows it
   uint64_t max_body = 0;                 // effective
   uint32_t timeout_ms = 0;               // effective
   bool stream = false;
