@@ -29,7 +29,6 @@ Status RequestBody::OnSpan(const abi::HttpSpan& span) {
   }
   if (spans_.size() >= kMaxSpans) return Status(EPROTO, "HTTP: too many pieces of body at once");
   received_ += span.size;
-  starved_ = false;
   if (sink_ || span.size == 0) {
     Answer(span);
   } else {
@@ -41,7 +40,6 @@ Status RequestBody::OnSpan(const abi::HttpSpan& span) {
 Status RequestBody::OnEnd() {
   if (!streamed() || ended_) return Status(EPROTO, "HTTP: an end of body that nobody announced");
   ended_ = true;
-  starved_ = false;
   return Status();
 }
 
@@ -53,7 +51,6 @@ RequestBody::State RequestBody::Peek(std::span<const uint8_t>* bytes) {
   if (received_ > limit_) return State::kTooLarge;
   if (size_ && (received_ > *size_ || (ended_ && received_ < *size_))) return State::kWrongLength;
   if (spans_.empty()) {
-    starved_ = !ended_;
     return ended_ ? State::kEnd : State::kWait;
   }
   const abi::HttpSpan& span = spans_.front();
@@ -81,7 +78,6 @@ bool RequestBody::Rewind(uint64_t offset) {
 
 void RequestBody::Sink() {
   sink_ = true;
-  starved_ = false;
   for (const abi::HttpSpan& span : spans_) Answer(span);
   spans_.clear();
   first_used_ = 0;

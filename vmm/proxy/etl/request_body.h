@@ -33,8 +33,6 @@ class RequestBody {
   State Peek(std::span<const uint8_t>* bytes);
   // The first `size` bytes of the last Peek() are used up.
   void Use(size_t size);
-  // Whether the reader has to wait for the guest.
-  bool starved() const { return starved_; }
 
   // From `offset` again; false for streams that have begun.
   bool Rewind(uint64_t offset);
@@ -57,7 +55,6 @@ class RequestBody {
   uint64_t first_used_ = 0;
   bool ended_ = false;
   bool sink_ = false;
-  bool starved_ = false;
 };
 
 }  // namespace usetl::etl

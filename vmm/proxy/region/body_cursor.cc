@@ -107,7 +107,7 @@ void BodyCursor::Discard() {
   offset_ = size_ = capacity_ = 0;
 }
 
-Status HostRegion::AddFile(std::string_view path, int fd, uint16_t mode) {
+Status HostRegion::AddFileFrom(std::string_view path, int fd, uint16_t mode) {
   struct stat info;
   if (fstat(fd, &info) != 0) return Status::Errno("fstat");
   if (!S_ISREG(info.st_mode)) return Status(EINVAL, std::string(path) + ": not a regular file");

@@ -82,7 +82,7 @@ class HostRegion {
   // A named file of the function; `path` is absolute. EINVAL: bad or double name; ENOSPC: no room.
   Status AddFile(std::string_view path, std::span<const uint8_t> content, uint16_t mode);
   // The same with the content of a regular file, read from its start.
-  Status AddFile(std::string_view path, int fd, uint16_t mode);
+  Status AddFileFrom(std::string_view path, int fd, uint16_t mode);
 
   // A cursor with room for `size_hint` bytes (at least one page). ENOSPC: no such room.
   Result<BodyCursor> Reserve(uint64_t size_hint);
