@@ -58,7 +58,7 @@ class EtlTest : public testing::Test {
   void Consume(uint64_t id);
   // A piece of a streamed body, put into the guest region at `offset`.
   void SendBody(uint64_t id, const std::string& bytes, uint64_t offset);
-  // Runs the proxy until `until` or the guard of 30 s.
+  // Runs the proxy until `until` or a guard of 60 s.
   void Run(const std::function<bool()>& until);
   void RunFor(int milliseconds);
   Answer& Wait(uint64_t id);
