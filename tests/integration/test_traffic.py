@@ -1,7 +1,10 @@
 """The ETL proxy against servers that behave and servers that do not."""
 
 import json
+import os
+import pathlib
 import socket
+import tempfile
 import threading
 import unittest
 
@@ -141,7 +144,7 @@ class Traffic(unittest.TestCase):
         self.assertEqual(self.ask(lambda head, body: many)[0], {"error": "TooLarge"})
 
     def test_body_beyond_the_region(self):
-        huge = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\nx"
+        huge = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\nx"
         self.assertEqual(self.ask(lambda head, body: huge)[0], {"error": "NoSpace"})
 
     def test_redirect(self):
@@ -168,6 +171,31 @@ class Traffic(unittest.TestCase):
         done = self.node.run(code, "--event", json.dumps(origin + "/x"), "--allow", origin)
         self.assertEqual(json.loads(done.stdout), "by urllib", done.stderr)
 
+    def test_stream_larger_than_the_region(self):
+        size = 100 << 20
+        server = Server(lambda head, body: ok(bytes(size)))
+        self.addCleanup(server.close)
+        origin = f"http://127.0.0.1:{server.port}"
+        code = ("import usetl\n"
+                "def handler(e, c):\n"
+                " with usetl.get(e, stream=True) as answer:\n"
+                "  return sum(len(piece) for piece in answer.iter_chunks())\n")
+        done = self.node.run(code, "--event", json.dumps(origin), "--allow", origin)
+        self.assertEqual(done.stdout, f"{size}\n", done.stderr)
+
+    def test_streamed_request(self):
+        server = Server(lambda head, body: ok(b"got " + str(len(body)).encode()))
+        self.addCleanup(server.close)
+        origin = f"http://127.0.0.1:{server.port}"
+        code = ("import usetl\n"
+                "def handler(e, c):\n"
+                " usetl.post(e, open('/usr/bin/python3.11', 'rb').read(3_000_000))\n"
+                " open('/tmp/body', 'wb').write(b'x' * 5_000_000)\n"
+                " return bytes(usetl.post(e, '/tmp/body').body).decode()\n")
+        done = self.node.run(code, "--event", json.dumps(origin), "--allow", origin)
+        self.assertEqual(json.loads(done.stdout), "got 5000000", done.stderr)
+        self.assertEqual([len(body) for _, body in server.requests], [3_000_000, 5_000_000])
+
     def test_concurrent_requests(self):
         server = Server(lambda head, body: ok(head.split()[1]))
         self.addCleanup(server.close)
@@ -178,6 +206,27 @@ class Traffic(unittest.TestCase):
                 "  return list(pool.map(lambda i: bytes(usetl.get(f'{e}/{i}').body).decode(), range(32)))\n")
         done = self.node.run(code, "--event", json.dumps(origin), "--allow", origin)
         self.assertEqual(json.loads(done.stdout), [f"/{i}" for i in range(32)], done.stderr)
+
+
+class Objects(unittest.TestCase):
+    def test_file_urls_stay_below_their_directory(self):
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o777)  # the worker is nobody
+            pathlib.Path(directory, "in.txt").write_text("object")
+            pathlib.Path(directory, "out").symlink_to("/etc/passwd")
+            node = Node("--objects", f"store={directory}:rw", verify=True)
+            self.addCleanup(node.close)
+            code = ("import usetl\n"
+                    "def handler(e, c):\n"
+                    " put = usetl.put('file:///store/new.txt', b'made').status\n"
+                    " get = lambda name: usetl.get('file:///store/' + name)\n"
+                    " return [put, get('in.txt').text, get('new.txt').text, get('none').status,\n"
+                    "         get('out').status, get('../etc/passwd').status]\n")
+            done = node.run(code)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            answer = json.loads(done.stdout)
+            self.assertEqual(answer[:4], [201, "object", "made", 404])
+            self.assertTrue(all(status >= 400 for status in answer[4:]), answer)
 
 
 if __name__ == "__main__":

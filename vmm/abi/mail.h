@@ -52,6 +52,7 @@ static_assert(sizeof(HttpRequest) == 48);
 enum HttpFlag : uint32_t {
   kHttpStream = 1,       // deliver the body as kHttpData even when it would fit the region
   kHttpNoRedirect = 2,   // hand 3xx answers to the function
+  kHttpMayStream = 4,    // deliver the body as kHttpData when the region cannot hold it
 };
 
 // Errors of a transaction; coarse on purpose, the full cause goes to the host's log.

@@ -94,7 +94,7 @@ Result<std::unique_ptr<Node>> Node::Start(const NodeOptions& options) {
     Result<std::unique_ptr<Vmmd>> daemon = Vmmd::Create(vmmd);
     return daemon.ok() ? (*daemon)->Run() : daemon.status();
   });
-  const ProxyOptions proxy{ProxySocket(node->directory_), vmmd.socket};
+  const ProxyOptions proxy{ProxySocket(node->directory_), vmmd.socket, options.objects};
   node->proxy_ = ForkDaemon("usetl-proxy", report[1], [&] { return RunProxy(proxy); });
   if (node->vmmd_ < 0 || node->proxy_ < 0) return Status::Errno("fork");
   constexpr int kTries = 1000;

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "vmm/base/status.h"
 
@@ -18,6 +19,7 @@ struct NodeOptions {
   uint32_t pool = 2;
   uint64_t region = 64 << 20;  // host and guest region of a USF
   uint64_t memory = 512 << 20;
+  std::vector<std::string> objects;  // NAME=DIRECTORY[:rw] behind file: URLs
   uint32_t trace = 0;
   bool verify = false;
   bool huge_pages = true;

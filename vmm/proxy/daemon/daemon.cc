@@ -31,7 +31,19 @@ Status DropPrivileges(uint32_t uid) {
   return Status();
 }
 
-[[noreturn]] void Work(Fd client, const ProxyOptions& options) {
+// NAME=DIRECTORY[:rw] items.
+Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store) {
+  for (std::string item : items) {
+    const bool writable = item.ends_with(":rw");
+    if (writable) item.resize(item.size() - 3);
+    const size_t equals = item.find('=');
+    if (equals == std::string::npos) return Status(EINVAL, "--objects wants NAME=DIRECTORY[:rw]");
+    USETL_RETURN_IF_ERROR(store->Add(item.substr(0, equals), item.substr(equals + 1), writable));
+  }
+  return Status();
+}
+
+[[noreturn]] void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -45,7 +57,7 @@ Status DropPrivileges(uint32_t uid) {
                      {reinterpret_cast<const uint8_t*>(text.data()), text.size()}).ok();
     _exit(1);
   }
-  Session(std::move(client), std::move(*vmmd)).Run();
+  Session(std::move(client), std::move(*vmmd), objects).Run();
   _exit(0);
 }
 
@@ -59,6 +71,8 @@ Status RunProxy(const ProxyOptions& options) {
   const Fd signals(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals.ok()) return Status::Errno("signalfd");
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return Status(EIO, "curl_global_init failed");
+  etl::ObjectStore objects;
+  USETL_RETURN_IF_ERROR(AddObjects(options.objects, &objects));
   Result<Fd> listener = ipc::Listen(options.socket);
   if (!listener.ok()) return listener.status();
   for (;;) {
@@ -79,7 +93,7 @@ Status RunProxy(const ProxyOptions& options) {
     const pid_t worker = fork();
     if (worker == 0) {
       listener->Reset();
-      Work(std::move(client), options);
+      Work(std::move(client), options, objects);
     }
     if (worker < 0) std::fprintf(stderr, "usetl-proxy: cannot fork a worker\n");
   }

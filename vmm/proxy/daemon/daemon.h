@@ -6,6 +6,7 @@
 #define USETL_VMM_PROXY_DAEMON_DAEMON_H_
 
 #include <string>
+#include <vector>
 
 #include "vmm/base/status.h"
 
@@ -14,6 +15,7 @@ namespace usetl {
 struct ProxyOptions {
   std::string socket;       // where clients connect
   std::string vmmd_socket;  // where workers claim USFs
+  std::vector<std::string> objects;  // NAME=DIRECTORY, or NAME=DIRECTORY:rw, behind file: URLs
   uint32_t worker_uid = 65534;
 };
 

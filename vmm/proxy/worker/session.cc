@@ -100,18 +100,21 @@ Status Session::Prepare() {
   Mark("claim");
   deadline_ = Clock::now() + std::chrono::milliseconds(request_.value("timeout_ms", 60'000u));
 
-  Policy policy;
+  etl::EtlProxyOptions options;
   for (const json& origin : request_.value("allow", json::array())) {
     if (!origin.is_string()) return Status(EINVAL, "an allowed origin is not text");
-    USETL_RETURN_IF_ERROR(policy.Allow(origin.get<std::string>()));
+    USETL_RETURN_IF_ERROR(options.policy.Allow(origin.get<std::string>()));
   }
-  Result<std::unique_ptr<EtlProxy>> etl = EtlProxy::Create(
-      std::move(policy), EtlLimits{}, &link_->region(), link_->guest_region(),
+  options.objects = objects_;
+  options.audit = [this](const etl::AuditEvent& event) {
+    Tell(run::Type::kLog, 0, "etl: " + event.method + " " + event.url + ": " + event.cause);
+  };
+  Result<std::unique_ptr<etl::EtlProxy>> proxy = etl::EtlProxy::Create(
+      std::move(options), &link_->region(), &link_->guest_region(),
       [this](abi::RecordType type, uint64_t id, std::span<const uint8_t> head,
-             std::span<const uint8_t> tail) { return link_->Post(type, id, head, tail); },
-      [this](const std::string& line) { Tell(run::Type::kLog, 0, "etl: " + line); });
-  if (!etl.ok()) return etl.status();
-  etl_ = std::move(*etl);
+             std::span<const uint8_t> tail) { return link_->Post(type, id, head, tail); });
+  if (!proxy.ok()) return proxy.status();
+  etl_ = std::move(*proxy);
   return AddInput();
 }
 
@@ -168,16 +171,17 @@ Status Session::Loop() {
                      {etl_->poll_fd(), POLLIN, 0},
                      {client_.get(), POLLIN, 0}};
     const int timeout = static_cast<int>(std::min<int64_t>(left.count() + 1, 1000));
-    const int ready = poll(fds, 4, etl_->has_pending_records() ? 1 : timeout);
+    const int ready = poll(fds, 4, etl_->congested() ? 1 : timeout);
     link_->EndWait();
     if (ready < 0 && errno != EINTR) return Status::Errno("poll");
-    if (fds[2].revents != 0 || etl_->has_pending_records()) etl_->OnReady();
+    if (etl_->congested()) etl_->OnRingRoom();
+    if (fds[2].revents != 0) etl_->OnReady();
     if (fds[1].revents != 0) USETL_RETURN_IF_ERROR(OnVmmd());
     if (fds[3].revents != 0) return Status(ECANCELED, "the client left");
   }
   USETL_RETURN_IF_ERROR(DrainOutput());
-  const EtlCounters& c = etl_->counters();
-  timings_["proxy"] = {{"requests", c.requests}, {"denied", c.denied}, {"failed", c.failed},
+  const etl::Counters& c = etl_->counters();
+  timings_["proxy"] = {{"requests", c.requests}, {"denied", c.denied}, {"errors", c.errors},
                        {"bytes_in", c.bytes_in}, {"bytes_out", c.bytes_out}};
   Tell(run::Type::kTimings, 0, timings_.dump());
   return Status();
@@ -237,9 +241,13 @@ Status Session::OnRecord(const abi::RecordHeader& header, std::span<const uint8_
     const json result = json::parse(text, nullptr, false);
     if (!result.is_object()) return Status(EPROTO, "the function's answer is no JSON");
     if (result.contains("path") && result["path"].is_string()) {
-      Result<std::string> large = link_->ReadGuestFile(result["path"].get<std::string>(), kMaxResult);
+      Result<std::span<const uint8_t>> large =
+          link_->guest_region().FindFile(result["path"].get<std::string>());
       if (!large.ok()) return large.status();
-      const json value = json::parse(*large, nullptr, false);
+      if (large->size() > kMaxResult) return Status(EFBIG, "the function's result exceeds 32 MB");
+      // The guest may still write there: one copy, then only the copy counts.
+      const std::string copy(large->begin(), large->end());
+      const json value = json::parse(copy, nullptr, false);
       if (value.is_discarded()) return Status(EPROTO, "the function's answer is no JSON");
       Tell(run::Type::kResult, 0, json({{"ok", true}, {"value", value}}).dump());
     } else {

@@ -19,8 +19,9 @@ namespace usetl {
 
 class Session {
  public:
-  // `client` has connected; `vmmd` is a fresh connection.
-  Session(Fd client, Fd vmmd) : client_(std::move(client)), vmmd_(std::move(vmmd)) {}
+  // `objects` are the directories behind file: URLs. `client` has connected; `vmmd` is a fresh connection.
+  Session(Fd client, Fd vmmd, etl::ObjectStore objects)
+      : client_(std::move(client)), vmmd_(std::move(vmmd)), objects_(std::move(objects)) {}
 
   // Serves the one request of the client. Errors are told to the client.
   void Run();
@@ -41,10 +42,11 @@ class Session {
   void Mark(const char* step);
 
   Fd client_, vmmd_;
+  etl::ObjectStore objects_;  // directories that the operator opened
   nlohmann::json request_;
   std::vector<Fd> files_;
   std::unique_ptr<UsfLink> link_;
-  std::unique_ptr<EtlProxy> etl_;
+  std::unique_ptr<etl::EtlProxy> etl_;
   nlohmann::json timings_ = nlohmann::json::object();
   Clock::time_point mark_ = Clock::now();
   Clock::time_point deadline_;

@@ -4,7 +4,6 @@
 
 #include <cstring>
 
-#include "vmm/abi/file_table.h"
 
 namespace usetl {
 namespace {
@@ -58,6 +57,8 @@ Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimReques
   link->region_ = std::make_unique<HostRegion>(link->host_region_.data(), reply.host_region_size,
                                                reply.huge_pages != 0);
   link->region_->Format();
+  link->guest_view_ =
+      std::make_unique<GuestRegionView>(link->guest_region_.data(), reply.guest_region_size);
   return link;
 }
 
@@ -105,26 +106,6 @@ void UsfLink::EndWait() {
   output_.EndWait();
   uint64_t count;
   (void)!read(host_event_.get(), &count, sizeof count);  // EAGAIN: it did not ring
-}
-
-Result<std::string> UsfLink::ReadGuestFile(std::string_view path, uint64_t limit) const {
-  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
-  const uint8_t* base = guest_region_.data();
-  const uint64_t size = guest_region_.size();
-  abi::FileTable table;
-  std::memcpy(static_cast<void*>(&table), base, sizeof table);
-  if (table.magic != abi::kFileTableMagic) return Status(ENOENT, "the function made no file");
-  const uint32_t used = std::min<uint32_t>(table.used, abi::kGuestEntries);
-  const uint64_t data = abi::TableBytes(abi::kGuestEntries);
-  for (uint32_t i = 0; i < used; ++i) {
-    abi::FileEntry entry;
-    std::memcpy(&entry, base + sizeof table + uint64_t{i} * sizeof entry, sizeof entry);
-    if (entry.name_size != path.size() || !abi::CheckEntry(entry, data, size)) continue;
-    if (std::memcmp(base + entry.name_offset, path.data(), path.size()) != 0) continue;
-    if (entry.size > limit) return Status(EFBIG, "the function's result is too large");
-    return std::string(reinterpret_cast<const char*>(base + entry.offset), entry.size);
-  }
-  return Status(ENOENT, "the function made no file " + std::string(path));
 }
 
 }  // namespace usetl

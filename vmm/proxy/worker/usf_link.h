@@ -10,6 +10,7 @@
 #include "vmm/base/fd.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/pool/protocol.h"
+#include "vmm/proxy/region/guest_region_view.h"
 #include "vmm/proxy/region/host_region.h"
 
 namespace usetl {
@@ -39,11 +40,7 @@ class UsfLink {
   int event_fd() const { return host_event_.get(); }
 
   HostRegion& region() { return *region_; }
-  std::span<const uint8_t> guest_region() const {
-    return {guest_region_.data(), guest_region_.size()};
-  }
-  // The content of a file that the function made, by absolute path: copied, its entry checked.
-  Result<std::string> ReadGuestFile(std::string_view path, uint64_t limit) const;
+  const GuestRegionView& guest_region() const { return *guest_view_; }
   uint32_t usf() const { return usf_; }
 
  private:
@@ -52,6 +49,7 @@ class UsfLink {
   Fd vmmd_, host_event_, guest_event_;
   Mapping control_, host_region_, guest_region_;
   std::unique_ptr<HostRegion> region_;
+  std::unique_ptr<GuestRegionView> guest_view_;
   abi::RingProducer to_guest_;
   abi::RingConsumer to_host_, output_;
   std::vector<uint8_t> payload_ = std::vector<uint8_t>(abi::kMaxRecord);

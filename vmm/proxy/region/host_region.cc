@@ -1,0 +1,166 @@
+#include "vmm/proxy/region/host_region.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace usetl {
+namespace {
+
+// Above it a body starts on a 2 MB page, so that the guest maps it with few entries.
+constexpr uint64_t kLargeBody = 64 << 10;
+constexpr uint64_t kSmallestWindow = 64 << 10;
+
+uint64_t RoundUp(uint64_t value, uint64_t align) { return (value + align - 1) / align * align; }
+
+uint64_t RealtimeNs() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return uint64_t(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace
+
+HostRegion::HostRegion(uint8_t* base, uint64_t size, bool huge)
+    : base_(base), size_(size), huge_(huge), books_(abi::kHostEntries) {
+  free_.Reset(data_base(), size_);
+}
+
+uint64_t HostRegion::data_base() const { return abi::TableBytes(abi::kHostEntries); }
+
+void HostRegion::Format() {
+  abi::FileTable& t = table();
+  t.region_size = size_;
+  t.capacity = abi::kHostEntries;
+  t.used = 0;
+  t.data_base = data_base();
+  t.generation = 1;
+  __atomic_store_n(&t.magic, abi::kFileTableMagic, __ATOMIC_RELEASE);
+  used_ = 0;
+  first_free_ = 0;
+  live_bodies_ = 0;
+  std::fill(books_.begin(), books_.end(), Book{});
+  free_.Reset(data_base(), size_);
+  ++epoch_;
+}
+
+void HostRegion::Reset() {
+  for (uint32_t slot = 0; slot < used_; ++slot) {
+    if (books_[slot].slot != Slot::kFree) Write(slot, abi::FileEntry{});
+    books_[slot] = {};
+  }
+  first_free_ = 0;
+  live_bodies_ = 0;
+  free_.Reset(data_base(), size_);
+  ++epoch_;
+}
+
+uint64_t HostRegion::AlignFor(uint64_t size) const {
+  return huge_ && size > kLargeBody ? abi::kHugePageSize : abi::kPageSize;
+}
+
+Result<uint32_t> HostRegion::FreeSlot() {
+  while (first_free_ < books_.size() && books_[first_free_].slot != Slot::kFree) ++first_free_;
+  if (first_free_ == books_.size()) return Status(ENOSPC, "the host region's table is full");
+  return first_free_;
+}
+
+void HostRegion::Write(uint32_t slot, abi::FileEntry entry) {
+  abi::FileEntry& target = table().entries[slot];
+  const uint64_t odd = target.sequence | 1;
+  __atomic_store_n(&target.sequence, odd, __ATOMIC_RELAXED);
+  // The reader must not see new fields under the old, even sequence.
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  entry.sequence = odd;
+  target = entry;
+  __atomic_store_n(&target.sequence, odd + 1, __ATOMIC_RELEASE);
+  if (slot >= used_) {
+    used_ = slot + 1;
+    __atomic_store_n(&table().used, used_, __ATOMIC_RELEASE);
+  }
+  __atomic_store_n(&table().generation, table().generation + 1, __ATOMIC_RELEASE);
+}
+
+bool HostRegion::NameTaken(std::string_view path) const {
+  for (uint32_t slot = 0; slot < used_; ++slot) {
+    if (books_[slot].slot != Slot::kFile) continue;
+    // Ours alone to write, so reading it back is safe.
+    const abi::FileEntry& entry = table().entries[slot];
+    if (path == std::string_view(reinterpret_cast<const char*>(base_) + entry.name_offset,
+                                 entry.name_size)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Status HostRegion::AddEntry(std::string_view path, BodyCursor content, uint16_t mode) {
+  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
+  if (path.empty() || path.size() > abi::kMaxName || path.find('\0') != path.npos) {
+    return Status(EINVAL, "bad name of a file of the function");
+  }
+  if (NameTaken(path)) return Status(EINVAL, std::string(path) + ": given twice");
+  Result<uint32_t> slot = FreeSlot();
+  if (!slot.ok()) return slot.status();
+  // The name lies in the content's last page when it fits behind it, else in a page of its own.
+  abi::FileEntry entry{};
+  entry.size = content.size();
+  const uint64_t in_use = RoundUp(entry.size, abi::kPageSize);
+  uint64_t room = in_use;
+  if (in_use - entry.size < path.size()) room += abi::kPageSize;
+  USETL_RETURN_IF_ERROR(content.Grow(room));
+  entry.type = abi::FileType::kRegular;
+  entry.mode = mode;
+  entry.offset = content.offset_;
+  entry.capacity = in_use;
+  entry.modified_ns = RealtimeNs();
+  entry.name_offset = content.offset_ + (room == in_use ? room - path.size() : in_use);
+  entry.name_size = static_cast<uint32_t>(path.size());
+  std::memcpy(base_ + entry.name_offset, path.data(), path.size());
+  free_.Give(content.offset_ + room, content.capacity_ - room);
+  books_[*slot] = {Slot::kFile, content.offset_, room};
+  content.region_ = nullptr;
+  Write(*slot, entry);
+  return Status();
+}
+
+Status HostRegion::AddFile(std::string_view path, std::span<const uint8_t> content,
+                           uint16_t mode) {
+  Result<BodyCursor> cursor = Reserve(content.size());
+  if (!cursor.ok()) return cursor.status();
+  USETL_RETURN_IF_ERROR(cursor->Append(content));
+  return AddEntry(path, std::move(*cursor), mode);
+}
+
+Result<BodyCursor> HostRegion::Reserve(uint64_t size_hint) {
+  BodyCursor cursor;
+  cursor.region_ = this;
+  cursor.epoch_ = epoch_;
+  Status status = cursor.Grow(std::max<uint64_t>(size_hint, 1));
+  if (!status.ok()) return status;
+  return cursor;
+}
+
+Result<BodyCursor> HostRegion::ReserveWindow(uint64_t wanted) {
+  // Half of what is free at most, so that other bodies still find room.
+  uint64_t size = std::max(wanted, abi::kPageSize);
+  while (size > kSmallestWindow && size > free_.free() / 2) size /= 2;
+  for (;;) {
+    Result<BodyCursor> cursor = Reserve(size);
+    if (cursor.ok() || size <= kSmallestWindow) return cursor;
+    size /= 2;
+  }
+}
+
+void HostRegion::Release(uint32_t entry) {
+  if (entry >= books_.size() || books_[entry].slot != Slot::kBody) return;
+  const Book book = books_[entry];
+  books_[entry] = {};
+  first_free_ = std::min(first_free_, entry);
+  --live_bodies_;
+  Write(entry, abi::FileEntry{});
+  free_.Give(book.offset, book.capacity);
+}
+
+}  // namespace usetl
