@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <cstdlib>
+#include <utility>
 
 namespace usetl::test {
 namespace {
@@ -78,6 +79,10 @@ std::string Connection::ReadHead() {
   std::string head = buffer_.substr(0, end + 4);
   buffer_.erase(0, end + 4);
   return head;
+}
+
+std::string Connection::ReadNext() {
+  return buffer_.empty() ? Read() : std::exchange(buffer_, {});
 }
 
 std::string Connection::ReadBody(const std::string& head) {

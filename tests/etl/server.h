@@ -27,6 +27,8 @@ class Connection {
   std::string ReadHead();
   // The body of the request with that head: by Content-Length or chunked.
   std::string ReadBody(const std::string& head);
+  // What ReadHead() took too much, else as Read().
+  std::string ReadNext();
 
  private:
   bool Fill(size_t size);

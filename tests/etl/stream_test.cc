@@ -158,7 +158,7 @@ TEST_F(StreamTest, StreamsBothWaysAtOnce) {
     connection.ReadHead();
     connection.Send("HTTP/1.1 200 OK\r\n\r\n");
     for (size_t left = 6 << 20; left != 0;) {
-      const std::string piece = connection.Read();
+      const std::string piece = connection.ReadNext();
       if (piece.empty() || !connection.Send(piece)) return;
       left -= std::min(left, piece.size());
     }
