@@ -24,17 +24,17 @@ static inline void check_note(int line, const char* text) {
   check_failed_text = text;
 }
 
-// A touch of unmapped heap memory: a fault on Linux. In a USF zone A stays present (vmm/abi/README.md),
-// so only there nothing is expected.
+// A touch of unmapped heap memory: a fault on Linux. In a USF zone A stays present
+// (vmm/abi/README.md), so only there nothing is expected.
 #define FREED_MEMORY_FAULTS(condition) (getenv("USETL_GUEST") != NULL || (condition))
 
 // Ends the test when the condition does not hold.
-#define CHECK(condition)              \
-  do {                                \
-    if (!(condition)) {               \
+#define CHECK(condition)                \
+  do {                                  \
+    if (!(condition)) {                 \
       check_note(__LINE__, #condition); \
-      return;                         \
-    }                                 \
+      return;                           \
+    }                                   \
   } while (0)
 
 // The call fails with this errno.
@@ -48,8 +48,8 @@ static inline void check_note(int line, const char* text) {
   } while (0)
 
 // For code that is not in the test's own function.
-#define EXPECT(condition)                              \
-  do {                                                 \
+#define EXPECT(condition)                               \
+  do {                                                  \
     if (!(condition)) check_note(__LINE__, #condition); \
   } while (0)
 

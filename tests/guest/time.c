@@ -16,9 +16,7 @@ static int64_t now(clockid_t clock) {
   return time.tv_sec * kSecond + time.tv_nsec;
 }
 
-static struct timespec span(int64_t ns) {
-  return (struct timespec){ns / kSecond, ns % kSecond};
-}
+static struct timespec span(int64_t ns) { return (struct timespec){ns / kSecond, ns % kSecond}; }
 
 static void monotonic(void) {
   const int64_t first = now(CLOCK_MONOTONIC);

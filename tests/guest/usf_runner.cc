@@ -62,8 +62,8 @@ int Run(const char* kernel_path, const char* pack_path, std::vector<std::string>
   config.memory.packs.push_back({pack, static_cast<uint64_t>(lseek(pack, 0, SEEK_END))});
   Result<std::unique_ptr<Vm>> vm = Vm::Create(config);
   if (!vm.ok()) return Fail(vm.status());
-  const Status booted = (*vm)->Boot(kernel->bytes, argv,
-                                    {"PATH=/usr/bin", "LANG=C.UTF-8", "HOME=/root", "USETL_GUEST=1"});
+  const Status booted = (*vm)->Boot(
+      kernel->bytes, argv, {"PATH=/usr/bin", "LANG=C.UTF-8", "HOME=/root", "USETL_GUEST=1"});
   if (!booted.ok()) return Fail(booted);
 
   // The host's preemption tick, as usf has it; off before the VM goes.

@@ -1,6 +1,6 @@
-#include "vmm/abi/file_table.h"
-
 #include <gtest/gtest.h>
+
+#include "vmm/abi/file_table.h"
 
 namespace usetl::abi {
 namespace {

@@ -1,5 +1,3 @@
-#include "vmm/abi/ring.h"
-
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -9,6 +7,7 @@
 #include "vmm/abi/control.h"
 #include "vmm/abi/mail.h"
 #include "vmm/abi/pack.h"
+#include "vmm/abi/ring.h"
 
 namespace usetl::abi {
 namespace {

@@ -40,10 +40,10 @@ enum Trace : uint32_t { kTraceSyscalls = 1, kTraceFaults = 2, kTraceMemory = 4 }
 // Written by usf (first lines) and by the pod's worker (ring lines).
 struct HostPage {
   uint32_t abi_version;
-  uint32_t trace;          // bits of Trace
-  uint64_t generation;     // +1 on every restore; a new one rekeys entropy and fires the hooks
-  uint64_t ram_end;        // first address past RAM; grows while a function runs
-  uint64_t ram_limit;      // ram_end never passes this
+  uint32_t trace;       // bits of Trace
+  uint64_t generation;  // +1 on every restore; a new one rekeys entropy and fires the hooks
+  uint64_t ram_end;     // first address past RAM; grows while a function runs
+  uint64_t ram_limit;   // ram_end never passes this
   uint64_t host_region_size;
   uint64_t guest_region_size;
   uint64_t pack_count;
@@ -53,10 +53,10 @@ struct HostPage {
   uint64_t preempt_rip;    // where the host's preemption interrupted the application
   uint64_t fault_address;  // CR2 as of the last exit: no code at CPL3 can read that register
   uint64_t reserved[2];
-  RingLine to_guest;       // producer
-  RingLine to_host;        // consumer
-  RingLine output;         // consumer
-  Window packs[32];        // by pack number, lowest layer first
+  RingLine to_guest;  // producer
+  RingLine to_host;   // consumer
+  RingLine output;    // consumer
+  Window packs[32];   // by pack number, lowest layer first
 };
 static_assert(offsetof(HostPage, clock) == 64 && offsetof(HostPage, entropy) == 96);
 static_assert(offsetof(HostPage, to_guest) == 192 && offsetof(HostPage, packs) == 384);
@@ -65,14 +65,14 @@ static_assert(sizeof(HostPage) <= kPageSize);
 // ---- Calls to usf: GuestPage::call, then a write to kCallPort. --------------------------------
 
 enum class CallOp : uint32_t {
-  kIdle = 1,   // sleep until the ring to the guest has something or `deadline` passes
-  kReady = 2,  // snapshot point: returns once in the baking VM, then in every restored one
-  kMap = 3,    // carry out `ranges`
-  kExit = 4,   // the function is over: `status` as wait(2) has it; text in `report`
-  kLog = 5,    // text in `report` for the VMM's log (traces, kernel panics)
+  kIdle = 1,     // sleep until the ring to the guest has something or `deadline` passes
+  kReady = 2,    // snapshot point: returns once in the baking VM, then in every restored one
+  kMap = 3,      // carry out `ranges`
+  kExit = 4,     // the function is over: `status` as wait(2) has it; text in `report`
+  kLog = 5,      // text in `report` for the VMM's log (traces, kernel panics)
   kRelease = 6,  // heap pages in `ranges` are free and zero when touched again
-  kGrow = 7,   // raise ram_end to at least `deadline` bytes past kRam.base
-  kFault = 8,  // nothing but HostPage::fault_address is wanted
+  kGrow = 7,     // raise ram_end to at least `deadline` bytes past kRam.base
+  kFault = 8,    // nothing but HostPage::fault_address is wanted
 };
 
 enum class RangeOp : uint32_t {
@@ -99,8 +99,8 @@ inline constexpr uint32_t kReportSize = 4096;
 
 struct Call {
   CallOp op;
-  uint32_t count;     // of ranges, or bytes of report
-  int32_t result;     // 0 or -errno, written by the host
+  uint32_t count;  // of ranges, or bytes of report
+  int32_t result;  // 0 or -errno, written by the host
   int32_t status;
   uint64_t deadline;  // guest monotonic ns; ~0 is never
   RangeRequest ranges[kMaxRanges];
@@ -109,15 +109,15 @@ static_assert(sizeof(Call) == 24 + 32 * kMaxRanges);
 
 // Written by the guest; the host copies what it uses.
 struct GuestPage {
-  uint64_t next_deadline;  // of a timed waiter while the guest runs; ~0 is none
-  uint64_t runnable;       // threads that want the vCPU besides the running one
-  uint64_t unimplemented;  // system calls answered ENOSYS since the snapshot
+  uint64_t next_deadline;       // of a timed waiter while the guest runs; ~0 is none
+  uint64_t runnable;            // threads that want the vCPU besides the running one
+  uint64_t unimplemented;       // system calls answered ENOSYS since the snapshot
   uint64_t last_unimplemented;  // number of the last one
-  uint64_t heap_used;      // bytes of RAM handed to the application
+  uint64_t heap_used;           // bytes of RAM handed to the application
   uint64_t reserved[3];
-  RingLine to_guest;       // consumer
-  RingLine to_host;        // producer
-  RingLine output;         // producer
+  RingLine to_guest;                                    // consumer
+  RingLine to_host;                                     // producer
+  RingLine output;                                      // producer
   uint32_t unimplemented_by_number[kSyscallCount / 2];  // saturating; numbers above are summed up
   Call call;
   uint8_t report[kReportSize];
@@ -131,7 +131,7 @@ struct Boot {
   uint32_t magic;  // kBootMagic
   uint32_t argc;
   uint32_t envc;
-  uint32_t strings_size;  // bytes of `strings` in use
+  uint32_t strings_size;         // bytes of `strings` in use
   char strings[kBootSize - 16];  // argv (argv[0] is the path of the program), then environment
 };
 inline constexpr uint32_t kBootMagic = 0x544f4f42;

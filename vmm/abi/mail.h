@@ -16,15 +16,15 @@ enum class RecordType : uint16_t {
   kHttpEnd = 6,   // HttpEnd: the body is complete, or why it is not
   kHttpDone = 7,  // HttpSpan: the host has consumed these bytes of a streamed request body
   // guest to host
-  kReady = 16,        // no payload: the agent waits for a load
-  kLoaded = 17,       // JSON: ok, or the error with its traceback
-  kResult = 18,       // JSON: what the handler returned, or the error with its traceback
-  kHttpRequest = 19,  // HttpRequest, then method, URL, header block
-  kHttpCancel = 20,   // no payload: forget the transaction
-  kRelease = 21,      // HostRegionEntry: the guest uses a host-region entry no longer
-  kHttpConsumed = 22, // HttpSpan: bytes of a streamed response that were read
-  kHttpBody = 23,     // HttpSpan: next bytes of a streamed request body, in the guest region
-  kHttpBodyEnd = 24,  // no payload
+  kReady = 16,         // no payload: the agent waits for a load
+  kLoaded = 17,        // JSON: ok, or the error with its traceback
+  kResult = 18,        // JSON: what the handler returned, or the error with its traceback
+  kHttpRequest = 19,   // HttpRequest, then method, URL, header block
+  kHttpCancel = 20,    // no payload: forget the transaction
+  kRelease = 21,       // HostRegionEntry: the guest uses a host-region entry no longer
+  kHttpConsumed = 22,  // HttpSpan: bytes of a streamed response that were read
+  kHttpBody = 23,      // HttpSpan: next bytes of a streamed request body, in the guest region
+  kHttpBodyEnd = 24,   // no payload
 };
 
 // Where the body of a request lies.
@@ -43,25 +43,25 @@ struct HttpRequest {
   BodyKind body;
   uint64_t body_offset;  // within the guest region
   uint64_t body_size;
-  uint64_t max_body;     // of the response; larger is an error. 0: the function's own limit
-  uint32_t timeout_ms;   // 0: the function's own limit
-  uint32_t flags;        // HttpFlag
+  uint64_t max_body;    // of the response; larger is an error. 0: the function's own limit
+  uint32_t timeout_ms;  // 0: the function's own limit
+  uint32_t flags;       // HttpFlag
 };
 static_assert(sizeof(HttpRequest) == 48);
 
 enum HttpFlag : uint32_t {
-  kHttpStream = 1,       // deliver the body as kHttpData even when it would fit the region
-  kHttpNoRedirect = 2,   // hand 3xx answers to the function
-  kHttpMayStream = 4,    // deliver the body as kHttpData when the region cannot hold it
+  kHttpStream = 1,      // deliver the body as kHttpData even when it would fit the region
+  kHttpNoRedirect = 2,  // hand 3xx answers to the function
+  kHttpMayStream = 4,   // deliver the body as kHttpData when the region cannot hold it
 };
 
 // Errors of a transaction; coarse on purpose, the full cause goes to the host's log.
 enum class HttpError : uint32_t {
   kNone = 0,
-  kDenied = 1,      // policy
-  kResolve = 2,     // name not found
-  kConnect = 3,     // refused, unreachable
-  kTls = 4,         // certificate or handshake
+  kDenied = 1,   // policy
+  kResolve = 2,  // name not found
+  kConnect = 3,  // refused, unreachable
+  kTls = 4,      // certificate or handshake
   kTimeout = 5,
   kTooLarge = 6,    // body or headers beyond the limit
   kProtocol = 7,    // the peer does not speak HTTP, wrong length, half a body

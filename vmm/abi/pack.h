@@ -28,11 +28,11 @@ struct PackEntry {
   uint16_t mode;  // permission bits with setuid, setgid and sticky
   uint32_t uid;
   uint32_t gid;
-  uint64_t size;         // regular: bytes; symlink: bytes of the target; directory: children
-  uint64_t offset;       // regular: page-aligned content; symlink: target; directory: first child
+  uint64_t size;    // regular: bytes; symlink: bytes of the target; directory: children
+  uint64_t offset;  // regular: page-aligned content; symlink: target; directory: first child
   uint64_t modified_ns;
-  uint32_t parent;       // entry of the directory that holds this one; the root is its own
-  uint32_t hard_link;    // entry that this one is a link to (same content), or its own number
+  uint32_t parent;     // entry of the directory that holds this one; the root is its own
+  uint32_t hard_link;  // entry that this one is a link to (same content), or its own number
 };
 static_assert(sizeof(PackEntry) == 56);
 
@@ -40,13 +40,13 @@ struct PackHeader {
   uint64_t magic;
   uint32_t abi_version;
   uint32_t entry_count;
-  uint64_t size;         // of the whole pack, a 4 kB multiple
+  uint64_t size;  // of the whole pack, a 4 kB multiple
   uint64_t names_offset;
   uint64_t names_size;
-  uint64_t data_offset;  // first content
+  uint64_t data_offset;      // first content
   uint32_t rewritten_sites;  // system call sites rewritten in all its files
   uint32_t reserved;
-  uint8_t digest[32];    // SHA-256 of everything after the header
+  uint8_t digest[32];  // SHA-256 of everything after the header
 };
 static_assert(sizeof(PackHeader) == 88);
 

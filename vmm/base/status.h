@@ -40,7 +40,7 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}         // NOLINT: implicit on purpose
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: implicit on purpose
   Result(Status status) : status_(std::move(status)) {}  // NOLINT: implicit on purpose
 
   bool ok() const { return value_.has_value(); }
@@ -59,8 +59,8 @@ class [[nodiscard]] Result {
 }  // namespace usetl
 
 // Returns the error of `expression` from the enclosing function, if it is one.
-#define USETL_RETURN_IF_ERROR(expression)                   \
-  do {                                                      \
+#define USETL_RETURN_IF_ERROR(expression)                                                     \
+  do {                                                                                        \
     if (::usetl::Status usetl_status = (expression); !usetl_status.ok()) return usetl_status; \
   } while (false)
 

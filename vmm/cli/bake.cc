@@ -16,14 +16,17 @@ int BakeRuntime(const BakeCommand& command) {
   options.kernel = KernelPath();
   options.agent = command.agent;
   options.trace = command.trace;
-  options.progress = [](const std::string& step) { std::fprintf(stderr, "%s ...\n", step.c_str()); };
+  options.progress = [](const std::string& step) {
+    std::fprintf(stderr, "%s ...\n", step.c_str());
+  };
   Result<BakeReport> report = Bake(options);
   if (!report.ok()) return Complain(report.status().message());
-  std::printf("runtime %s: %.0f ms (packs %.0f, boot to READY %.0f, snapshot %.0f), "
-              "%.1f MB of packs, %.1f MB of snapshot, %lu system call sites rewritten\n",
-              command.name.c_str(), report->pack_ms + report->boot_ms + report->store_ms,
-              report->pack_ms, report->boot_ms, report->store_ms, report->pack_bytes / 1e6,
-              report->snapshot_bytes / 1e6, report->sites_rewritten);
+  std::printf(
+      "runtime %s: %.0f ms (packs %.0f, boot to READY %.0f, snapshot %.0f), "
+      "%.1f MB of packs, %.1f MB of snapshot, %lu system call sites rewritten\n",
+      command.name.c_str(), report->pack_ms + report->boot_ms + report->store_ms, report->pack_ms,
+      report->boot_ms, report->store_ms, report->pack_bytes / 1e6, report->snapshot_bytes / 1e6,
+      report->sites_rewritten);
   return 0;
 }
 

@@ -10,15 +10,15 @@
 namespace usetl {
 
 struct RunOptions {
-  std::string function;             // path of the .py file
-  std::string handler;              // empty: found by name
-  std::string event;                // JSON, or @FILE
+  std::string function;  // path of the .py file
+  std::string handler;   // empty: found by name
+  std::string event;     // JSON, or @FILE
   std::vector<std::string> allow, env, arguments;
   std::string mode = "auto";
   double timeout_seconds = 60;
-  std::string node;                 // directory of a running node
+  std::string node;  // directory of a running node
   bool timings = false;
-  NodeOptions embedded;             // when none runs there
+  NodeOptions embedded;  // when none runs there
 };
 // Each returns the process's exit status and has told the user what went wrong.
 int RunFunction(const RunOptions& options);

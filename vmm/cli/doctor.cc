@@ -39,7 +39,8 @@ void CheckKvm(Report* report) {
                                  : "run as root or join the group kvm");
     return;
   }
-  report->Line(ioctl(kvm.get(), KVM_GET_API_VERSION, 0) == KVM_API_VERSION, "/dev/kvm, API version 12");
+  report->Line(ioctl(kvm.get(), KVM_GET_API_VERSION, 0) == KVM_API_VERSION,
+               "/dev/kvm, API version 12");
   const struct {
     long capability;
     const char* name;
@@ -53,11 +54,13 @@ void CheckKvm(Report* report) {
                  std::string("KVM: ") + capability.name, "needs a newer kernel");
   }
   Result<std::unique_ptr<Machine>> machine = CreateKvmMachine(kvm.get());
-  report->Line(machine.ok(), "a VM with one vCPU" + (machine.ok() ? "" : ": " + machine.status().message()));
+  report->Line(machine.ok(),
+               "a VM with one vCPU" + (machine.ok() ? "" : ": " + machine.status().message()));
   std::ifstream cpu("/proc/cpuinfo");
   const std::string text((std::istreambuf_iterator<char>(cpu)), {});
   if (text.find(" vmx") == std::string::npos && text.find(" svm") == std::string::npos) {
-    report->Note("no VMX or SVM: KVM is paravirtual here, exits cost 10-30 times those of bare metal");
+    report->Note(
+        "no VMX or SVM: KVM is paravirtual here, exits cost 10-30 times those of bare metal");
   }
 }
 
@@ -68,7 +71,8 @@ int Doctor(const std::string& runtimes) {
   report.Line(geteuid() == 0, "running as root", "the daemons need root to jail USFs: use sudo");
   CheckKvm(&report);
   report.Line(MakeEmptyRoot().ok(), "detached mounts for the jail", "needs CAP_SYS_ADMIN");
-  report.Line(MakeHugeDirectory().ok(), "tmpfs with 2 MB pages", "needs CONFIG_TRANSPARENT_HUGEPAGE");
+  report.Line(MakeHugeDirectory().ok(), "tmpfs with 2 MB pages",
+              "needs CONFIG_TRANSPARENT_HUGEPAGE");
   report.Line(MakeEmptyNetwork().ok(), "network namespaces", "needs CAP_SYS_ADMIN");
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
@@ -80,7 +84,8 @@ int Doctor(const std::string& runtimes) {
   Result<Runtime> runtime = OpenRuntime(runtimes, "python3.11", KernelPath());
   report.Line(runtime.ok(), "runtime python3.11 in " + runtimes,
               runtime.ok() ? "" : runtime.status().message());
-  std::printf(report.bad() == 0 ? "This machine is ready.\n" : "%d things to mend.\n", report.bad());
+  std::printf(report.bad() == 0 ? "This machine is ready.\n" : "%d things to mend.\n",
+              report.bad());
   return report.bad() == 0 ? 0 : 1;
 }
 

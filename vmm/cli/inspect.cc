@@ -11,7 +11,8 @@ namespace usetl {
 
 int Inspect(const std::string& node, bool table) {
   Result<Fd> socket = ipc::Connect(VmmdSocket(node));
-  if (!socket.ok()) return Complain("no node in " + node + " (start one: usetl up --node " + node + ")");
+  if (!socket.ok())
+    return Complain("no node in " + node + " (start one: usetl up --node " + node + ")");
   const pool::PlainRequest request{pool::Request::kInspect, 0};
   const Status sent = ipc::Send(socket->get(), ipc::Bytes(request));
   if (!sent.ok()) return Complain(sent.message());
@@ -26,7 +27,8 @@ int Inspect(const std::string& node, bool table) {
     std::printf("%s\n", state.dump(2).c_str());
     return 0;
   }
-  std::printf("%6s %8s %-13s %6s %8s %12s\n", "USF", "PID", "STATE", "USES", "EXITS", "ROLLBACK us");
+  std::printf("%6s %8s %-13s %6s %8s %12s\n", "USF", "PID", "STATE", "USES", "EXITS",
+              "ROLLBACK us");
   for (const auto& usf : state["usfs"]) {
     std::printf("%6lu %8lu %-13s %6lu %8lu %12.1f\n", usf["usf"].get<uint64_t>(),
                 usf["pid"].get<uint64_t>(), usf["state"].get<std::string>().c_str(),

@@ -15,7 +15,8 @@ int Complain(const std::string& message, int status) {
 namespace {
 
 void AddNodeOptions(CLI::App* app, NodeOptions* node) {
-  app->add_option("--runtimes", node->runtimes, "directory of baked runtimes")->capture_default_str();
+  app->add_option("--runtimes", node->runtimes, "directory of baked runtimes")
+      ->capture_default_str();
   app->add_option("--runtime", node->runtime, "which runtime")->capture_default_str();
   app->add_option("--memory", node->memory, "most memory of a function, e.g. 256M")
       ->transform(CLI::AsSizeValue(false))
@@ -39,22 +40,29 @@ int Main(int argc, char** argv) {
   RunOptions run;
   run.node = kDefaultNode;
   run.embedded.runtimes = DefaultRuntimes();
-  CLI::App* run_app = app.add_subcommand(
-      "run", "Run one function; its exit status is that of the function.\n"
-             "Uses the node that runs in --node, else brings up one for this command.");
-  run_app->add_option("function", run.function, "Python file with handler(event, context), main(event), "
-                                                "handle(...), or a script")->required();
+  CLI::App* run_app =
+      app.add_subcommand("run",
+                         "Run one function; its exit status is that of the function.\n"
+                         "Uses the node that runs in --node, else brings up one for this command.");
+  run_app
+      ->add_option("function", run.function,
+                   "Python file with handler(event, context), main(event), "
+                   "handle(...), or a script")
+      ->required();
   run_app->add_option("--handler", run.handler, "name of the handler");
   run_app->add_option("--event", run.event, "JSON text, or @FILE");
-  run_app->add_option("--allow", run.allow,
-                      "origin that the function may reach, e.g. http://127.0.0.1:8080 or https://*.example.com");
+  run_app->add_option(
+      "--allow", run.allow,
+      "origin that the function may reach, e.g. http://127.0.0.1:8080 or https://*.example.com");
   run_app->add_option("--env", run.env, "NAME=VALUE");
   run_app->add_option("--timeout", run.timeout_seconds, "seconds, or with a unit: 500ms, 2m")
-      ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"ms", 0.001}, {"m", 60}}))
+      ->transform(
+          CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"ms", 0.001}, {"m", 60}}))
       ->default_str("60");
   run_app->add_flag("--timings", run.timings, "print where the time went, on stderr");
   run_app->add_option("--node", run.node, "directory of a running node")->capture_default_str();
-  run_app->add_flag_callback("--script", [&] { run.mode = "script"; }, "run as a script to its end");
+  run_app->add_flag_callback(
+      "--script", [&] { run.mode = "script"; }, "run as a script to its end");
   run_app->add_option("arguments", run.arguments, "arguments of a script, after --");
   AddNodeOptions(run_app, &run.embedded);
 
@@ -62,10 +70,12 @@ int Main(int argc, char** argv) {
   bake.runtimes = DefaultRuntimes();
   bake.name = "python3.11";
   bake.agent = AgentPath();
-  CLI::App* bake_app = app.add_subcommand("bake", "Make a runtime out of a root file system: a "
-                                                  "directory, or a tar archive (gz, xz, zst).");
+  CLI::App* bake_app = app.add_subcommand("bake",
+                                          "Make a runtime out of a root file system: a "
+                                          "directory, or a tar archive (gz, xz, zst).");
   bake_app->add_option("source", bake.source, "directory or archive")->required();
-  bake_app->add_option("--runtimes", bake.runtimes, "directory of baked runtimes")->capture_default_str();
+  bake_app->add_option("--runtimes", bake.runtimes, "directory of baked runtimes")
+      ->capture_default_str();
   bake_app->add_option("--runtime", bake.name, "its name")->capture_default_str();
   bake_app->add_option("--trace", bake.trace, "1 system calls, 2 faults (add up): lines on stderr");
 
@@ -73,19 +83,23 @@ int Main(int argc, char** argv) {
   up.directory = kDefaultNode;
   up.runtimes = DefaultRuntimes();
   CLI::App* up_app = app.add_subcommand("up", "Run the daemons in the foreground.");
-  up_app->add_option("--node", up.directory, "directory for the node's sockets")->capture_default_str();
+  up_app->add_option("--node", up.directory, "directory for the node's sockets")
+      ->capture_default_str();
   up_app->add_option("--pool", up.pool, "USFs kept ready")->capture_default_str();
   AddNodeOptions(up_app, &up);
 
   std::string node = kDefaultNode;
   CLI::App* ps_app = app.add_subcommand("ps", "List the USFs of a running node.");
   ps_app->add_option("--node", node, "directory of the node")->capture_default_str();
-  CLI::App* inspect_app = app.add_subcommand("inspect", "Pool, USFs and counters of a running node as JSON.");
+  CLI::App* inspect_app =
+      app.add_subcommand("inspect", "Pool, USFs and counters of a running node as JSON.");
   inspect_app->add_option("--node", node, "directory of the node")->capture_default_str();
 
   std::string runtimes = DefaultRuntimes();
-  CLI::App* doctor_app = app.add_subcommand("doctor", "Say what this machine has and lacks, and what to do.");
-  doctor_app->add_option("--runtimes", runtimes, "directory of baked runtimes")->capture_default_str();
+  CLI::App* doctor_app =
+      app.add_subcommand("doctor", "Say what this machine has and lacks, and what to do.");
+  doctor_app->add_option("--runtimes", runtimes, "directory of baked runtimes")
+      ->capture_default_str();
 
   CLI11_PARSE(app, argc, argv);
   if (*run_app) return RunFunction(run);

@@ -106,7 +106,8 @@ int Converse(int socket, const RunOptions& options) {
       case run::Type::kFailed:
         return Complain(std::string(bytes, size), static_cast<int>(header.detail));
       case run::Type::kTimings:
-        if (options.timings) std::fprintf(stderr, "timings (us): %.*s\n", static_cast<int>(size), bytes);
+        if (options.timings)
+          std::fprintf(stderr, "timings (us): %.*s\n", static_cast<int>(size), bytes);
         break;
       case run::Type::kLog:
         std::fprintf(stderr, "%.*s\n", static_cast<int>(size), bytes);

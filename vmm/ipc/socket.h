@@ -23,12 +23,13 @@ struct Message {
   std::vector<Fd> fds;
 };
 
-// Sends one message in two parts. EAGAIN when a non-blocking socket is full, EPIPE when the peer left.
+// Sends one message in two parts. EAGAIN when a non-blocking socket is full, EPIPE when the peer
+// left.
 Status Send(int socket, std::span<const uint8_t> head, std::span<const uint8_t> body = {},
             std::span<const int> fds = {});
 
-// Receives one message. Code ECONNRESET with "the peer left" at the end; EAGAIN when nothing is there.
-// Truncated messages and too many descriptors are errors (the peer breaks the rules).
+// Receives one message. Code ECONNRESET with "the peer left" at the end; EAGAIN when nothing is
+// there. Truncated messages and too many descriptors are errors (the peer breaks the rules).
 Result<Message> Receive(int socket);
 
 // A listening socket at `path` (replaces a stale one), mode 0600.

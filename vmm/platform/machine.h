@@ -25,17 +25,17 @@ struct GeneralRegisters {
 
 // Where a fresh vCPU starts and which structures it uses.
 struct BootState {
-  uint64_t entry;            // RIP
-  uint64_t stack;            // RSP
-  uint64_t root;             // CR3
-  uint64_t syscall_entry;    // LSTAR: where platforms without EFER.SCE semantics send `syscall`
+  uint64_t entry;          // RIP
+  uint64_t stack;          // RSP
+  uint64_t root;           // CR3
+  uint64_t syscall_entry;  // LSTAR: where platforms without EFER.SCE semantics send `syscall`
 };
 
 enum class ExitReason {
-  kCall,       // the guest wrote kCallPort
+  kCall,         // the guest wrote kCallPort
   kInterrupted,  // Kick(), or a signal
-  kShutdown,   // triple fault: the machine can only be discarded
-  kBadAccess,  // the guest touched a guest-physical address with nothing behind it
+  kShutdown,     // triple fault: the machine can only be discarded
+  kBadAccess,    // the guest touched a guest-physical address with nothing behind it
   kUnexpected,   // anything that a well-behaved guest never causes
 };
 

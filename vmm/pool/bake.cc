@@ -26,7 +26,8 @@ double MillisecondsSince(Clock::time_point begin) {
 }
 
 // What a runtime image has no use for.
-const std::vector<std::string> kExcluded = {"proc", "sys", "dev", "run", "tmp", "var/cache",
+const std::vector<std::string> kExcluded = {"proc",        "sys",           "dev",
+                                            "run",         "tmp",           "var/cache",
                                             "var/lib/apt", "usr/share/doc", "usr/share/man"};
 
 Status WriteRootPack(const BakeOptions& options, const std::string& path, BakeReport* report) {
@@ -39,8 +40,8 @@ Status WriteRootPack(const BakeOptions& options, const std::string& path, BakeRe
   } else {
     const Fd archive(open(options.source.c_str(), O_RDONLY | O_CLOEXEC));
     if (!archive.ok()) return Status::Errno("open " + options.source);
-    USETL_RETURN_IF_ERROR(pack::AddArchive(
-        archive.get(), std::filesystem::path(path).parent_path(), source, &tree));
+    USETL_RETURN_IF_ERROR(
+        pack::AddArchive(archive.get(), std::filesystem::path(path).parent_path(), source, &tree));
   }
   Result<pack::PackSummary> summary = pack::WritePack(tree, path, {});
   if (!summary.ok()) return summary.status();
@@ -62,8 +63,8 @@ Status WriteAgentPack(const BakeOptions& options, const std::string& path, BakeR
 Status BootToReady(Vm* vm, const BakeOptions& options) {
   abi::HostPage& host = vm->memory().host_page();
   abi::GuestPage& guest = vm->memory().guest_page();
-  abi::RingConsumer output(&host.output, &guest.output,
-                           vm->memory().control() + abi::kOutputOffset, abi::kOutputSize);
+  abi::RingConsumer output(&host.output, &guest.output, vm->memory().control() + abi::kOutputOffset,
+                           abi::kOutputSize);
   std::string said;
   if (options.trace != 0) {
     vm->log = [](std::string_view line) {
@@ -134,7 +135,8 @@ Result<BakeReport> Bake(const BakeOptions& options) {
   constexpr uint64_t kRegion = 4 << 20;
   const Fd control(memfd_create("usetl-control", MFD_CLOEXEC));
   const Fd region(memfd_create("usetl-region", MFD_CLOEXEC));
-  if (ftruncate(control.get(), abi::kControl.size) != 0 || ftruncate(region.get(), 2 * kRegion) != 0) {
+  if (ftruncate(control.get(), abi::kControl.size) != 0 ||
+      ftruncate(region.get(), 2 * kRegion) != 0) {
     return Status::Errno("memory for the control window");
   }
   const Fd guest_region(memfd_create("usetl-region", MFD_CLOEXEC));
@@ -162,8 +164,8 @@ Result<BakeReport> Bake(const BakeOptions& options) {
   USETL_RETURN_IF_ERROR((*vm)->Boot(
       kernel->bytes, {"/usr/bin/python3.11", "-X", "frozen_modules=on", "-m", "usetl.agent"},
       {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root", "LANG=C.UTF-8", "LC_CTYPE=C.UTF-8",
-       "PYTHONPATH=/usr/lib/usetl", "PYTHONDONTWRITEBYTECODE=1", "USETL_GUEST=1",
-       "LD_BIND_NOW=1", "OPENBLAS_NUM_THREADS=1"}));
+       "PYTHONPATH=/usr/lib/usetl", "PYTHONDONTWRITEBYTECODE=1", "USETL_GUEST=1", "LD_BIND_NOW=1",
+       "OPENBLAS_NUM_THREADS=1"}));
   USETL_RETURN_IF_ERROR(BootToReady(vm->get(), options));
   report.boot_ms = MillisecondsSince(begin);
   report.exits = (*vm)->exits;

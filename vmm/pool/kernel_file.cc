@@ -11,7 +11,8 @@ Result<KernelFile> ReadKernel(const std::string& path) {
   KernelFile kernel;
   kernel.bytes.resize(2 << 20);
   size_t size = 0;
-  for (ssize_t n; (n = read(fd.get(), kernel.bytes.data() + size, kernel.bytes.size() - size)) != 0;) {
+  for (ssize_t n;
+       (n = read(fd.get(), kernel.bytes.data() + size, kernel.bytes.size() - size)) != 0;) {
     if (n < 0) return Status::Errno("read " + path);
     size += n;
   }

@@ -9,8 +9,7 @@ Pool::Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime)
 
 uint32_t Pool::FreshOrStarting() const {
   return static_cast<uint32_t>(std::count_if(usfs_.begin(), usfs_.end(), [](const UsfHandle& usf) {
-    return usf.tenant.empty() &&
-           (usf.state == UsfState::kIdle || usf.state == UsfState::kStarting);
+    return usf.tenant.empty() && (usf.state == UsfState::kIdle || usf.state == UsfState::kStarting);
   }));
 }
 

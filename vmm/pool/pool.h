@@ -15,15 +15,14 @@
 namespace usetl {
 
 struct PoolOptions {
-  uint32_t size = 2;          // idle USFs without a tenant that are kept ready
-  uint32_t most = 4096;       // USFs in all
-  uint32_t max_uses = 10'000;  // of one USF
+  uint32_t size = 2;             // idle USFs without a tenant that are kept ready
+  uint32_t most = 4096;          // USFs in all
+  uint32_t max_uses = 10'000;    // of one USF
   uint32_t keep_per_tenant = 4;  // idle ones that wait for their tenant
 };
 
 class Pool {
  public:
-
   Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime);
 
   // Starts what is missing. Call after every change; at most one process a call.

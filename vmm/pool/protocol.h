@@ -14,10 +14,10 @@ enum class Request : uint32_t {
 
 struct ClaimRequest {
   Request request;
-  uint32_t wait_ms;     // how long to wait for a USF when none is ready
-  uint64_t ram_limit;   // bytes; 0: the node's default
-  char runtime[64];     // zero-terminated
-  char tenant[128];     // zero-terminated; a USF never serves two of them
+  uint32_t wait_ms;    // how long to wait for a USF when none is ready
+  uint64_t ram_limit;  // bytes; 0: the node's default
+  char runtime[64];    // zero-terminated
+  char tenant[128];    // zero-terminated; a USF never serves two of them
 };
 
 struct PlainRequest {
@@ -26,24 +26,30 @@ struct PlainRequest {
 };
 
 enum class Reply : uint32_t {
-  kClaimed = 1,   // ReplyRecord, with the descriptors of ClaimFd when error is 0
+  kClaimed = 1,  // ReplyRecord, with the descriptors of ClaimFd when error is 0
   kReleased = 2,
-  kState = 3,     // text: JSON
-  kEnded = 4,     // unasked: the function of the held USF is over
-  kLog = 5,       // unasked: a trace line of the held USF
+  kState = 3,  // text: JSON
+  kEnded = 4,  // unasked: the function of the held USF is over
+  kLog = 5,    // unasked: a trace line of the held USF
 };
 
 // Descriptors of a claim, in this order.
-enum ClaimFd : uint32_t { kControlFd, kHostRegionFd, kGuestRegionFd, kHostEventFd, kGuestEventFd,
-                          kClaimFdCount };
+enum ClaimFd : uint32_t {
+  kControlFd,
+  kHostRegionFd,
+  kGuestRegionFd,
+  kHostEventFd,
+  kGuestEventFd,
+  kClaimFdCount
+};
 
 struct ReplyRecord {
   Reply reply;
-  int32_t error;      // errno; 0 is success
-  int32_t status;     // kEnded: as wait(2) has it; 128+9 and lost=1 when the process died
-  uint32_t lost;      // kEnded: 1 when the USF itself is gone
-  uint32_t text_size; // bytes of text that follow
-  uint32_t usf;       // number
+  int32_t error;       // errno; 0 is success
+  int32_t status;      // kEnded: as wait(2) has it; 128+9 and lost=1 when the process died
+  uint32_t lost;       // kEnded: 1 when the USF itself is gone
+  uint32_t text_size;  // bytes of text that follow
+  uint32_t usf;        // number
   uint64_t host_region_size;
   uint64_t guest_region_size;
   uint32_t huge_pages;  // 1: the host region is made of 2 MB pages

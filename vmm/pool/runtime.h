@@ -22,11 +22,11 @@ struct PackFile {
 };
 
 struct BakeOptions {
-  std::string source;      // rootfs directory, or a tar archive of one
-  std::string directory;   // where runtimes live
+  std::string source;     // rootfs directory, or a tar archive of one
+  std::string directory;  // where runtimes live
   std::string name;
-  std::string kernel;      // path of usetl-kernel.elf
-  std::string agent;       // directory that becomes /usr/lib/usetl
+  std::string kernel;  // path of usetl-kernel.elf
+  std::string agent;   // directory that becomes /usr/lib/usetl
   uint32_t trace = 0;
   // Told what happens: a step, and how long the one before took.
   std::function<void(const std::string& step)> progress;

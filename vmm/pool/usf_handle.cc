@@ -29,7 +29,8 @@ Result<Fd> NewMemory(const char* name, uint64_t size) {
 }
 
 Result<Fd> NewHostRegion(const UsfOptions& options) {
-  if (options.huge_directory_fd < 0) return NewMemory("usetl-host-region", options.host_region_size);
+  if (options.huge_directory_fd < 0)
+    return NewMemory("usetl-host-region", options.host_region_size);
   Fd fd(openat(options.huge_directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!fd.ok()) return Status::Errno("a file of 2 MB pages");
   if (ftruncate(fd.get(), static_cast<off_t>(options.host_region_size)) != 0) {
@@ -53,21 +54,20 @@ Result<pid_t> Spawn(const std::string& program, int socket) {
   char* const argv[] = {const_cast<char*>("usetl-usf"), nullptr};
   char* const environment[] = {nullptr};
   pid_t pid = -1;
-  const int error =
-      posix_spawn(&pid, program.c_str(), &actions, &attributes, argv, environment);
+  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, argv, environment);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return Status(error, "start " + program + ": " + std::strerror(error));
   return pid;
 }
 
-// Zeroes a region by giving its memory back, but for the first `keep` bytes: those are overwritten, so
-// that the next function finds them warm.
+// Zeroes a region by giving its memory back, but for the first `keep` bytes: those are overwritten,
+// so that the next function finds them warm.
 Status Scrub(const Fd& fd, uint64_t keep) {
   const off_t size = lseek(fd.get(), 0, SEEK_END);
   const off_t from = std::min<off_t>(size, static_cast<off_t>(keep));
-  if (size > from && fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from,
-                               size - from) != 0) {
+  if (size > from &&
+      fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, size - from) != 0) {
     return Status::Errno("scrubbing a region");
   }
   static const std::vector<uint8_t> zeros(abi::kHugePageSize);
@@ -81,11 +81,16 @@ Status Scrub(const Fd& fd, uint64_t keep) {
 
 const char* Name(UsfState state) {
   switch (state) {
-    case UsfState::kStarting: return "starting";
-    case UsfState::kIdle: return "idle";
-    case UsfState::kClaimed: return "claimed";
-    case UsfState::kRolling: return "rolling back";
-    case UsfState::kDead: return "dead";
+    case UsfState::kStarting:
+      return "starting";
+    case UsfState::kIdle:
+      return "idle";
+    case UsfState::kClaimed:
+      return "claimed";
+    case UsfState::kRolling:
+      return "rolling back";
+    case UsfState::kDead:
+      return "dead";
   }
   return "unknown";
 }

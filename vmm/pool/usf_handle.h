@@ -16,7 +16,7 @@ namespace usetl {
 
 // What every USF of a node is made with.
 struct UsfOptions {
-  std::string program;   // path of usetl-usf
+  std::string program;  // path of usetl-usf
   uint64_t host_region_size = 64 << 20;
   uint64_t guest_region_size = 64 << 20;
   uint64_t ram_limit = 512 << 20;
@@ -54,8 +54,8 @@ class UsfHandle {
   uint32_t number() const { return number_; }
 
   UsfState state = UsfState::kStarting;
-  std::string tenant;       // empty: none yet
-  bool usable = true;       // may be rolled back and used again
+  std::string tenant;  // empty: none yet
+  bool usable = true;  // may be rolled back and used again
   uint64_t uses = 0;
   usf::EventRecord last{};  // counters of the last event
 

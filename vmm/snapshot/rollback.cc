@@ -132,8 +132,7 @@ void Rollback::RestoreControl() {
   page.to_host = clean.to_host;
   page.output = clean.output;
   page.preempt_rip = page.fault_address = 0;
-  std::memcpy(&memory.guest_page(), image + abi::kBootOffset + abi::kBootSize,
-              abi::kGuestPageSize);
+  std::memcpy(&memory.guest_page(), image + abi::kBootOffset + abi::kBootSize, abi::kGuestPageSize);
 }
 
 Result<RollbackStats> Rollback::Run() {

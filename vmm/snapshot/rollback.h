@@ -1,8 +1,8 @@
 // rollback.h: brings a used VM back to its snapshot.
 //
-// Pages are in one of two sets. Hot pages are dirtied by every run: they stay writable and are always
-// copied back. The rest is cold: tracked by the dirty log, copied back when dirty and re-protected.
-// A cold page that is dirty kPromoteAfter times in a row becomes hot.
+// Pages are in one of two sets. Hot pages are dirtied by every run: they stay writable and are
+// always copied back. The rest is cold: tracked by the dirty log, copied back when dirty and
+// re-protected. A cold page that is dirty kPromoteAfter times in a row becomes hot.
 #ifndef USETL_VMM_SNAPSHOT_ROLLBACK_H_
 #define USETL_VMM_SNAPSHOT_ROLLBACK_H_
 

@@ -169,7 +169,8 @@ Status Snapshot::CheckBounds() const {
     return Status(EPROTO, "the snapshot was baked by another version; bake the runtime again");
   }
   if (i.run_count > SnapshotIndex::kMaxRuns || i.pack_count > std::size(i.packs)) return bad;
-  if (!file.Contains(i.cpu_offset, i.cpu_size) || !file.Contains(i.tables_offset, abi::kTables.size) ||
+  if (!file.Contains(i.cpu_offset, i.cpu_size) ||
+      !file.Contains(i.tables_offset, abi::kTables.size) ||
       !file.Contains(i.control_offset, kControlImageSize) || i.tables_offset % kPage != 0) {
     return bad;
   }

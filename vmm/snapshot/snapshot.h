@@ -1,8 +1,8 @@
 // snapshot.h: a READY snapshot in memory and on disk.
 //
-// In memory it is one sealed memfd that every USF of a runtime maps privately. On disk it is the same
-// bytes behind a header with a checksum, the ABI version, the CPU's fingerprint and the digests of
-// kernel and packs: refused when any of them differs.
+// In memory it is one sealed memfd that every USF of a runtime maps privately. On disk it is the
+// same bytes behind a header with a checksum, the ABI version, the CPU's fingerprint and the
+// digests of kernel and packs: refused when any of them differs.
 #ifndef USETL_VMM_SNAPSHOT_SNAPSHOT_H_
 #define USETL_VMM_SNAPSHOT_SNAPSHOT_H_
 
@@ -37,8 +37,8 @@ struct SnapshotIndex {
   uint64_t magic;
   uint32_t abi_version;
   uint32_t run_count;
-  uint64_t size;            // of the memfd
-  uint64_t cpu_offset;      // vCPU state
+  uint64_t size;        // of the memfd
+  uint64_t cpu_offset;  // vCPU state
   uint64_t cpu_size;
   uint64_t tables_offset;   // the tables window
   uint64_t control_offset;  // host page to end of boot pages, then the guest page
@@ -48,8 +48,8 @@ struct SnapshotIndex {
   uint64_t pack_count;
   Digest packs[32];
   Digest kernel;
-  char cpu[512];            // CpuFingerprint
-  PageRun runs[kMaxRuns];   // sorted by part, then page
+  char cpu[512];           // CpuFingerprint
+  PageRun runs[kMaxRuns];  // sorted by part, then page
 };
 
 inline constexpr uint64_t kControlImageSize =

@@ -87,8 +87,8 @@ Result<Snapshot> Snapshot::Load(const std::string& path, const std::vector<Diges
   USETL_RETURN_IF_ERROR(Checksum(bytes.data(), bytes.size(), checksum));
   if (std::memcmp(checksum, header.checksum, sizeof checksum) != 0) return bad;
   bytes.Reset();
-  if (fcntl(memory.get(), F_ADD_SEALS,
-            F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0) {
+  if (fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) !=
+      0) {
     return Status::Errno("sealing a snapshot");
   }
   Result<Snapshot> snapshot = Adopt(memory.Release());

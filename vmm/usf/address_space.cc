@@ -55,7 +55,8 @@ Status AddressSpace::MapFixedZones(uint64_t text_begin, uint64_t text_end, uint6
       {abi::kHostRegion.base, abi::kHostRegion.base + config.host_region_size, kUserRead},
       {abi::kGuestRegion.base, abi::kGuestRegion.base + config.guest_region_size, kUserData},
   };
-  for (const abi::Window& pack : memory_->packs()) zones.push_back({pack.base, pack.end(), kUserRead});
+  for (const abi::Window& pack : memory_->packs())
+    zones.push_back({pack.base, pack.end(), kUserRead});
   USETL_RETURN_IF_ERROR(tables_.Start());
   for (const Zone& zone : zones) {
     if (zone.base >= zone.end) continue;
@@ -154,7 +155,8 @@ int AddressSpace::MapAnonymous(const abi::RangeRequest& r, uint64_t flags) {
 int AddressSpace::MapShared(const abi::RangeRequest& r, uint64_t flags) {
   const MemoryConfig& config = memory_->config();
   bool writable_source = false;
-  bool known = abi::Window{abi::kHostRegion.base, config.host_region_size}.Contains(r.gpa, r.length);
+  bool known =
+      abi::Window{abi::kHostRegion.base, config.host_region_size}.Contains(r.gpa, r.length);
   for (const abi::Window& pack : memory_->packs()) known = known || pack.Contains(r.gpa, r.length);
   if (abi::Window{abi::kGuestRegion.base, config.guest_region_size}.Contains(r.gpa, r.length)) {
     known = writable_source = true;
@@ -207,8 +209,8 @@ Status AddressSpace::Compact(std::vector<uint8_t>* arena, AddressSpaceState* sta
     const uint64_t entry = tables_.LookupStep(va, &step);
     if (entry != 0) {
       const uint64_t flags = entry & (x86::kUser | x86::kWritable | x86::kNoExecute);
-      USETL_RETURN_IF_ERROR(dense.Map(va, entry & x86::kAddressMask, step, flags,
-                                      (entry & x86::kHuge) != 0));
+      USETL_RETURN_IF_ERROR(
+          dense.Map(va, entry & x86::kAddressMask, step, flags, (entry & x86::kHuge) != 0));
     }
     va += step;
   }

@@ -1,7 +1,8 @@
 // address_space.h: carries out the guest's mapping requests under the host's rules.
 //
-// Every request is hostile: ranges are copied, bounded, checked. The rules: zones A and C only, never
-// write and execute together, never write to a pack or the host region, one mapping per frame.
+// Every request is hostile: ranges are copied, bounded, checked. The rules: zones A and C only,
+// never write and execute together, never write to a pack or the host region, one mapping per
+// frame.
 #ifndef USETL_VMM_USF_ADDRESS_SPACE_H_
 #define USETL_VMM_USF_ADDRESS_SPACE_H_
 

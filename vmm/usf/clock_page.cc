@@ -21,8 +21,10 @@ void RefreshClock(abi::HostPage* page, uint64_t tsc_khz) {
   uint64_t monotonic = Nanoseconds(CLOCK_MONOTONIC);
   const uint64_t realtime = Nanoseconds(CLOCK_REALTIME);
   if (clock.mul != 0) {
-    const uint64_t guest = clock.monotonic_base + static_cast<uint64_t>(
-        static_cast<unsigned __int128>(tsc - clock.tsc_base) * clock.mul >> 32);
+    const uint64_t guest =
+        clock.monotonic_base +
+        static_cast<uint64_t>(static_cast<unsigned __int128>(tsc - clock.tsc_base) * clock.mul >>
+                              32);
     // Slewed clocks differ by parts per million; a restore after hours is a jump forward.
     if (guest > monotonic) monotonic = guest;
   }

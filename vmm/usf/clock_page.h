@@ -7,8 +7,8 @@
 
 namespace usetl {
 
-// Writes the host's clocks as of now under the seqlock. `tsc_khz` is the counter's frequency. Time as
-// the guest computes it never steps back across calls.
+// Writes the host's clocks as of now under the seqlock. `tsc_khz` is the counter's frequency. Time
+// as the guest computes it never steps back across calls.
 void RefreshClock(abi::HostPage* page, uint64_t tsc_khz);
 
 // A new generation: entropy from getrandom(2) and a fresh clock.

@@ -14,7 +14,11 @@ enum class Command : uint32_t {
 
 // Descriptors that come with kStart, in this order, then one per pack.
 enum StartFd : uint32_t {
-  kKvmFd, kSnapshotFd, kControlFd, kHostRegionFd, kGuestRegionFd,
+  kKvmFd,
+  kSnapshotFd,
+  kControlFd,
+  kHostRegionFd,
+  kGuestRegionFd,
   kHostEventFd,   // rung by the guest for the worker
   kGuestEventFd,  // rung by the worker for the guest
   kEmptyRootFd,   // a directory with nothing in it: the root of the jail
@@ -42,10 +46,10 @@ struct PlainCommand {
 
 enum class Event : uint32_t {
   kReady = 1,
-  kFailed = 2,      // `text` says why; the process ends
+  kFailed = 2,  // `text` says why; the process ends
   kRolledBack = 3,
-  kEnded = 4,       // the function is over; only kRollback is possible now (if `status_valid`)
-  kLog = 5,         // a line of a trace
+  kEnded = 4,  // the function is over; only kRollback is possible now (if `status_valid`)
+  kLog = 5,    // a line of a trace
 };
 
 struct EventRecord {

@@ -12,13 +12,20 @@ namespace {
 // overwrite its frame, so the common ones have a stack each.
 int StackOf(int vector) {
   switch (vector) {
-    case 14: return 1;  // page fault
-    case 6: return 2;   // invalid opcode
-    case 13: return 3;  // general protection
-    case 1: return 4;   // debug
-    case 3: return 5;   // breakpoint
-    case 8: return 6;   // double fault
-    default: return 7;
+    case 14:
+      return 1;  // page fault
+    case 6:
+      return 2;  // invalid opcode
+    case 13:
+      return 3;  // general protection
+    case 1:
+      return 4;  // debug
+    case 3:
+      return 5;  // breakpoint
+    case 8:
+      return 6;  // double fault
+    default:
+      return 7;
   }
 }
 

@@ -38,20 +38,45 @@ Result<GuestMemory> GuestMemory::Create(const MemoryConfig& config, Machine* mac
   };
   constexpr int kReadWrite = PROT_READ | PROT_WRITE;
   const Part parts[] = {
-      {&memory.tables_, abi::kTables.size, abi::kTables.size, kReadWrite, -1,
+      {&memory.tables_,
+       abi::kTables.size,
+       abi::kTables.size,
+       kReadWrite,
+       -1,
        {kTablesSlot, abi::kTables, nullptr, false, false}},
-      {&memory.ram_, config.ram_limit, config.ram_size, kReadWrite, -1,
+      {&memory.ram_,
+       config.ram_limit,
+       config.ram_size,
+       kReadWrite,
+       -1,
        {kRamSlot, {abi::kRam.base, config.ram_size}, nullptr, false, true}},
-      {&memory.frames_, config.frames_limit, config.frames_size, kReadWrite, -1,
+      {&memory.frames_,
+       config.frames_limit,
+       config.frames_size,
+       kReadWrite,
+       -1,
        {kFramesSlot, {abi::kFrames.base, config.frames_size}, nullptr, false, true}},
-      {&memory.control_, abi::kControl.size, abi::kControl.size, kReadWrite, config.control_fd,
+      {&memory.control_,
+       abi::kControl.size,
+       abi::kControl.size,
+       kReadWrite,
+       config.control_fd,
        {kControlSlot, abi::kControl, nullptr, false, false}},
-      {&memory.host_region_, config.host_region_size, config.host_region_size, PROT_READ,
+      {&memory.host_region_,
+       config.host_region_size,
+       config.host_region_size,
+       PROT_READ,
        config.host_region_fd,
        {kHostRegionSlot, {abi::kHostRegion.base, config.host_region_size}, nullptr, true, false}},
-      {&memory.guest_region_, config.guest_region_size, config.guest_region_size, kReadWrite,
+      {&memory.guest_region_,
+       config.guest_region_size,
+       config.guest_region_size,
+       kReadWrite,
        config.guest_region_fd,
-       {kGuestRegionSlot, {abi::kGuestRegion.base, config.guest_region_size}, nullptr, false,
+       {kGuestRegionSlot,
+        {abi::kGuestRegion.base, config.guest_region_size},
+        nullptr,
+        false,
         false}},
   };
   for (const Part& part : parts) {
@@ -82,7 +107,8 @@ Result<GuestMemory> GuestMemory::Create(const MemoryConfig& config, Machine* mac
 
 std::optional<std::span<uint8_t>> GuestMemory::Span(abi::Gpa gpa, uint64_t size) const {
   const uint64_t address = abi::Raw(gpa);
-  const auto within = [&](const abi::Window& w, uint8_t* base) -> std::optional<std::span<uint8_t>> {
+  const auto within = [&](const abi::Window& w,
+                          uint8_t* base) -> std::optional<std::span<uint8_t>> {
     if (!w.Contains(address, size)) return std::nullopt;
     return std::span<uint8_t>(base + (address - w.base), size);
   };

@@ -27,7 +27,7 @@ enum SlotNumber : uint32_t {
 
 // Files and sizes that make up a USF's memory. Descriptors stay the caller's.
 struct MemoryConfig {
-  int control_fd = -1;       // abi::kControl.size bytes
+  int control_fd = -1;  // abi::kControl.size bytes
   int host_region_fd = -1;
   int guest_region_fd = -1;
   uint64_t host_region_size = 0;

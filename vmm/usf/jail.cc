@@ -2,13 +2,12 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
-
-#include <linux/capability.h>
 
 #include "vmm/usf/seccomp.h"
 
@@ -23,7 +22,8 @@ Status Limit(__rlimit_resource resource, rlim_t value, const char* name) {
 }  // namespace
 
 Status EnterJail(const JailConfig& config) {
-  if (setns(config.network_fd, CLONE_NEWNET) != 0) return Status::Errno("setns to the empty network");
+  if (setns(config.network_fd, CLONE_NEWNET) != 0)
+    return Status::Errno("setns to the empty network");
   if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) != 0) return Status::Errno("unshare");
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return Status::Errno("making mounts private");

@@ -9,9 +9,9 @@
 namespace usetl {
 
 struct JailConfig {
-  uint32_t uid;        // user and group of this USF alone
-  int empty_root_fd;   // becomes the root directory
-  int network_fd;      // an empty network namespace, shared by USFs
+  uint32_t uid;       // user and group of this USF alone
+  int empty_root_fd;  // becomes the root directory
+  int network_fd;     // an empty network namespace, shared by USFs
 };
 
 // In this order: namespaces, empty root, resource limits, no capabilities, own uid, no_new_privs,

@@ -11,7 +11,8 @@ Result<LoadedKernel> LoadKernel(std::span<const uint8_t> elf, uint8_t* image) {
   Elf64_Ehdr header;
   if (elf.size() < sizeof header) return bad;
   std::memcpy(&header, elf.data(), sizeof header);
-  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_machine != EM_X86_64) return bad;
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_machine != EM_X86_64)
+    return bad;
   LoadedKernel kernel{};
   for (int i = 0; i < header.e_phnum; ++i) {
     Elf64_Phdr segment;

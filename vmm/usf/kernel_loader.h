@@ -13,11 +13,11 @@ struct LoadedKernel {
   abi::KernelHeader header;
   uint64_t text_begin;  // page-aligned bounds of the executable segment
   uint64_t text_end;
-  uint64_t data;        // first writable page
+  uint64_t data;  // first writable page
 };
 
-// Copies the segments of `elf` (our own build, still bounds-checked) to abi::kKernelImage, which the
-// host sees at `image`, and checks the header's magic and version.
+// Copies the segments of `elf` (our own build, still bounds-checked) to abi::kKernelImage, which
+// the host sees at `image`, and checks the header's magic and version.
 Result<LoadedKernel> LoadKernel(std::span<const uint8_t> elf, uint8_t* image);
 
 }  // namespace usetl

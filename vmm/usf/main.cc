@@ -1,6 +1,7 @@
 // main.cc: usetl-usf, one jailed micro-VM. Started by usetl-vmmd with its socket as descriptor 3.
-#include <cstdio>
 #include <unistd.h>
+
+#include <cstdio>
 
 #include "vmm/usf/usf_process.h"
 

@@ -1,9 +1,10 @@
 // page_tables.h: the guest's page tables, written by the host alone.
 //
-// KVM does not see edits of guest page tables and nobody can flush a TLB at CPL3. So an entry that the
-// guest may have used is never changed in place: a narrowing, removal or remap copies the path
-// PML4..PT into arena pages that this VM has never used and makes a new root. Filling an empty entry
-// and widening a protection need no flush and happen in place. vmm/abi/README.md has the rule.
+// KVM does not see edits of guest page tables and nobody can flush a TLB at CPL3. So an entry that
+// the guest may have used is never changed in place: a narrowing, removal or remap copies the path
+// PML4..PT into arena pages that this VM has never used and makes a new root. Filling an empty
+// entry and widening a protection need no flush and happen in place. vmm/abi/README.md has the
+// rule.
 #ifndef USETL_VMM_USF_PAGE_TABLES_H_
 #define USETL_VMM_USF_PAGE_TABLES_H_
 
@@ -43,10 +44,11 @@ class PageTables {
   void BeginBatch() { batch_start_ = used_; }
   bool EndBatch();
 
-  uint64_t root() const { return root_; }   // guest-physical address for CR3
-  uint64_t used() const { return used_; }   // arena bytes in use; never shrinks
-  // Brings the root of the snapshot back. Tables made since stay unused for good, and those that the
-  // root reaches are frozen: the first edit of a run copies them, so nothing of the run survives it.
+  uint64_t root() const { return root_; }  // guest-physical address for CR3
+  uint64_t used() const { return used_; }  // arena bytes in use; never shrinks
+  // Brings the root of the snapshot back. Tables made since stay unused for good, and those that
+  // the root reaches are frozen: the first edit of a run copies them, so nothing of the run
+  // survives it.
   void Reset(uint64_t root);
 
  private:

@@ -13,20 +13,20 @@ namespace {
 
 // A reason per line: what needs it.
 constexpr int kPlainCalls[] = {
-    SCMP_SYS(read),           // drains the guest eventfd
-    SCMP_SYS(ppoll),          // sleeps while the guest is idle
-    SCMP_SYS(recvmsg),        // commands of vmmd
-    SCMP_SYS(sendmsg),        // answers and events to vmmd
-    SCMP_SYS(close),          // descriptors that came with a command
-    SCMP_SYS(munmap),         // libc gives large allocations back
-    SCMP_SYS(madvise),        // rollback returns long runs of zero pages
-    SCMP_SYS(brk),            // malloc
-    SCMP_SYS(timer_settime),  // the preemption tick
-    SCMP_SYS(clock_gettime),  // where the vDSO cannot answer
-    SCMP_SYS(getrandom),      // fresh entropy for each generation
-    SCMP_SYS(rt_sigreturn),   // end of a signal handler
+    SCMP_SYS(read),             // drains the guest eventfd
+    SCMP_SYS(ppoll),            // sleeps while the guest is idle
+    SCMP_SYS(recvmsg),          // commands of vmmd
+    SCMP_SYS(sendmsg),          // answers and events to vmmd
+    SCMP_SYS(close),            // descriptors that came with a command
+    SCMP_SYS(munmap),           // libc gives large allocations back
+    SCMP_SYS(madvise),          // rollback returns long runs of zero pages
+    SCMP_SYS(brk),              // malloc
+    SCMP_SYS(timer_settime),    // the preemption tick
+    SCMP_SYS(clock_gettime),    // where the vDSO cannot answer
+    SCMP_SYS(getrandom),        // fresh entropy for each generation
+    SCMP_SYS(rt_sigreturn),     // end of a signal handler
     SCMP_SYS(restart_syscall),  // ppoll after a stop and continue
-    SCMP_SYS(exit_group),     // the end
+    SCMP_SYS(exit_group),       // the end
 };
 
 // ioctl requests on the vCPU and VM, all others are refused.

@@ -16,7 +16,7 @@
 namespace usetl {
 namespace {
 
-constexpr uint64_t kTickNs = 4'000'000;          // preemption
+constexpr uint64_t kTickNs = 4'000'000;  // preemption
 constexpr uint64_t kClockRefreshNs = 1'000'000'000;
 
 Vm* g_vm = nullptr;  // for the signal handler
@@ -127,8 +127,8 @@ Status UsfProcess::Start() {
   rollback_ = std::make_unique<Rollback>(snapshot_.get(), vm_.get());
   guest_event_fd_ = fds[usf::kGuestEventFd];
   for (size_t i = 0; i < fds.size(); ++i) {
-    const bool kept = i == usf::kSnapshotFd || i == usf::kGuestEventFd ||
-                      i == usf::kEmptyRootFd || i == usf::kNetworkFd;
+    const bool kept = i == usf::kSnapshotFd || i == usf::kGuestEventFd || i == usf::kEmptyRootFd ||
+                      i == usf::kNetworkFd;
     if (!kept) close(fds[i]);  // mapped or bound: the descriptor is not needed again
   }
   g_vm = vm_.get();
@@ -137,8 +137,7 @@ Status UsfProcess::Start() {
   // RLIMIT_NPROC would refuse (EAGAIN from every KVM_RUN).
   USETL_RETURN_IF_ERROR(vm_->machine().CompleteExit());
   if (start_.jail) {
-    USETL_RETURN_IF_ERROR(
-        EnterJail({start_.uid, fds[usf::kEmptyRootFd], fds[usf::kNetworkFd]}));
+    USETL_RETURN_IF_ERROR(EnterJail({start_.uid, fds[usf::kEmptyRootFd], fds[usf::kNetworkFd]}));
   }
   USETL_RETURN_IF_ERROR(NewGeneration(&vm_->memory().host_page(), vm_->tsc_khz()));
   USETL_RETURN_IF_ERROR(WarmUp(vm_.get(), rollback_.get(), start_.warm));

@@ -35,8 +35,8 @@ class UsfProcess {
   std::unique_ptr<Snapshot> snapshot_;
   std::unique_ptr<Vm> vm_;
   std::unique_ptr<Rollback> rollback_;
-  bool ended_ = false;        // the function is over: only a rollback is possible
-  bool crashed_ = false;      // not even that
+  bool ended_ = false;    // the function is over: only a rollback is possible
+  bool crashed_ = false;  // not even that
   bool idle_ = false;
   uint64_t deadline_ = ~0ull;  // of the idle guest
 };

@@ -61,7 +61,8 @@ Status Vm::Boot(std::span<const uint8_t> kernel_elf, const std::vector<std::stri
   }
   WriteHostPage();
   USETL_RETURN_IF_ERROR(NewGeneration(&memory_->host_page(), tsc_khz_));
-  address_space_ = std::make_unique<AddressSpace>(memory_.get(), machine_.get(), AddressSpaceState{});
+  address_space_ =
+      std::make_unique<AddressSpace>(memory_.get(), machine_.get(), AddressSpaceState{});
   USETL_RETURN_IF_ERROR(
       address_space_->MapFixedZones(kernel->text_begin, kernel->text_end, kernel->data));
   return machine_->Boot(
@@ -179,10 +180,9 @@ void Vm::ServeMap() {
 void Vm::ServeRelease() {
   abi::Call& call = memory_->guest_page().call;
   const abi::RangeRequest range = call.ranges[0];
-  const abi::Window heap{abi::kHeapBase,
-                         abi::kRam.base + memory_->ram_size() - abi::kHeapBase};
-  if (range.va % abi::kPageSize != 0 || range.length % abi::kPageSize != 0 ||
-      range.length == 0 || !heap.Contains(range.va, range.length)) {
+  const abi::Window heap{abi::kHeapBase, abi::kRam.base + memory_->ram_size() - abi::kHeapBase};
+  if (range.va % abi::kPageSize != 0 || range.length % abi::kPageSize != 0 || range.length == 0 ||
+      !heap.Contains(range.va, range.length)) {
     call.result = -EINVAL;
     return;
   }

@@ -69,8 +69,8 @@ class Vm {
   std::function<void(std::string_view)> log;
 
   std::vector<abi::Window> released;  // RAM that the guest gave back since the last rollback
-  uint64_t exits = 0;         // of all kinds
-  uint64_t mapping_calls = 0;  // exits that changed mappings
+  uint64_t exits = 0;                 // of all kinds
+  uint64_t mapping_calls = 0;         // exits that changed mappings
 
  private:
   // Serves GuestPage::call. True: `outcome` ends the run.

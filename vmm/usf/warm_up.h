@@ -7,7 +7,8 @@
 namespace usetl {
 
 // Loads and invokes the runtime's own warm-up function `times` times, each followed by a rollback:
-// second-level tables get filled and the hot set is learned. The VM ends as in the snapshot and idle.
+// second-level tables get filled and the hot set is learned. The VM ends as in the snapshot and
+// idle.
 Status WarmUp(Vm* vm, Rollback* rollback, uint32_t times);
 
 // Runs the VM until it idles; an error when it ends instead.

@@ -17,10 +17,10 @@
 namespace usetl {
 
 struct VmmdOptions {
-  std::string socket;     // path to listen at
-  std::string runtimes;   // directory of baked runtimes
-  std::string runtime;    // the one whose pool is kept
-  std::string kernel;     // path of usetl-kernel.elf
+  std::string socket;    // path to listen at
+  std::string runtimes;  // directory of baked runtimes
+  std::string runtime;   // the one whose pool is kept
+  std::string kernel;    // path of usetl-kernel.elf
   UsfOptions usf;
   PoolOptions pool;
   bool huge_pages = true;  // 2 MB pages for host regions, where a tmpfs can be mounted
@@ -38,10 +38,10 @@ class Vmmd {
   struct Connection {
     Fd socket;
     UsfHandle* usf = nullptr;
-    bool waiting = false;      // for a USF
+    bool waiting = false;  // for a USF
     pool::ClaimRequest claim{};
     std::chrono::steady_clock::time_point give_up;
-    bool releasing = false;    // wants an answer when the rollback is done
+    bool releasing = false;  // wants an answer when the rollback is done
   };
 
   Vmmd() = default;

@@ -29,8 +29,8 @@ Result<Fd> DetachedTmpfs(const char* option, const char* value, unsigned attribu
 }  // namespace
 
 Result<Fd> MakeEmptyRoot() {
-  return DetachedTmpfs("mode", "0555",
-                       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  return DetachedTmpfs(
+      "mode", "0555", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
 Result<Fd> MakeHugeDirectory() {
@@ -56,7 +56,8 @@ Result<Fd> MakeEmptyNetwork() {
   const bool answered = read(ready_read.get(), &made, 1) == 1 && made == 1;
   const std::string path = "/proc/" + std::to_string(child) + "/ns/net";
   Fd network(answered ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : -1);
-  const Status status = network.ok() ? Status() : Status::Errno("making an empty network namespace");
+  const Status status =
+      network.ok() ? Status() : Status::Errno("making an empty network namespace");
   done_write.Reset();
   waitpid(child, nullptr, 0);
   if (!status.ok()) return status;

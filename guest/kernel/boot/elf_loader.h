@@ -9,11 +9,11 @@
 namespace usetl::kernel {
 
 struct Program {
-  uint64_t entry = 0;         // where to start: the interpreter's entry, or the program's
-  uint64_t program_entry = 0; // AT_ENTRY
-  uint64_t headers = 0;       // AT_PHDR
-  uint64_t header_count = 0;  // AT_PHNUM
-  uint64_t interpreter = 0;   // AT_BASE
+  uint64_t entry = 0;          // where to start: the interpreter's entry, or the program's
+  uint64_t program_entry = 0;  // AT_ENTRY
+  uint64_t headers = 0;        // AT_PHDR
+  uint64_t header_count = 0;   // AT_PHNUM
+  uint64_t interpreter = 0;    // AT_BASE
 };
 
 // Loads `path` (and PT_INTERP). 0 or -errno; -ENOEXEC for anything but x86-64 ELF.

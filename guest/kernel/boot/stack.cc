@@ -14,9 +14,25 @@ constexpr uint32_t kMaxStrings = 512;
 
 // <linux/auxvec.h>
 enum AuxType : uint64_t {
-  kPhdr = 3, kPhent = 4, kPhnum = 5, kPagesz = 6, kBase = 7, kFlags = 8, kEntry = 9, kUid = 11,
-  kEuid = 12, kGid = 13, kEgid = 14, kPlatform = 15, kHwcap = 16, kClktck = 17, kSecure = 23,
-  kRandom = 25, kHwcap2 = 26, kExecfn = 31, kMinSigStack = 51,
+  kPhdr = 3,
+  kPhent = 4,
+  kPhnum = 5,
+  kPagesz = 6,
+  kBase = 7,
+  kFlags = 8,
+  kEntry = 9,
+  kUid = 11,
+  kEuid = 12,
+  kGid = 13,
+  kEgid = 14,
+  kPlatform = 15,
+  kHwcap = 16,
+  kClktck = 17,
+  kSecure = 23,
+  kRandom = 25,
+  kHwcap2 = 26,
+  kExecfn = 31,
+  kMinSigStack = 51,
 };
 
 uint64_t Hwcap() {
@@ -45,13 +61,12 @@ class StackWriter {
 }  // namespace
 
 int64_t BuildStack(const Program& program) {
-  const auto& boot =
-      *reinterpret_cast<const abi::Boot*>(abi::kControl.base + abi::kBootOffset);
+  const auto& boot = *reinterpret_cast<const abi::Boot*>(abi::kControl.base + abi::kBootOffset);
   const uint32_t strings = boot.argc + boot.envc;
   if (strings > kMaxStrings || boot.strings_size > sizeof boot.strings) return -E2BIG;
-  const int64_t region = MapMemory(0, kStackSize, abi::kProtRead | abi::kProtWrite,
-                                   kMapPrivate | kMapAnonymous | kMapStack | kMapDenyWrite,
-                                   nullptr, 0);
+  const int64_t region =
+      MapMemory(0, kStackSize, abi::kProtRead | abi::kProtWrite,
+                kMapPrivate | kMapAnonymous | kMapStack | kMapDenyWrite, nullptr, 0);
   if (region < 0) return region;
 
   StackWriter writer(static_cast<uint64_t>(region) + kStackSize);

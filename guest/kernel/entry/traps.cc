@@ -39,14 +39,22 @@ bool RedirectSyscall(TrapFrame* frame) {
 
 SignalInfo InfoFor(const TrapFrame& frame) {
   switch (frame.vector) {
-    case 0: return {kSigFpe, 0, 1, frame.rip};    // FPE_INTDIV
-    case 1: return {kSigTrap, 0, 2, frame.rip};   // TRAP_TRACE
-    case 3: return {kSigTrap, 0, 0x80, 0};        // SI_KERNEL
-    case 6: return {kSigIll, 0, 2, frame.rip};    // ILL_ILLOPN
-    case 16: return {kSigFpe, 0, 6, frame.rip};   // FPE_FLTRES
-    case 17: return {kSigBus, 0, 1, frame.rip};   // BUS_ADRALN
-    case 19: return {kSigFpe, 0, 7, frame.rip};   // FPE_FLTINV
-    default: return {kSigSegv, 0, 0x80, 0};       // general protection and the rest
+    case 0:
+      return {kSigFpe, 0, 1, frame.rip};  // FPE_INTDIV
+    case 1:
+      return {kSigTrap, 0, 2, frame.rip};  // TRAP_TRACE
+    case 3:
+      return {kSigTrap, 0, 0x80, 0};  // SI_KERNEL
+    case 6:
+      return {kSigIll, 0, 2, frame.rip};  // ILL_ILLOPN
+    case 16:
+      return {kSigFpe, 0, 6, frame.rip};  // FPE_FLTRES
+    case 17:
+      return {kSigBus, 0, 1, frame.rip};  // BUS_ADRALN
+    case 19:
+      return {kSigFpe, 0, 7, frame.rip};  // FPE_FLTINV
+    default:
+      return {kSigSegv, 0, 0x80, 0};  // general protection and the rest
   }
 }
 

@@ -74,9 +74,7 @@ void SetDescriptorLimit(uint32_t limit) {
 
 bool GetCloseOnExec(int fd) { return g_table[fd] & 1; }
 
-void SetCloseOnExec(int fd, bool value) {
-  g_table[fd] = (g_table[fd] & ~1ull) | (value ? 1 : 0);
-}
+void SetCloseOnExec(int fd, bool value) { g_table[fd] = (g_table[fd] & ~1ull) | (value ? 1 : 0); }
 
 int NextDescriptor(int fd) {
   for (uint32_t i = fd < 0 ? 0 : fd; i < g_size; ++i) {

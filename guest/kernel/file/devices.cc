@@ -100,7 +100,8 @@ class MailboxDevice final : public Device {
     memcpy(&header, buffer, sizeof header);
     if (header.size != size) return -EINVAL;
     const auto type = static_cast<abi::RecordType>(header.type);
-    if (type == abi::RecordType::kReady) return ReachReady() == 0 ? static_cast<int64_t>(size) : -EBUSY;
+    if (type == abi::RecordType::kReady)
+      return ReachReady() == 0 ? static_cast<int64_t>(size) : -EBUSY;
     if (type != abi::RecordType::kLoaded && type != abi::RecordType::kResult &&
         type != abi::RecordType::kRelease) {
       return -EINVAL;
@@ -153,8 +154,8 @@ bool Is(const char* a, const char* b) {
   return strlen(a) == length && memcmp(a, b, length) == 0;
 }
 
-constexpr const char* kNames[] = {"null", "zero", "full", "random", "urandom", "stdout", "stderr",
-                                  nullptr};
+constexpr const char* kNames[] = {"null",    "zero",   "full",   "random",
+                                  "urandom", "stdout", "stderr", nullptr};
 constexpr const char* kUsetlNames[] = {"mailbox", "http", "host", "state", nullptr};
 
 int64_t Create(const char* name, File** file) {
@@ -180,7 +181,8 @@ int64_t Create(const char* name, File** file) {
 
 int64_t OpenDevice(const char* name, int flags, File** file) {
   const int64_t error = Create(name, file);
-  if (error == 0) (*file)->status_flags = static_cast<uint32_t>(flags) & (kAccessMode | kNonBlock | kAppend);
+  if (error == 0)
+    (*file)->status_flags = static_cast<uint32_t>(flags) & (kAccessMode | kNonBlock | kAppend);
   return error;
 }
 

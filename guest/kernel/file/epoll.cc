@@ -23,7 +23,7 @@ struct Watch {
   int fd;
   File* file;  // no reference: like Linux, closing the file ends the watch
   EpollEvent event{};
-  bool disabled = false;  // one-shot has fired
+  bool disabled = false;   // one-shot has fired
   bool armed_edge = true;  // edge: something happened since the last report
   Watch* next = nullptr;
 };
@@ -141,8 +141,8 @@ class EpollFile final : public File {
 EpollFile* AsEpoll(File* file) {
   // Recognised by a behaviour that no other file has: the virtual table.
   static const EpollFile model;
-  return file != nullptr && *reinterpret_cast<void**>(file) ==
-                                *reinterpret_cast<void* const*>(&model)
+  return file != nullptr &&
+                 *reinterpret_cast<void**>(file) == *reinterpret_cast<void* const*>(&model)
              ? static_cast<EpollFile*>(file)
              : nullptr;
 }

@@ -18,9 +18,9 @@ class WaitQueue;
 
 // What mmap may do with a file's bytes.
 struct MapSource {
-  uint64_t address = 0;   // guest-physical = kernel-virtual address of the byte at the asked offset
-  uint64_t available = 0; // bytes there until the end of content, before rounding to a page
-  bool writable = false;  // shared writable mappings allowed
+  uint64_t address = 0;  // guest-physical = kernel-virtual address of the byte at the asked offset
+  uint64_t available = 0;  // bytes there until the end of content, before rounding to a page
+  bool writable = false;   // shared writable mappings allowed
 };
 
 class File {

@@ -87,7 +87,8 @@ int64_t Channel::Write(const void* user, uint64_t size, bool block) {
       if (!block) return done != 0 ? static_cast<int64_t>(done) : -EAGAIN;
       Waiter waiter(g_current);
       writers->Add(&waiter);
-      if (Sleep(kNever, /*interruptible=*/true) == WakeReason::kSignal && kCapacity - used_ < needed) {
+      if (Sleep(kNever, /*interruptible=*/true) == WakeReason::kSignal &&
+          kCapacity - used_ < needed) {
         return done != 0 ? static_cast<int64_t>(done) : kRestart;
       }
       continue;
@@ -189,10 +190,14 @@ int64_t CreatePipe(File** reader, File** writer, uint32_t status_flags) {
   *reader = New<PipeFile>(channel, false);
   *writer = New<PipeFile>(channel, true);
   if (*reader == nullptr || *writer == nullptr) {
-    if (*reader != nullptr) (*reader)->Unref();
-    else channel->Unref();
-    if (*writer != nullptr) (*writer)->Unref();
-    else channel->Unref();
+    if (*reader != nullptr)
+      (*reader)->Unref();
+    else
+      channel->Unref();
+    if (*writer != nullptr)
+      (*writer)->Unref();
+    else
+      channel->Unref();
     return -ENOMEM;
   }
   (*reader)->status_flags = status_flags | kReadOnly;

@@ -18,7 +18,7 @@ constexpr uint64_t kNames = abi::TableBytes(abi::kGuestEntries);
 constexpr uint64_t kData =
     (kNames + abi::kGuestEntries * kNameRoom + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
 
-Range* g_free = nullptr;      // sorted, coalesced
+Range* g_free = nullptr;  // sorted, coalesced
 uint64_t g_free_bytes = 0;
 uint64_t g_high_water = kData;  // never used beyond: still zero
 uint64_t g_used_slots[(abi::kGuestEntries + 63) / 64];

@@ -1,7 +1,7 @@
 // guest_region.h: storage for files that the guest makes: the guest region and its offset table.
 //
-// One contiguous range per file. The table is written for the host (vmm/abi/file_table.h); the kernel
-// never reads back what it put there.
+// One contiguous range per file. The table is written for the host (vmm/abi/file_table.h); the
+// kernel never reads back what it put there.
 #ifndef USETL_GUEST_KERNEL_FS_GUEST_REGION_H_
 #define USETL_GUEST_KERNEL_FS_GUEST_REGION_H_
 

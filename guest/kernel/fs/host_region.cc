@@ -65,8 +65,8 @@ Node* MakePath(const char* path, uint32_t size) {
     uint32_t end = at;
     while (end < size && path[end] != '/') ++end;
     const uint32_t length = end - at;
-    const bool dots = (length == 1 && path[at] == '.') ||
-                      (length == 2 && path[at] == '.' && path[at + 1] == '.');
+    const bool dots =
+        (length == 1 && path[at] == '.') || (length == 2 && path[at] == '.' && path[at + 1] == '.');
     if (length == 0 || length > kMaxComponent || dots) return nullptr;
     if (node->inode == nullptr) node->inode = NewInode(InodeType::kDirectory, 0755);
     if (node->inode == nullptr || node->inode->type != InodeType::kDirectory) return nullptr;

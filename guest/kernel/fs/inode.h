@@ -1,7 +1,7 @@
 // inode.h: files, directories and links apart from their names.
 //
-// A regular file's content lies in a pack or in the host region (read in place) until it is written:
-// then it moves to the guest region (copy-up).
+// A regular file's content lies in a pack or in the host region (read in place) until it is
+// written: then it moves to the guest region (copy-up).
 #ifndef USETL_GUEST_KERNEL_FS_INODE_H_
 #define USETL_GUEST_KERNEL_FS_INODE_H_
 
@@ -17,13 +17,13 @@ struct Inode {
   uint32_t references = 1;  // names and open files
   uint32_t links = 1;
   InodeType type = InodeType::kRegular;
-  bool own = false;    // content in the guest region
+  bool own = false;  // content in the guest region
   uint16_t mode = 0644;
   uint32_t uid = 0, gid = 0;
   uint64_t number = 0;
   uint64_t modified_ns = 0, changed_ns = 0;
   uint64_t accessed_ns = 0;  // as set by utimensat; 0: as modified_ns
-  uint64_t address = 0;   // of the content, or of a link's target; 0: empty
+  uint64_t address = 0;      // of the content, or of a link's target; 0: empty
   uint64_t size = 0;
   uint64_t capacity = 0;  // own: bytes reserved at `offset`
   uint64_t offset = 0;    // own: within the guest region
@@ -39,8 +39,8 @@ void UnrefInode(Inode* inode);
 void FillStat(const Inode& inode, Stat* stat);
 void Touch(Inode* inode);  // modified now
 
-// Makes the content writable and at least `size` bytes large (capacity; the size stays). 0, -ENOSPC,
-// -EFBIG.
+// Makes the content writable and at least `size` bytes large (capacity; the size stays). 0,
+// -ENOSPC, -EFBIG.
 int64_t EnsureWritable(Inode* inode, uint64_t size);
 int64_t TruncateInode(Inode* inode, uint64_t size);
 // Bytes written, -EFAULT, -ENOSPC, -EFBIG.

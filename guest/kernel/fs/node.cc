@@ -128,8 +128,7 @@ bool CompleteDirectory(Node* directory) {
   for (uint32_t i = 0; i < lower.count; ++i) {
     const abi::PackEntry& d = PackEntryAt(lower.pack[i], lower.entry[i]);
     for (uint64_t child = 0; child < d.size; ++child) {
-      const abi::PackEntry& e =
-          PackEntryAt(lower.pack[i], static_cast<uint32_t>(d.offset + child));
+      const abi::PackEntry& e = PackEntryAt(lower.pack[i], static_cast<uint32_t>(d.offset + child));
       const char* name = PackText(lower.pack[i], e.name_offset);
       if (FindChild(directory, name, e.name_size) == nullptr) return false;
     }

@@ -1,9 +1,9 @@
-// node.h: names. One node per name that was ever looked up: a cache over the packs and the truth for
-// everything else.
+// node.h: names. One node per name that was ever looked up: a cache over the packs and the truth
+// for everything else.
 //
-// Layers: a node is made from the highest layer that has the name; names that are gone stay as negative
-// nodes, so that a lower layer does not show through. Nodes are never freed while their directory may
-// exist in a pack.
+// Layers: a node is made from the highest layer that has the name; names that are gone stay as
+// negative nodes, so that a lower layer does not show through. Nodes are never freed while their
+// directory may exist in a pack.
 #ifndef USETL_GUEST_KERNEL_FS_NODE_H_
 #define USETL_GUEST_KERNEL_FS_NODE_H_
 
@@ -31,13 +31,13 @@ struct Node {
   Node* first_child = nullptr;
   Node* next_sibling = nullptr;
   Node* next_hash = nullptr;
-  Inode* inode = nullptr;  // null: the name does not exist (negative)
+  Inode* inode = nullptr;               // null: the name does not exist (negative)
   SpecialDirectory* special = nullptr;  // serves everything below (dev, proc)
-  Lower lower;             // directories only
-  bool complete = false;   // all children of the packs are nodes
+  Lower lower;                          // directories only
+  bool complete = false;                // all children of the packs are nodes
   uint32_t hash = 0;
   uint16_t name_size = 0;
-  char name[];             // zero-terminated
+  char name[];  // zero-terminated
 };
 
 // Builds the root and directories that every program expects. REQUIRES: packs and regions mapped.

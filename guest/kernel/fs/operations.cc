@@ -193,7 +193,8 @@ int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to,
 
 int64_t MakeLink(Node* from_base, const char* from, Node* to_base, const char* to, bool follow) {
   Walked source, target;
-  if (const int64_t error = WalkExisting(from_base, from, follow, &source); error != 0) return error;
+  if (const int64_t error = WalkExisting(from_base, from, follow, &source); error != 0)
+    return error;
   if (source.special != nullptr) return -EXDEV;
   if (IsDirectory(source.node)) return -EPERM;
   if (const int64_t error = WalkToNew(to_base, to, false, &target); error != 0) return error;

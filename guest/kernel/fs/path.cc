@@ -55,8 +55,8 @@ int64_t WalkFrom(Node* base, const char* path, bool follow, int* links, Walked* 
       walked->node = node;
       return 0;
     }
-    const bool link = node != nullptr && node->inode != nullptr &&
-                      node->inode->type == InodeType::kSymlink;
+    const bool link =
+        node != nullptr && node->inode != nullptr && node->inode->type == InodeType::kSymlink;
     if (link && (!last || follow || walked->must_be_directory)) {
       if (++*links > kMaxLinks) return -ELOOP;
       const uint64_t rest = strlen(next);

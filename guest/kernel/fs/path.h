@@ -9,8 +9,8 @@ namespace usetl::kernel {
 
 inline constexpr uint64_t kPathMax = 4096;
 
-// Serves a subtree that is not made of nodes. `rest` is the path below it without leading '/', empty
-// for the directory itself. Results as of the system calls.
+// Serves a subtree that is not made of nodes. `rest` is the path below it without leading '/',
+// empty for the directory itself. Results as of the system calls.
 class SpecialDirectory {
  public:
   virtual int64_t Open(const char* rest, int flags, File** file) = 0;
@@ -21,20 +21,22 @@ class SpecialDirectory {
 };
 
 struct Walked {
-  Node* parent = nullptr;     // directory of the last component
-  Node* node = nullptr;       // null or negative: the name does not exist
+  Node* parent = nullptr;               // directory of the last component
+  Node* node = nullptr;                 // null or negative: the name does not exist
   SpecialDirectory* special = nullptr;  // the path leads into it
-  char rest[256];             // below `special`
-  char last[kMaxComponent + 1];  // the last component
+  char rest[256];                       // below `special`
+  char last[kMaxComponent + 1];         // the last component
   uint32_t last_size = 0;
   bool must_be_directory = false;  // a trailing slash
 };
 
-// Walks `path` from `base`. All components but the last must exist. `follow`: a symlink in last place
-// is followed. 0 or -errno (ENOENT only for a missing directory on the way, or an empty path).
+// Walks `path` from `base`. All components but the last must exist. `follow`: a symlink in last
+// place is followed. 0 or -errno (ENOENT only for a missing directory on the way, or an empty
+// path).
 int64_t Walk(Node* base, const char* path, bool follow, Walked* walked);
 
-// The same for a path that must exist: -ENOENT otherwise, -ENOTDIR for a file with a trailing slash.
+// The same for a path that must exist: -ENOENT otherwise, -ENOTDIR for a file with a trailing
+// slash.
 int64_t WalkExisting(Node* base, const char* path, bool follow, Walked* walked);
 
 }  // namespace usetl::kernel

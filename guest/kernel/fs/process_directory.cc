@@ -76,10 +76,11 @@ void Maps(Text* text) {
           const int64_t length = m.file->Name(name, sizeof name - 1);
           name[length > 0 ? length : 0] = 0;
         }
-        static_cast<Text*>(context)->Add(
-            "%x-%x %s%s%s%s %x 00:01 1 %s\n", m.begin, m.end,
-            (m.protection & abi::kProtRead) ? "r" : "-", (m.protection & abi::kProtWrite) ? "w" : "-",
-            (m.protection & abi::kProtExec) ? "x" : "-", m.shared ? "s" : "p", m.offset, name);
+        static_cast<Text*>(context)->Add("%x-%x %s%s%s%s %x 00:01 1 %s\n", m.begin, m.end,
+                                         (m.protection & abi::kProtRead) ? "r" : "-",
+                                         (m.protection & abi::kProtWrite) ? "w" : "-",
+                                         (m.protection & abi::kProtExec) ? "x" : "-",
+                                         m.shared ? "s" : "p", m.offset, name);
       },
       text);
 }
@@ -126,8 +127,10 @@ constexpr Entry kProcess[] = {
     {"maps", Maps},
     {"status", Status},
     {"stat", Stat1},
-    {"statm", [](Text* t) { t->Add("%u %u 0 0 0 %u 0\n", HeapUsed() / 4096, HeapUsed() / 4096,
-                                   HeapUsed() / 4096); }},
+    {"statm",
+     [](Text* t) {
+       t->Add("%u %u 0 0 0 %u 0\n", HeapUsed() / 4096, HeapUsed() / 4096, HeapUsed() / 4096);
+     }},
     {"cmdline", [](Text* t) { StringList(t, 0, BootPages().argc); }},
     {"environ", [](Text* t) { StringList(t, BootPages().argc, BootPages().envc); }},
     {"cgroup", [](Text* t) { t->Add("0::/\n"); }},
@@ -224,7 +227,8 @@ class Process final : public SpecialDirectory {
     stat->block_size = 1024;
     const char* own = OwnPart(rest);
     const int fd = DescriptorOf(rest);
-    const bool link = fd >= 0 || (own != nullptr && (Is(own, "exe") || Is(own, "cwd") || Is(own, "root")));
+    const bool link =
+        fd >= 0 || (own != nullptr && (Is(own, "exe") || Is(own, "cwd") || Is(own, "root")));
     if (link && !follow) {
       stat->mode = kStatModeLink | 0777;
       return fd >= 0 && GetFile(fd) == nullptr ? -ENOENT : 0;

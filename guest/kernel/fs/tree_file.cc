@@ -82,9 +82,14 @@ class RegularFile final : public TreeFile {
     const auto size = static_cast<int64_t>(inode_->size);
     int64_t base = 0;
     switch (whence) {
-      case kSeekSet: break;
-      case kSeekCurrent: base = static_cast<int64_t>(position_); break;
-      case kSeekEnd: base = size; break;
+      case kSeekSet:
+        break;
+      case kSeekCurrent:
+        base = static_cast<int64_t>(position_);
+        break;
+      case kSeekEnd:
+        base = size;
+        break;
       case kSeekData:
         if (offset < 0 || offset >= size) return -ENXIO;
         break;
@@ -92,7 +97,8 @@ class RegularFile final : public TreeFile {
         if (offset < 0 || offset >= size) return -ENXIO;
         offset = size;
         break;
-      default: return -EINVAL;
+      default:
+        return -EINVAL;
     }
     int64_t target;
     if (__builtin_add_overflow(base, offset, &target) || target < 0) return -EINVAL;
@@ -153,8 +159,8 @@ class DirectoryFile final : public TreeFile {
     position_ = static_cast<uint64_t>(offset);
     return offset;
   }
-  // Positions: 0 ".", 1 "..", then 2 + the child's index from the oldest. Children are put in front,
-  // so an index stays right while names are added.
+  // Positions: 0 ".", 1 "..", then 2 + the child's index from the oldest. Children are put in
+  // front, so an index stays right while names are added.
   int64_t ReadDirectory(void* user, uint64_t size) override {
     if (!CompleteDirectory(node_)) return -ENOMEM;
     auto* to = static_cast<uint8_t*>(user);
@@ -166,8 +172,8 @@ class DirectoryFile final : public TreeFile {
       for (; position_ < 2; ++position_) {
         const Node* n = position_ == 0 ? node_ : node_->parent;
         const uint64_t number = n->inode != nullptr ? n->inode->number : 1;
-        if (!PutRecord(to, size, &done, number, static_cast<int64_t>(position_ + 1),
-                       kTypeDirectory, position_ == 0 ? "." : "..", &fault)) {
+        if (!PutRecord(to, size, &done, number, static_cast<int64_t>(position_ + 1), kTypeDirectory,
+                       position_ == 0 ? "." : "..", &fault)) {
           return Ended(done, fault);
         }
       }

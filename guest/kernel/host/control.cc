@@ -5,9 +5,7 @@
 namespace usetl::kernel {
 namespace {
 
-void WritePort(uint16_t port) {
-  asm volatile("outb %%al, %%dx" : : "a"(0), "d"(port) : "memory");
-}
+void WritePort(uint16_t port) { asm volatile("outb %%al, %%dx" : : "a"(0), "d"(port) : "memory"); }
 
 }  // namespace
 

@@ -53,8 +53,8 @@ class Transaction {
   bool finished_ = false;  // the host's last record has come
   bool orphan_ = false;    // closed by the application, waiting for that record
   abi::HttpSpan unread_{};
-  File* body_ = nullptr;   // pinned file of the request's body
-  BodyWindow window_;      // of a streamed request body
+  File* body_ = nullptr;  // pinned file of the request's body
+  BodyWindow window_;     // of a streamed request body
   uint64_t sent_ = 0, consumed_ = 0;
 };
 

@@ -1,8 +1,8 @@
 // http.h: HTTP transactions with the host's proxy: /dev/usetl/http.
 //
-// Each open is one transaction. The first write is abi::HttpRequest with method, URL, header block and
-// perhaps an inline body; later writes are pieces of a streamed body and an empty one ends it. Each
-// read gives one record, header included. Closing cancels what still runs.
+// Each open is one transaction. The first write is abi::HttpRequest with method, URL, header block
+// and perhaps an inline body; later writes are pieces of a streamed body and an empty one ends it.
+// Each read gives one record, header included. Closing cancels what still runs.
 #ifndef USETL_GUEST_KERNEL_HOST_HTTP_H_
 #define USETL_GUEST_KERNEL_HOST_HTTP_H_
 

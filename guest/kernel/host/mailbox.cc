@@ -75,8 +75,8 @@ void InitMailbox(HttpSink http_sink) {
 void ResetMailbox() {
   auto& host = const_cast<abi::HostPage&>(host_page());
   abi::GuestPage& guest = guest_page();
-  g_from_host = abi::RingConsumer(&guest.to_guest, &host.to_guest,
-                                  ControlAt(abi::kToGuestOffset), abi::kToGuestSize);
+  g_from_host = abi::RingConsumer(&guest.to_guest, &host.to_guest, ControlAt(abi::kToGuestOffset),
+                                  abi::kToGuestSize);
   g_to_host = abi::RingProducer(&guest.to_host, &host.to_host, ControlAt(abi::kToHostOffset),
                                 abi::kToHostSize);
   g_output = abi::RingProducer(&guest.output, &host.output, ControlAt(abi::kOutputOffset),

@@ -1,7 +1,7 @@
 // abi.h: constants and structures of the Linux x86-64 system call ABI that have no other home.
 //
-// Facts of <linux/*.h> and <asm/*.h>; our own declarations because those headers clash with libc's in
-// unit tests.
+// Facts of <linux/*.h> and <asm/*.h>; our own declarations because those headers clash with libc's
+// in unit tests.
 #ifndef USETL_GUEST_KERNEL_LINUX_ABI_H_
 #define USETL_GUEST_KERNEL_LINUX_ABI_H_
 

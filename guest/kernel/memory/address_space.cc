@@ -85,7 +85,6 @@ int64_t MapInHeapFixed(uint64_t address, uint64_t length, uint32_t protection, u
 
 }  // namespace
 
-
 int64_t MapMemory(uint64_t address, uint64_t length, uint32_t protection, uint32_t flags,
                   File* file, uint64_t offset) {
   if (length == 0 || address % kPageSize != 0 || offset % kPageSize != 0) return -EINVAL;
@@ -249,9 +248,7 @@ FaultResult HandlePageFault(uint64_t address, uint64_t error) {
 
   // Large areas come in pieces: page-table work stays bounded and copies stay few.
   const bool framed = g_areas[i].source == 0 || (protection & abi::kProtWrite);
-  const uint64_t piece = g_areas[i].source == 0 ? abi::kHugePageSize
-                         : framed               ? 1 << 20
-                                                : 64 << 20;
+  const uint64_t piece = g_areas[i].source == 0 ? abi::kHugePageSize : framed ? 1 << 20 : 64 << 20;
   const uint64_t begin = address & ~(piece - 1);
   if (g_areas[i].size() > piece) {
     if (!g_areas.Isolate(begin, begin + piece)) return FaultResult::kNoMapping;

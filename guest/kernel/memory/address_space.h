@@ -1,7 +1,7 @@
 // address_space.h: mmap and its relatives over zones A, B and C (vmm/abi/README.md).
 //
-// Zone C is lazy: an area is put behind its addresses by the fault handler, all pages of the area at
-// once, so an area is either populated or not.
+// Zone C is lazy: an area is put behind its addresses by the fault handler, all pages of the area
+// at once, so an area is either populated or not.
 #ifndef USETL_GUEST_KERNEL_MEMORY_ADDRESS_SPACE_H_
 #define USETL_GUEST_KERNEL_MEMORY_ADDRESS_SPACE_H_
 
@@ -14,7 +14,6 @@ namespace usetl::kernel {
 inline constexpr uint32_t kMapShared = 0x01, kMapPrivate = 0x02, kMapFixed = 0x10;
 inline constexpr uint32_t kMapAnonymous = 0x20, kMapDenyWrite = 0x0800, kMapStack = 0x20000;
 inline constexpr uint32_t kMapFixedNoReplace = 0x100000;
-
 
 // As the system calls; addresses or negative errno. `file` is null for anonymous mappings.
 int64_t MapMemory(uint64_t address, uint64_t length, uint32_t protection, uint32_t flags,

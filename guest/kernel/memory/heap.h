@@ -1,7 +1,7 @@
 // heap.h: zone A, read-write memory that is always present: brk and plain anonymous mmap.
 //
-// Handing out and taking back touches no page table. What was never used is zero; what comes back is
-// zeroed when it is handed out again.
+// Handing out and taking back touches no page table. What was never used is zero; what comes back
+// is zeroed when it is handed out again.
 #ifndef USETL_GUEST_KERNEL_MEMORY_HEAP_H_
 #define USETL_GUEST_KERNEL_MEMORY_HEAP_H_
 

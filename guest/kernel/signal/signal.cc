@@ -28,10 +28,9 @@ struct LastFault {
 };
 LastFault g_last_fault;
 
-constexpr uint64_t kIgnoredByDefault = SignalBit(kSigChld) | SignalBit(kSigCont) |
-                                       SignalBit(kSigUrg) | SignalBit(kSigWinch) |
-                                       SignalBit(kSigStop) | SignalBit(kSigTstp) |
-                                       SignalBit(21) | SignalBit(22);
+constexpr uint64_t kIgnoredByDefault =
+    SignalBit(kSigChld) | SignalBit(kSigCont) | SignalBit(kSigUrg) | SignalBit(kSigWinch) |
+    SignalBit(kSigStop) | SignalBit(kSigTstp) | SignalBit(21) | SignalBit(22);
 constexpr uint64_t kUnblockable = SignalBit(kSigKill) | SignalBit(kSigStop);
 
 bool Ignored(int signal) {
@@ -46,22 +45,38 @@ uint64_t Pending(const Thread& thread) {
 
 const char* NameOf(int signal) {
   switch (signal) {
-    case kSigIll: return "SIGILL";
-    case kSigTrap: return "SIGTRAP";
-    case kSigAbrt: return "SIGABRT";
-    case kSigBus: return "SIGBUS";
-    case kSigFpe: return "SIGFPE";
-    case kSigKill: return "SIGKILL";
-    case kSigSegv: return "SIGSEGV";
-    case kSigPipe: return "SIGPIPE";
-    case kSigAlrm: return "SIGALRM";
-    case 1: return "SIGHUP";
-    case 2: return "SIGINT";
-    case 3: return "SIGQUIT";
-    case 10: return "SIGUSR1";
-    case 12: return "SIGUSR2";
-    case 15: return "SIGTERM";
-    default: return "signal";
+    case kSigIll:
+      return "SIGILL";
+    case kSigTrap:
+      return "SIGTRAP";
+    case kSigAbrt:
+      return "SIGABRT";
+    case kSigBus:
+      return "SIGBUS";
+    case kSigFpe:
+      return "SIGFPE";
+    case kSigKill:
+      return "SIGKILL";
+    case kSigSegv:
+      return "SIGSEGV";
+    case kSigPipe:
+      return "SIGPIPE";
+    case kSigAlrm:
+      return "SIGALRM";
+    case 1:
+      return "SIGHUP";
+    case 2:
+      return "SIGINT";
+    case 3:
+      return "SIGQUIT";
+    case 10:
+      return "SIGUSR1";
+    case 12:
+      return "SIGUSR2";
+    case 15:
+      return "SIGTERM";
+    default:
+      return "signal";
   }
 }
 
@@ -120,9 +135,7 @@ bool SignalDeliverable(const Thread& thread) {
   return false;
 }
 
-uint64_t PendingSignals(const Thread& thread) {
-  return thread.pending_signals | g_process_pending;
-}
+uint64_t PendingSignals(const Thread& thread) { return thread.pending_signals | g_process_pending; }
 
 bool TakeSignal(uint64_t set, SignalInfo* info) {
   const uint64_t chosen = PendingSignals(*g_current) & set;
@@ -153,8 +166,7 @@ void DeliverSignals(TrapFrame* frame, bool in_syscall) {
   while (const uint64_t pending = Pending(self)) {
     // Faults first: they belong to the instruction at hand.
     constexpr uint64_t kSynchronous = SignalBit(kSigSegv) | SignalBit(kSigBus) |
-                                      SignalBit(kSigIll) | SignalBit(kSigFpe) |
-                                      SignalBit(kSigTrap);
+                                      SignalBit(kSigIll) | SignalBit(kSigFpe) | SignalBit(kSigTrap);
     const uint64_t chosen = (pending & kSynchronous) ? pending & kSynchronous : pending;
     const int signal = __builtin_ctzll(chosen) + 1;
     self.pending_signals &= ~SignalBit(signal);

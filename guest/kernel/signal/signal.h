@@ -49,8 +49,9 @@ bool TakeSignal(uint64_t set, SignalInfo* info);
 // Recomputes the word that the exit path of entry.S tests.
 void UpdateExitWork();
 
-// Delivers what is pending to the current thread by rewriting `frame`. `in_syscall`: frame->rax holds
-// the result of a system call. Returns when the frame may be resumed; ends the VM on a fatal one.
+// Delivers what is pending to the current thread by rewriting `frame`. `in_syscall`: frame->rax
+// holds the result of a system call. Returns when the frame may be resumed; ends the VM on a fatal
+// one.
 void DeliverSignals(TrapFrame* frame, bool in_syscall);
 
 // Describes a code address as module+offset into `buffer`.

@@ -56,8 +56,8 @@ int64_t CopyBetween(File* from, uint64_t* from_offset, File* to, uint64_t* to_of
       if (got == 0) break;
       chunk = got;
     }
-    const int64_t put = to_offset != nullptr ? to->WriteAt(source, chunk, *to_offset)
-                                             : to->Write(source, chunk);
+    const int64_t put =
+        to_offset != nullptr ? to->WriteAt(source, chunk, *to_offset) : to->Write(source, chunk);
     if (put < 0) return done != 0 ? static_cast<int64_t>(done) : put;
     done += put;
     if (from_offset != nullptr) *from_offset += put;
@@ -100,9 +100,8 @@ int64_t Transfer(File* from, int64_t* from_user, File* to, int64_t* to_user, uin
   if (const int64_t error = source.Load(); error != 0) return error;
   if (const int64_t error = target.Load(); error != 0) return error;
   const bool append = to->status_flags & kAppend;
-  const int64_t copied =
-      CopyBetween(from, source.seekable ? &source.offset : nullptr, to,
-                  target.seekable && !append ? &target.offset : nullptr, size);
+  const int64_t copied = CopyBetween(from, source.seekable ? &source.offset : nullptr, to,
+                                     target.seekable && !append ? &target.offset : nullptr, size);
   if (copied < 0) return copied;
   if (const int64_t error = source.Store(); error != 0) return error;
   if (append) return copied;
@@ -149,17 +148,15 @@ int64_t sys_pwrite64(int fd, const void* user, uint64_t size, int64_t offset) {
 int64_t sys_readv(int fd, const IoVec* vectors, uint64_t count) {
   FileRef file(fd);
   if (!file || !Readable(*file.get())) return -EBADF;
-  return ForEachVector(vectors, count, [&](void* base, uint64_t size, int64_t) {
-    return file->Read(base, size);
-  });
+  return ForEachVector(vectors, count,
+                       [&](void* base, uint64_t size, int64_t) { return file->Read(base, size); });
 }
 
 int64_t sys_writev(int fd, const IoVec* vectors, uint64_t count) {
   FileRef file(fd);
   if (!file || !Writable(*file.get())) return -EBADF;
-  return ForEachVector(vectors, count, [&](void* base, uint64_t size, int64_t) {
-    return file->Write(base, size);
-  });
+  return ForEachVector(vectors, count,
+                       [&](void* base, uint64_t size, int64_t) { return file->Write(base, size); });
 }
 
 int64_t sys_preadv(int fd, const IoVec* vectors, uint64_t count, int64_t offset) {
@@ -185,8 +182,8 @@ int64_t sys_close(int fd) { return CloseDescriptor(fd); }
 int64_t sys_close_range(uint32_t first, uint32_t last, uint32_t flags) {
   constexpr uint32_t kCloseOnExecOnly = 4;
   if (first > last) return -EINVAL;
-  for (int fd = NextDescriptor(static_cast<int>(first)); fd >= 0 && static_cast<uint32_t>(fd) <= last;
-       fd = NextDescriptor(fd + 1)) {
+  for (int fd = NextDescriptor(static_cast<int>(first));
+       fd >= 0 && static_cast<uint32_t>(fd) <= last; fd = NextDescriptor(fd + 1)) {
     if (flags & kCloseOnExecOnly) {
       SetCloseOnExec(fd, true);
     } else {
@@ -232,11 +229,17 @@ int64_t sys_fcntl(int fd, int command, uint64_t argument) {
   File* file = GetFile(fd);
   if (file == nullptr) return -EBADF;
   switch (command) {
-    case kDupFd: return Duplicate(fd, static_cast<int>(argument), false);
-    case kDupFdCloexec: return Duplicate(fd, static_cast<int>(argument), true);
-    case kGetFd: return GetCloseOnExec(fd);
-    case kSetFd: SetCloseOnExec(fd, argument & 1); return 0;
-    case kGetFl: return file->status_flags;
+    case kDupFd:
+      return Duplicate(fd, static_cast<int>(argument), false);
+    case kDupFdCloexec:
+      return Duplicate(fd, static_cast<int>(argument), true);
+    case kGetFd:
+      return GetCloseOnExec(fd);
+    case kSetFd:
+      SetCloseOnExec(fd, argument & 1);
+      return 0;
+    case kGetFl:
+      return file->status_flags;
     case kSetFl: {
       constexpr uint32_t kChangeable = kAppend | kNonBlock;
       file->status_flags =
@@ -248,12 +251,16 @@ int64_t sys_fcntl(int fd, int command, uint64_t argument) {
       return PutUser(reinterpret_cast<int16_t*>(argument), unlocked) ? 0 : -EFAULT;
     }
     case kSetLock:
-    case kSetLockWait: return 0;
+    case kSetLockWait:
+      return 0;
     case kGetPipeSize:
-    case kSetPipeSize: return Channel::kCapacity;
+    case kSetPipeSize:
+      return Channel::kCapacity;
     case kAddSeals:
-    case kGetSeals: return 0;
-    default: return -EINVAL;
+    case kGetSeals:
+      return 0;
+    default:
+      return -EINVAL;
   }
 }
 
@@ -262,15 +269,20 @@ int64_t sys_ioctl(int fd, uint64_t request, uint64_t argument) {
   File* file = GetFile(fd);
   if (file == nullptr) return -EBADF;
   switch (request) {
-    case kSetCloexec: SetCloseOnExec(fd, true); return 0;
-    case kClearCloexec: SetCloseOnExec(fd, false); return 0;
+    case kSetCloexec:
+      SetCloseOnExec(fd, true);
+      return 0;
+    case kClearCloexec:
+      SetCloseOnExec(fd, false);
+      return 0;
     case kSetNonBlock: {
       int32_t value;
       if (!GetUser(&value, reinterpret_cast<int32_t*>(argument))) return -EFAULT;
       file->status_flags = value ? file->status_flags | kNonBlock : file->status_flags & ~kNonBlock;
       return 0;
     }
-    default: return file->Ioctl(request, argument);
+    default:
+      return file->Ioctl(request, argument);
   }
 }
 

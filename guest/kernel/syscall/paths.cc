@@ -112,8 +112,7 @@ int64_t sys_openat(int directory, const char* path, int flags, uint32_t mode) {
   PathArgument argument(directory, path);
   if (argument.error() != 0) return argument.error();
   File* file = nullptr;
-  const int64_t error =
-      OpenPath(argument.base(), argument.text(), flags, mode & ~g_umask, &file);
+  const int64_t error = OpenPath(argument.base(), argument.text(), flags, mode & ~g_umask, &file);
   return error != 0 ? error : InstallFile(file, flags & static_cast<int>(kCloseOnExec));
 }
 int64_t sys_open(const char* path, int flags, uint32_t mode) {
@@ -267,8 +266,8 @@ int64_t sys_utimensat(int directory, const char* path, const TimeSpec* user, int
   uint64_t* const fields[2] = {&inode->accessed_ns, &inode->modified_ns};
   for (int i = 0; i < 2; ++i) {
     if (times[i].nanoseconds == kOmit) continue;
-    const int64_t ns = times[i].nanoseconds == kNow ? static_cast<int64_t>(Realtime())
-                                                    : ToNanoseconds(times[i]);
+    const int64_t ns =
+        times[i].nanoseconds == kNow ? static_cast<int64_t>(Realtime()) : ToNanoseconds(times[i]);
     if (ns < 0) return -EINVAL;
     *fields[i] = static_cast<uint64_t>(ns);
   }

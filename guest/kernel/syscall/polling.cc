@@ -57,8 +57,8 @@ int64_t Select(int count, uint64_t* const users[3], uint64_t deadline) {
   if (count < 0) return -EINVAL;
   if (static_cast<uint32_t>(count) > kMostSelected) count = kMostSelected;
   constexpr uint32_t kInterest[3] = {kPollIn | kPollReadHup, kPollOut, kPollPri};
-  constexpr uint32_t kReady[3] = {kPollIn | kPollReadHup | kPollHup | kPollErr,
-                                  kPollOut | kPollErr, kPollPri};
+  constexpr uint32_t kReady[3] = {kPollIn | kPollReadHup | kPollHup | kPollErr, kPollOut | kPollErr,
+                                  kPollPri};
   const uint64_t bytes = (count + 63) / 64 * 8;
   SelectSets in{}, out{};
   for (int s = 0; s < 3; ++s) {
@@ -188,8 +188,8 @@ int64_t sys_select(int count, uint64_t* read, uint64_t* write, uint64_t* except,
     TimeVal value;
     if (!GetUser(&value, timeout)) return -EFAULT;
     if (value.seconds < 0 || value.microseconds < 0) return -EINVAL;
-    const int64_t ns = ToNanoseconds({value.seconds + value.microseconds / 1'000'000,
-                                      value.microseconds % 1'000'000 * 1000});
+    const int64_t ns = ToNanoseconds(
+        {value.seconds + value.microseconds / 1'000'000, value.microseconds % 1'000'000 * 1000});
     deadline = After(Monotonic(), ns);
   }
   uint64_t* const users[3] = {read, write, except};
@@ -321,11 +321,17 @@ int64_t sys_getsockopt(int fd, int level, int option, int32_t* value, uint32_t* 
   if (level != kSocketLevel) return -ENOPROTOOPT;
   int32_t answer = 0;
   switch (option) {
-    case kType: answer = SocketType(socket); break;
-    case kError: break;
+    case kType:
+      answer = SocketType(socket);
+      break;
+    case kError:
+      break;
     case kSendBuffer:
-    case kReceiveBuffer: answer = Channel::kCapacity; break;
-    default: return -ENOPROTOOPT;
+    case kReceiveBuffer:
+      answer = Channel::kCapacity;
+      break;
+    default:
+      return -ENOPROTOOPT;
   }
   const uint32_t size = sizeof answer;
   return PutUser(value, answer) && PutUser(length, size) ? 0 : -EFAULT;

@@ -1,4 +1,6 @@
 // process.cc: identity, limits and the machine, as the one process of a USF sees them.
+#include <asm/errno.h>
+
 #include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/host/clock.h"
 #include "guest/kernel/host/control.h"
@@ -8,8 +10,6 @@
 #include "guest/kernel/memory/heap.h"
 #include "guest/kernel/memory/user.h"
 #include "guest/kernel/thread/thread.h"
-
-#include <asm/errno.h>
 
 namespace usetl::kernel {
 namespace {
@@ -24,11 +24,16 @@ constexpr int kLimitCount = 16;
 Limit LimitOf(int resource) {
   constexpr int kStack = 3, kProcesses = 6, kFiles = 7, kAddressSpace = 9;
   switch (resource) {
-    case kStack: return {8 << 20, kUnlimited};
-    case kProcesses: return {512, 512};
-    case kFiles: return {GetDescriptorLimit(), kMaxDescriptors};
-    case kAddressSpace: return {kUnlimited, kUnlimited};
-    default: return {kUnlimited, kUnlimited};
+    case kStack:
+      return {8 << 20, kUnlimited};
+    case kProcesses:
+      return {512, 512};
+    case kFiles:
+      return {GetDescriptorLimit(), kMaxDescriptors};
+    case kAddressSpace:
+      return {kUnlimited, kUnlimited};
+    default:
+      return {kUnlimited, kUnlimited};
   }
 }
 
@@ -39,7 +44,8 @@ extern "C" {
 int64_t sys_uname(char* user) {
   constexpr uint64_t kField = 65;
   char names[6][kField] = {};
-  const char* const values[] = {"Linux", "usetl", "6.1.0-usetl", "#1 SMP USETL", "x86_64", "(none)"};
+  const char* const values[] = {"Linux",        "usetl",  "6.1.0-usetl",
+                                "#1 SMP USETL", "x86_64", "(none)"};
   for (int i = 0; i < 6; ++i) memcpy(names[i], values[i], strlen(values[i]));
   return CopyToUser(user, names, sizeof names) ? 0 : -EFAULT;
 }
@@ -74,7 +80,9 @@ int64_t sys_prlimit64(int pid, int resource, const Limit* user, Limit* old) {
   }
   return 0;
 }
-int64_t sys_getrlimit(int resource, Limit* user) { return sys_prlimit64(0, resource, nullptr, user); }
+int64_t sys_getrlimit(int resource, Limit* user) {
+  return sys_prlimit64(0, resource, nullptr, user);
+}
 int64_t sys_setrlimit(int resource, const Limit* user) {
   return sys_prlimit64(0, resource, user, nullptr);
 }

@@ -1,10 +1,10 @@
 // signals.cc: the system calls around signals.
+#include <asm/errno.h>
+
 #include "guest/kernel/linux/abi.h"
 #include "guest/kernel/memory/user.h"
 #include "guest/kernel/signal/frame.h"
 #include "guest/kernel/signal/signal.h"
-
-#include <asm/errno.h>
 
 extern "C" void ResumeFrame(usetl::kernel::TrapFrame* frame);
 
@@ -47,10 +47,17 @@ int64_t sys_rt_sigprocmask(int how, const uint64_t* user, uint64_t* old, uint64_
     if (!GetUser(&set, user)) return -EFAULT;
     uint64_t mask;
     switch (how) {
-      case 0: mask = before | set; break;
-      case 1: mask = before & ~set; break;
-      case 2: mask = set; break;
-      default: return -EINVAL;
+      case 0:
+        mask = before | set;
+        break;
+      case 1:
+        mask = before & ~set;
+        break;
+      case 2:
+        mask = set;
+        break;
+      default:
+        return -EINVAL;
     }
     g_current->signal_mask = mask & ~kUnblockable;
     UpdateExitWork();

@@ -1,10 +1,10 @@
 // table.cc: the dispatch table, made from syscalls.tbl; what is missing is counted.
+#include <asm/errno.h>
+
 #include "guest/kernel/entry/trap_frame.h"
 #include "guest/kernel/host/control.h"
 #include "guest/kernel/syscall/trace.h"
 #include "guest/kernel/thread/thread.h"
-
-#include <asm/errno.h>
 
 extern "C" {
 #define USETL_SYSCALL(number, name) int64_t sys_##name();

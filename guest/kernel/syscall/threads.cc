@@ -1,12 +1,12 @@
 // threads.cc: clone, futex, exit and what threads ask about themselves.
+#include <asm/errno.h>
+
 #include "guest/kernel/host/control.h"
 #include "guest/kernel/linux/abi.h"
 #include "guest/kernel/memory/user.h"
 #include "guest/kernel/signal/signal.h"
 #include "guest/kernel/thread/futex.h"
 #include "guest/kernel/thread/thread.h"
-
-#include <asm/errno.h>
 
 namespace usetl::kernel {
 namespace {
@@ -136,7 +136,7 @@ int64_t sys_futex(uint32_t* address, int operation, uint32_t value, uint64_t tim
       if (kind > 4 || compare > 5) return -ENOSYS;
       if (!PutUser(second, results[kind])) return -EFAULT;
       const auto a = static_cast<int32_t>(old), b = static_cast<int32_t>(third & 0xfff);
-      const bool tests[] = {a == b, a != b, a < b, a <= b, a > b, a >= b};
+      const bool tests[] = {a == b, a != b, a<b, a <= b, a> b, a >= b};
       int64_t woken = FutexWake(address, value, ~0u);
       if (tests[compare]) woken += FutexWake(second, timeout_or_count, ~0u);
       return woken;
@@ -187,14 +187,13 @@ int64_t sys_prctl(int option, uint64_t argument) {
   constexpr int kGetDumpable = 3, kSetDumpable = 4, kSetName = 15, kGetName = 16;
   switch (option) {
     case kSetName: {
-      const int64_t length = CopyStringFromUser(
-          g_current->name, reinterpret_cast<char*>(argument), sizeof g_current->name);
+      const int64_t length = CopyStringFromUser(g_current->name, reinterpret_cast<char*>(argument),
+                                                sizeof g_current->name);
       g_current->name[sizeof g_current->name - 1] = 0;
       return length == -EFAULT ? -EFAULT : 0;
     }
     case kGetName:
-      return CopyToUser(reinterpret_cast<char*>(argument), g_current->name,
-                        sizeof g_current->name)
+      return CopyToUser(reinterpret_cast<char*>(argument), g_current->name, sizeof g_current->name)
                  ? 0
                  : -EFAULT;
     case kGetDumpable:

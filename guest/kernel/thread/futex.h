@@ -1,4 +1,5 @@
-// futex.h: futex(2) without priority inheritance. Addresses are the keys: there is one address space.
+// futex.h: futex(2) without priority inheritance. Addresses are the keys: there is one address
+// space.
 #ifndef USETL_GUEST_KERNEL_THREAD_FUTEX_H_
 #define USETL_GUEST_KERNEL_THREAD_FUTEX_H_
 

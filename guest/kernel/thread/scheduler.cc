@@ -127,7 +127,6 @@ extern "C" void FinishSwitch() {
 
 }  // namespace
 
-
 Waiter::~Waiter() {
   if (queue != nullptr) queue->Remove(this);
 }

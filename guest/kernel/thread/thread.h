@@ -37,7 +37,7 @@ struct Thread {
   WakeReason wake_reason = WakeReason::kWoken;
   uint64_t deadline = kNever;
   uint64_t signal_mask = 0;
-  uint64_t saved_mask = 0;       // of sigsuspend, ppoll, ...: restored after the handler
+  uint64_t saved_mask = 0;  // of sigsuspend, ppoll, ...: restored after the handler
   bool restore_mask = false;
   uint64_t pending_signals = 0;  // bit n-1: signal n
   SignalStack signal_stack;

@@ -16,8 +16,8 @@ Status Ioctl(int fd, unsigned long request, void* argument, const char* name) {
   return Status::Errno(name);
 }
 
-constexpr uint32_t kSavedMsrs[] = {kMsrStar, kMsrLstar, kMsrCstar, kMsrSyscallMask,
-                                   kMsrKernelGsBase, kMsrTscAux};
+constexpr uint32_t kSavedMsrs[] = {kMsrStar,        kMsrLstar,        kMsrCstar,
+                                   kMsrSyscallMask, kMsrKernelGsBase, kMsrTscAux};
 
 void ListMsrs(Msrs* msrs) {
   *msrs = {};
@@ -49,8 +49,7 @@ Status AlignTsc(int vcpu) {
 Status SetCpuid(int kvm_fd, int vcpu) {
   auto cpuid = std::make_unique<Cpuid>();
   cpuid->count = kMaxCpuidEntries;
-  USETL_RETURN_IF_ERROR(
-      Ioctl(kvm_fd, kGetSupportedCpuid, cpuid.get(), "KVM_GET_SUPPORTED_CPUID"));
+  USETL_RETURN_IF_ERROR(Ioctl(kvm_fd, kGetSupportedCpuid, cpuid.get(), "KVM_GET_SUPPORTED_CPUID"));
   return Ioctl(vcpu, kSetCpuid2, cpuid.get(), "KVM_SET_CPUID2");
 }
 
@@ -217,8 +216,8 @@ namespace usetl {
 Result<std::string> CpuFingerprint() {
   // Vendor, model and feature leaves; leaf 1 EBX holds the APIC id and is left out.
   std::string text;
-  for (const auto& [leaf, sub] : {std::pair{0u, 0u}, {1u, 0u}, {7u, 0u}, {7u, 1u}, {13u, 0u},
-                                  {13u, 1u}, {0x80000001u, 0u}}) {
+  for (const auto& [leaf, sub] :
+       {std::pair{0u, 0u}, {1u, 0u}, {7u, 0u}, {7u, 1u}, {13u, 0u}, {13u, 1u}, {0x80000001u, 0u}}) {
     uint32_t a = 0, b = 0, c = 0, d = 0;
     if (!__get_cpuid_count(leaf, sub, &a, &b, &c, &d)) continue;
     if (leaf == 1) b = 0;

@@ -37,8 +37,8 @@ Result<std::unique_ptr<Machine>> KvmMachine::Create(int kvm_fd) {
 Status KvmMachine::AddSlot(const Slot& slot) {
   kvm_userspace_memory_region region{};
   region.slot = slot.number;
-  region.flags = (slot.read_only ? KVM_MEM_READONLY : 0) |
-                 (slot.log_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+  region.flags =
+      (slot.read_only ? KVM_MEM_READONLY : 0) | (slot.log_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0);
   region.guest_phys_addr = slot.guest.base;
   region.memory_size = slot.guest.size;
   region.userspace_addr = reinterpret_cast<uint64_t>(slot.host);

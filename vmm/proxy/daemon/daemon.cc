@@ -54,7 +54,8 @@ Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store
     const std::string& text = status.message();
     // Nobody is left to tell when this fails too.
     (void)!ipc::Send(client.get(), ipc::Bytes(header),
-                     {reinterpret_cast<const uint8_t*>(text.data()), text.size()}).ok();
+                     {reinterpret_cast<const uint8_t*>(text.data()), text.size()})
+        .ok();
     _exit(1);
   }
   Session(std::move(client), std::move(*vmmd), objects).Run();
@@ -70,7 +71,8 @@ Status RunProxy(const ProxyOptions& options) {
   if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return Status::Errno("sigprocmask");
   const Fd signals(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals.ok()) return Status::Errno("signalfd");
-  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return Status(EIO, "curl_global_init failed");
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    return Status(EIO, "curl_global_init failed");
   etl::ObjectStore objects;
   USETL_RETURN_IF_ERROR(AddObjects(options.objects, &objects));
   Result<Fd> listener = ipc::Listen(options.socket);

@@ -1,7 +1,7 @@
 // daemon.h: usetl-proxy: one forked worker per active function.
 //
-// The daemon itself accepts connections and forks; it never reads a byte that a client, a server or a
-// guest sent.
+// The daemon itself accepts connections and forks; it never reads a byte that a client, a server or
+// a guest sent.
 #ifndef USETL_VMM_PROXY_DAEMON_DAEMON_H_
 #define USETL_VMM_PROXY_DAEMON_DAEMON_H_
 
@@ -13,8 +13,8 @@
 namespace usetl {
 
 struct ProxyOptions {
-  std::string socket;       // where clients connect
-  std::string vmmd_socket;  // where workers claim USFs
+  std::string socket;                // where clients connect
+  std::string vmmd_socket;           // where workers claim USFs
   std::vector<std::string> objects;  // NAME=DIRECTORY, or NAME=DIRECTORY:rw, behind file: URLs
   uint32_t worker_uid = 65534;
 };

@@ -9,8 +9,8 @@ namespace usetl::run {
 // Client to worker, once: JSON text. Descriptors: the function's file, then standard input when
 // "stdin" is true.
 //   {"runtime": NAME, "tenant": NAME, "file": NAME, "mode": "handler"|"script"|"auto",
-//    "handler": NAME|null, "event": ANY, "argv": [...], "env": {...}, "allow": [...], "stdin": BOOL,
-//    "memory": BYTES, "timeout_ms": N}
+//    "handler": NAME|null, "event": ANY, "argv": [...], "env": {...}, "allow": [...], "stdin":
+//    BOOL, "memory": BYTES, "timeout_ms": N}
 
 enum class Type : uint32_t {
   kOutput = 1,   // bytes; `detail` is 1 (stdout) or 2 (stderr)

@@ -11,9 +11,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kMaxInput = 32 << 20;    // function file, standard input
+constexpr uint64_t kMaxInput = 32 << 20;  // function file, standard input
 constexpr uint64_t kMaxResult = 32 << 20;
-constexpr size_t kMaxInline = 16 << 10;     // of an event within its record
+constexpr size_t kMaxInline = 16 << 10;  // of an event within its record
 constexpr uint64_t kLoadId = 1, kInvokeId = 2;
 
 std::span<const uint8_t> AsBytes(std::string_view text) {
@@ -125,7 +125,8 @@ Status Session::AddInput() {
   std::replace(name.begin(), name.end(), '/', '_');
   const std::string path = "/function/" + name;
   USETL_RETURN_IF_ERROR(link_->region().AddFile(path, AsBytes(*code), 0644));
-  json load = {{"path", path}, {"mode", request_.value("mode", "auto")},
+  json load = {{"path", path},
+               {"mode", request_.value("mode", "auto")},
                {"argv", request_.value("argv", json::array())},
                {"env", request_.value("env", json::object())}};
   if (request_.contains("handler") && request_["handler"].is_string()) {
@@ -140,7 +141,8 @@ Status Session::AddInput() {
   json invoke = {{"context", {{"function_name", name}}}};
   const json event = request_.value("event", json());
   if (event.dump().size() > kMaxInline) {
-    USETL_RETURN_IF_ERROR(link_->region().AddFile("/run/usetl/event.json", AsBytes(event.dump()), 0444));
+    USETL_RETURN_IF_ERROR(
+        link_->region().AddFile("/run/usetl/event.json", AsBytes(event.dump()), 0444));
     invoke["event_path"] = "/run/usetl/event.json";
   } else {
     invoke["event"] = event;
@@ -163,8 +165,9 @@ Status Session::Loop() {
     bool progress = false;
     USETL_RETURN_IF_ERROR(DrainGuest(&progress));
     if (done_) break;
-    if (progress || !link_->PrepareWait()) continue;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
+    if (progress || (!etl_->congested() && !link_->PrepareWait())) continue;
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
     if (left.count() <= 0) return Status(ETIMEDOUT, "the function ran into its time limit");
     pollfd fds[4] = {{link_->event_fd(), POLLIN, 0},
                      {link_->vmmd_fd(), POLLIN, 0},
@@ -174,15 +177,17 @@ Status Session::Loop() {
     const int ready = poll(fds, 4, etl_->congested() ? 1 : timeout);
     link_->EndWait();
     if (ready < 0 && errno != EINTR) return Status::Errno("poll");
-    if (etl_->congested()) etl_->OnRingRoom();
     if (fds[2].revents != 0) etl_->OnReady();
     if (fds[1].revents != 0) USETL_RETURN_IF_ERROR(OnVmmd());
     if (fds[3].revents != 0) return Status(ECANCELED, "the client left");
   }
   USETL_RETURN_IF_ERROR(DrainOutput());
   const etl::Counters& c = etl_->counters();
-  timings_["proxy"] = {{"requests", c.requests}, {"denied", c.denied}, {"errors", c.errors},
-                       {"bytes_in", c.bytes_in}, {"bytes_out", c.bytes_out}};
+  timings_["proxy"] = {{"requests", c.requests},
+                       {"denied", c.denied},
+                       {"errors", c.errors},
+                       {"bytes_in", c.bytes_in},
+                       {"bytes_out", c.bytes_out}};
   Tell(run::Type::kTimings, 0, timings_.dump());
   return Status();
 }
@@ -208,6 +213,11 @@ Status Session::DrainOutput() {
 
 Status Session::DrainGuest(bool* progress) {
   for (;;) {
+    if (etl_->congested()) {
+      // Its answers wait for room in the ring: no more requests until the guest has read some.
+      etl_->OnRingRoom();
+      if (etl_->congested()) return DrainOutput();
+    }
     abi::RecordHeader header;
     std::span<const uint8_t> payload;
     switch (link_->Take(&header, &payload)) {

@@ -1,7 +1,7 @@
 // session.h: one function from claim to result: the body of a worker process.
 //
-// Single-threaded. Everything from the client and from the guest is hostile to it; a fault here reaches
-// one function.
+// Single-threaded. Everything from the client and from the guest is hostile to it; a fault here
+// reaches one function.
 #ifndef USETL_VMM_PROXY_WORKER_SESSION_H_
 #define USETL_VMM_PROXY_WORKER_SESSION_H_
 
@@ -19,7 +19,8 @@ namespace usetl {
 
 class Session {
  public:
-  // `objects` are the directories behind file: URLs. `client` has connected; `vmmd` is a fresh connection.
+  // `objects` are the directories behind file: URLs. `client` has connected; `vmmd` is a fresh
+  // connection.
   Session(Fd client, Fd vmmd, etl::ObjectStore objects)
       : client_(std::move(client)), vmmd_(std::move(vmmd)), objects_(std::move(objects)) {}
 

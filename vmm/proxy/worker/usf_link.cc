@@ -4,7 +4,6 @@
 
 #include <cstring>
 
-
 namespace usetl {
 namespace {
 
@@ -24,9 +23,11 @@ Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimReques
   if (message->bytes.size() < sizeof reply) return Status(EPROTO, "usetl-vmmd: short answer");
   std::memcpy(&reply, message->bytes.data(), sizeof reply);
   if (reply.error != 0) {
-    return Status(reply.error, std::string(message->bytes.begin() + sizeof reply, message->bytes.end()));
+    return Status(reply.error,
+                  std::string(message->bytes.begin() + sizeof reply, message->bytes.end()));
   }
-  if (message->fds.size() != pool::kClaimFdCount) return Status(EPROTO, "usetl-vmmd: no descriptors");
+  if (message->fds.size() != pool::kClaimFdCount)
+    return Status(EPROTO, "usetl-vmmd: no descriptors");
   std::unique_ptr<UsfLink> link(new UsfLink);
   link->vmmd_ = std::move(vmmd);
   link->usf_ = reply.usf;

@@ -17,8 +17,8 @@ namespace usetl {
 
 class UsfLink {
  public:
-  // Asks vmmd for a USF and maps what comes with it. `vmmd` is a connection; it holds the USF as long
-  // as it is open.
+  // Asks vmmd for a USF and maps what comes with it. `vmmd` is a connection; it holds the USF as
+  // long as it is open.
   static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request);
 
   // False: the ring is full; the guest rings the host eventfd when it has made room.
