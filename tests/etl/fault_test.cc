@@ -49,9 +49,9 @@ TEST_F(FaultTest, DeniesAddressesThatNamesLeadTo) {
   Server server(Answering([](const std::string&, const std::string&) { return Reply("200", ""); }));
   ASSERT_TRUE(options.policy.Allow("*").ok());
   const std::string port = std::to_string(server.port());
-  for (const std::string& url : {"http://localhost:" + port, "http://127.0.0.1:" + port,
-                                 "http://[::ffff:127.0.0.1]:" + port, "http://0.0.0.0:" + port,
-                                 std::string("http://169.254.169.254/")}) {
+  for (const std::string& url :
+       {"http://localhost:" + port, "http://127.0.0.1:" + port, "http://[::ffff:127.0.0.1]:" + port,
+        "http://0.0.0.0:" + port, std::string("http://169.254.169.254/")}) {
     EXPECT_EQ(Get(url).error, HttpError::kDenied) << url;
   }
   EXPECT_EQ(server.connections(), 0);
@@ -95,8 +95,7 @@ TEST_F(FaultTest, TimesOut) {
   for (const uint32_t flags : {0u, uint32_t{abi::kHttpStream}}) {
     for (const Server* server : {&silent, &stuck}) {
       const auto begin = std::chrono::steady_clock::now();
-      const Answer answer =
-          Fetch({.url = server->Url(), .timeout_ms = 300, .flags = flags});
+      const Answer answer = Fetch({.url = server->Url(), .timeout_ms = 300, .flags = flags});
       EXPECT_EQ(answer.error, HttpError::kTimeout);
       EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(300));
     }
@@ -195,8 +194,8 @@ TEST_F(FaultTest, EndlessHeaders) {
 
 TEST_F(FaultTest, BoundsBodies) {
   const std::string content = Pattern(1 << 20);
-  Server known(Answering(
-      [&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
+  Server known(
+      Answering([&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
   Server endless([&](Connection& connection) {
     connection.ReadHead();
     connection.Send("HTTP/1.1 200 OK\r\n\r\n");
@@ -216,8 +215,8 @@ TEST_F(FaultTest, BoundsBodies) {
 
 TEST_F(FaultTest, ReportsAFullRegion) {
   const std::string content = Pattern(1 << 20);
-  Server server(Answering(
-      [&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
+  Server server(
+      Answering([&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
   Allow(server);
   region_size = 2 << 20;
   const Answer first = Get(server.Url());

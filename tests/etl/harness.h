@@ -23,10 +23,10 @@ struct Answer {
   abi::HttpError error = abi::HttpError::kNone;
   std::string headers;
   std::string message;
-  std::string body;        // copied out of the region
+  std::string body;         // copied out of the region
   uint64_t done_bytes = 0;  // of kHttpDone
   int last_records = 0;
-  bool unread = false;     // spans wait to be consumed
+  bool unread = false;  // spans wait to be consumed
 };
 
 struct Ask {
@@ -73,7 +73,7 @@ class EtlTest : public testing::Test {
   std::map<uint64_t, Answer> answers;
   bool auto_consume = true;  // read streamed spans as they come
   bool ring_full = false;
-  Status last_status;         // of the last OnRecord
+  Status last_status;  // of the last OnRecord
   std::vector<etl::AuditEvent> audit;
   std::unique_ptr<HostRegion> region;
   uint8_t* guest_memory = nullptr;

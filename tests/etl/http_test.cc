@@ -38,8 +38,8 @@ TEST_F(HttpTest, GetsASmallBody) {
 
 TEST_F(HttpTest, GetsALargeBody) {
   const std::string content = Pattern(64 << 20);
-  Server server(Answering(
-      [&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
+  Server server(
+      Answering([&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
   Allow(server);
   const Answer answer = Get(server.Url());
   EXPECT_EQ(answer.error, HttpError::kNone);
@@ -72,7 +72,8 @@ TEST_F(HttpTest, GetsChunkedAndUndelimitedBodies) {
 
 TEST_F(HttpTest, AnswersWithoutABody) {
   Server server(Answering([](const std::string& head, const std::string&) {
-    if (head.starts_with("HEAD")) return std::string("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
+    if (head.starts_with("HEAD"))
+      return std::string("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
     if (head.find("/304") != std::string::npos) return std::string("HTTP/1.1 304 X\r\n\r\n");
     if (head.find("/empty") != std::string::npos) return Reply("200 OK", "");
     return std::string("HTTP/1.1 204 No Content\r\n\r\n");
@@ -108,8 +109,8 @@ TEST_F(HttpTest, SendsBodiesFromTheGuestRegion) {
   Allow(server);
   for (const size_t size : {size_t{0}, size_t{1}, size_t{70'000}, size_t{20} << 20}) {
     const std::string content = Pattern(size);
-    const Answer answer = Fetch(
-        {.method = "POST", .url = server.Url(), .kind = BodyKind::kRegion, .body = content});
+    const Answer answer =
+        Fetch({.method = "POST", .url = server.Url(), .kind = BodyKind::kRegion, .body = content});
     EXPECT_EQ(answer.error, HttpError::kNone);
     EXPECT_TRUE(answer.body == content) << size;
   }
@@ -123,10 +124,12 @@ TEST_F(HttpTest, SendsHeadersOfItsOwn) {
     return Reply("200 OK", "");
   }));
   Allow(server);
-  Fetch({.method = "POST", .url = server.Url("/p"),
+  Fetch({.method = "POST",
+         .url = server.Url("/p"),
          .headers = "X-A: 1\r\nX-Empty: \r\nHost: evil\r\nContent-Length: 1\r\nMetadata-Flavor: "
                     "Google\r\nUser-Agent: f\r\n",
-         .kind = BodyKind::kInline, .body = "body"});
+         .kind = BodyKind::kInline,
+         .body = "body"});
   EXPECT_EQ(HeaderOf(seen, "X-A"), "1");
   EXPECT_NE(seen.find("X-Empty:"), std::string::npos);
   EXPECT_EQ(HeaderOf(seen, "Host"), "127.0.0.1:" + std::to_string(server.port()));
@@ -165,7 +168,10 @@ TEST_F(HttpTest, RunsRequestsAtOnce) {
 }
 
 TEST_F(HttpTest, RefusesTooManyTransactions) {
-  Server server([&](Connection& connection) { connection.Read(); connection.Read(); });
+  Server server([&](Connection& connection) {
+    connection.Read();
+    connection.Read();
+  });
   Allow(server);
   options.limits.max_open = 4;
   for (int i = 0; i < 4; ++i) Send({.url = server.Url()});
@@ -176,9 +182,8 @@ TEST_F(HttpTest, RefusesTooManyTransactions) {
 }
 
 TEST_F(HttpTest, WaitsForRoomInTheRing) {
-  Server server(Answering([](const std::string&, const std::string&) {
-    return Reply("200 OK", Pattern(1 << 20));
-  }));
+  Server server(Answering(
+      [](const std::string&, const std::string&) { return Reply("200 OK", Pattern(1 << 20)); }));
   Allow(server);
   Open();
   ring_full = true;
@@ -197,7 +202,10 @@ TEST_F(HttpTest, WaitsForRoomInTheRing) {
 }
 
 TEST_F(HttpTest, EndsHostileFunctions) {
-  Server server([&](Connection& connection) { connection.Read(); connection.Read(); });
+  Server server([&](Connection& connection) {
+    connection.Read();
+    connection.Read();
+  });
   Allow(server);
   const uint64_t id = Send({.url = server.Url()});
   EXPECT_TRUE(last_status.ok());

@@ -41,9 +41,10 @@ class ObjectTest : public EtlTest {
   }
   uint32_t Status(const char* method, const std::string& url, const std::string& body = "") {
     const bool with_body = std::string(method) == "PUT" || std::string(method) == "POST";
-    const Answer answer =
-        Fetch({.method = method, .url = url,
-               .kind = with_body ? BodyKind::kRegion : BodyKind::kNone, .body = body});
+    const Answer answer = Fetch({.method = method,
+                                 .url = url,
+                                 .kind = with_body ? BodyKind::kRegion : BodyKind::kNone,
+                                 .body = body});
     return answer.error == HttpError::kNone ? answer.head.status
                                             : 1000 + static_cast<uint32_t>(answer.error);
   }
@@ -133,9 +134,9 @@ TEST_F(ObjectTest, Refuses) {
   EXPECT_EQ(Status("DELETE", "file:///ro/a.txt"), 403u);
   EXPECT_EQ(Status("PATCH", "file:///rw/a.txt"), 405u);
   EXPECT_EQ(Status("GET", "file:///unknown/x"), Error(HttpError::kDenied));
-  for (const char* url : {"file:///rw", "file:///rw/", "file://rw/a.txt", "file:/etc/passwd",
-                          "file:///rw/%zz", "file:///rw/a%00", "file:///rw/..%2foutside/secret",
-                          "file:///rw/a?b", "file:///rw/a b"}) {
+  for (const char* url :
+       {"file:///rw", "file:///rw/", "file://rw/a.txt", "file:/etc/passwd", "file:///rw/%zz",
+        "file:///rw/a%00", "file:///rw/..%2foutside/secret", "file:///rw/a?b", "file:///rw/a b"}) {
     EXPECT_EQ(Status("GET", url), Error(HttpError::kBadRequest)) << url;
   }
   EXPECT_FALSE(options.objects.Add("a/b", root_, false).ok());

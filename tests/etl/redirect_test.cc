@@ -41,8 +41,7 @@ TEST_F(RedirectTest, FollowsChainsUpToFive) {
 }
 
 TEST_F(RedirectTest, EndsLoops) {
-  Server server(
-      Answering([](const std::string&, const std::string&) { return To("/same"); }));
+  Server server(Answering([](const std::string&, const std::string&) { return To("/same"); }));
   Allow(server);
   EXPECT_EQ(Get(server.Url("/same")).error, HttpError::kRedirects);
 }
@@ -51,8 +50,12 @@ TEST_F(RedirectTest, RewritesMethods) {
   Server server(Answering(Describe));
   Allow(server);
   const auto ask = [&](const char* method, const std::string& path) {
-    return Fetch({.method = method, .url = server.Url(path), .headers = "Content-Type: t\r\n",
-                  .kind = BodyKind::kRegion, .body = "data"}).body;
+    return Fetch({.method = method,
+                  .url = server.Url(path),
+                  .headers = "Content-Type: t\r\n",
+                  .kind = BodyKind::kRegion,
+                  .body = "data"})
+        .body;
   };
   EXPECT_EQ(ask("POST", "/to?301"), "GET /end|||");
   EXPECT_EQ(ask("POST", "/to?302"), "GET /end|||");
@@ -66,8 +69,8 @@ TEST_F(RedirectTest, RewritesMethods) {
 TEST_F(RedirectTest, SendsStreamedBodiesOnce) {
   Server server(Answering(Describe));
   Allow(server);
-  for (const auto& [path, error] : {std::pair("/to?303", HttpError::kNone),
-                                    std::pair("/to?307", HttpError::kRedirects)}) {
+  for (const auto& [path, error] :
+       {std::pair("/to?303", HttpError::kNone), std::pair("/to?307", HttpError::kRedirects)}) {
     const uint64_t id =
         Send({.method = "POST", .url = server.Url(path), .kind = BodyKind::kStream});
     SendBody(id, "data", 0);

@@ -81,9 +81,7 @@ std::string Connection::ReadHead() {
   return head;
 }
 
-std::string Connection::ReadNext() {
-  return buffer_.empty() ? Read() : std::exchange(buffer_, {});
-}
+std::string Connection::ReadNext() { return buffer_.empty() ? Read() : std::exchange(buffer_, {}); }
 
 std::string Connection::ReadBody(const std::string& head) {
   const auto take = [&](size_t size) {
@@ -144,8 +142,8 @@ Server::~Server() {
 }
 
 std::string Server::Url(std::string_view path) const {
-  return std::string(tls_ != nullptr ? "https" : "http") + "://127.0.0.1:" +
-         std::to_string(port_) + std::string(path);
+  return std::string(tls_ != nullptr ? "https" : "http") + "://127.0.0.1:" + std::to_string(port_) +
+         std::string(path);
 }
 
 void Server::Accept() {

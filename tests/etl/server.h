@@ -72,7 +72,8 @@ class Server {
 };
 
 // A server script for well-behaved keep-alive servers: head and body in, full answer out.
-Server::Serve Answering(std::function<std::string(const std::string& head, const std::string& body)>);
+Server::Serve Answering(
+    std::function<std::string(const std::string& head, const std::string& body)>);
 // "HTTP/1.1 STATUS\r\nContent-Length...", head lines and body.
 std::string Reply(std::string_view status, std::string_view body, std::string_view headers = "");
 // The value of a header of a request's head, empty when there is none.

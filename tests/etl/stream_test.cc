@@ -16,8 +16,7 @@ class StreamTest : public EtlTest {
   void SendThroughWindow(uint64_t id, const std::string& content, uint64_t window) {
     for (uint64_t sent = 0; sent < content.size();) {
       const uint64_t at = sent % window;
-      const uint64_t size =
-          std::min<uint64_t>({window / 4, window - at, content.size() - sent});
+      const uint64_t size = std::min<uint64_t>({window / 4, window - at, content.size() - sent});
       Run([&] { return sent + size - answers[id].done_bytes <= window || answers[id].finished; });
       if (answers[id].finished) return;
       SendBody(id, content.substr(sent, size), at);
@@ -30,8 +29,8 @@ class StreamTest : public EtlTest {
 
 TEST_F(StreamTest, CarriesMoreThanTheWindow) {
   const std::string content = Pattern(24 << 20);
-  Server server(Answering(
-      [&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
+  Server server(
+      Answering([&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
   Allow(server);
   options.limits.stream_window = 256 << 10;
   const Answer answer = Get(server.Url(), abi::kHttpStream);
@@ -44,8 +43,8 @@ TEST_F(StreamTest, CarriesMoreThanTheWindow) {
 
 TEST_F(StreamTest, WaitsForTheGuest) {
   const std::string content = Pattern(4 << 20);
-  Server server(Answering(
-      [&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
+  Server server(
+      Answering([&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
   Allow(server);
   options.limits.stream_window = 100'000;  // not a multiple of anything
   options.limits.idle_timeout_ms = 200;    // does not count while the guest is slow
@@ -63,8 +62,8 @@ TEST_F(StreamTest, WaitsForTheGuest) {
 }
 
 TEST_F(StreamTest, EndsOnlyAfterTheGuestHasReadAll) {
-  Server server(Answering(
-      [&](const std::string&, const std::string&) { return Reply("200 OK", "abc"); }));
+  Server server(
+      Answering([&](const std::string&, const std::string&) { return Reply("200 OK", "abc"); }));
   Allow(server);
   auto_consume = false;
   const uint64_t id = Send({.url = server.Url(), .flags = abi::kHttpStream});
@@ -77,14 +76,14 @@ TEST_F(StreamTest, EndsOnlyAfterTheGuestHasReadAll) {
 }
 
 TEST_F(StreamTest, RefusesWrongConsumption) {
-  Server server(Answering(
-      [&](const std::string&, const std::string&) { return Reply("200 OK", "abcdef"); }));
+  Server server(
+      Answering([&](const std::string&, const std::string&) { return Reply("200 OK", "abcdef"); }));
   Allow(server);
   auto_consume = false;
   const uint64_t id = Send({.url = server.Url(), .flags = abi::kHttpStream});
   Run([&] { return answers[id].unread; });
-  for (const abi::HttpSpan span : {abi::HttpSpan{0, 6}, abi::HttpSpan{~uint64_t{0}, 6},
-                                   abi::HttpSpan{0, ~uint64_t{0}}}) {
+  for (const abi::HttpSpan span :
+       {abi::HttpSpan{0, 6}, abi::HttpSpan{~uint64_t{0}, 6}, abi::HttpSpan{0, ~uint64_t{0}}}) {
     Post(abi::RecordType::kHttpConsumed, id, &span, sizeof span);
     EXPECT_EQ(last_status.code(), EPROTO);
   }
@@ -92,8 +91,8 @@ TEST_F(StreamTest, RefusesWrongConsumption) {
 
 TEST_F(StreamTest, StreamsWhatTheRegionCannotHold) {
   const std::string content = Pattern(8 << 20);
-  Server known(Answering(
-      [&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
+  Server known(
+      Answering([&](const std::string&, const std::string&) { return Reply("200 OK", content); }));
   Server unknown([&](Connection& connection) {
     connection.ReadHead();
     connection.Send("HTTP/1.1 200 OK\r\n\r\n" + content);
@@ -142,7 +141,9 @@ TEST_F(StreamTest, SendsStreamedBodies) {
   EXPECT_TRUE(Wait(unknown).body == content);
   EXPECT_EQ(coding, "chunked");
   EXPECT_EQ(answers[unknown].done_bytes, content.size());
-  const uint64_t known = Send({.method = "PUT", .url = server.Url(), .kind = BodyKind::kStream,
+  const uint64_t known = Send({.method = "PUT",
+                               .url = server.Url(),
+                               .kind = BodyKind::kStream,
                                .stream_size = content.size()});
   SendThroughWindow(known, content, 64 << 10);
   EXPECT_TRUE(Wait(known).body == content);
@@ -166,8 +167,11 @@ TEST_F(StreamTest, StreamsBothWaysAtOnce) {
   Allow(server);
   options.limits.stream_window = 64 << 10;
   const std::string content = Pattern(6 << 20);
-  const uint64_t id = Send({.method = "POST", .url = server.Url(), .kind = BodyKind::kStream,
-                            .stream_size = content.size(), .flags = abi::kHttpStream});
+  const uint64_t id = Send({.method = "POST",
+                            .url = server.Url(),
+                            .kind = BodyKind::kStream,
+                            .stream_size = content.size(),
+                            .flags = abi::kHttpStream});
   SendThroughWindow(id, content, 64 << 10);
   EXPECT_TRUE(Wait(id).body == content);
 }
@@ -176,13 +180,13 @@ TEST_F(StreamTest, RefusesBodiesOfAnotherLength) {
   Server server(Answering(
       [&](const std::string&, const std::string& body) { return Reply("200 OK", body); }));
   Allow(server);
-  const uint64_t shorter = Send({.method = "PUT", .url = server.Url(), .kind = BodyKind::kStream,
-                                 .stream_size = 10});
+  const uint64_t shorter =
+      Send({.method = "PUT", .url = server.Url(), .kind = BodyKind::kStream, .stream_size = 10});
   SendBody(shorter, "12345", 0);
   Post(abi::RecordType::kHttpBodyEnd, shorter);
   EXPECT_EQ(Wait(shorter).error, HttpError::kBadRequest);
-  const uint64_t longer = Send({.method = "PUT", .url = server.Url(), .kind = BodyKind::kStream,
-                                .stream_size = 10});
+  const uint64_t longer =
+      Send({.method = "PUT", .url = server.Url(), .kind = BodyKind::kStream, .stream_size = 10});
   SendBody(longer, "12345678901", 0);
   EXPECT_EQ(Wait(longer).error, HttpError::kBadRequest);
   const uint64_t outside = Send({.method = "PUT", .url = server.Url(), .kind = BodyKind::kStream});

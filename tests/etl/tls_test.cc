@@ -22,9 +22,9 @@ class TlsTest : public EtlTest {
   }
   // What a GET from a server with this certificate ends with.
   HttpError ErrorWith(const ServerTls& tls) {
-    Server server(Answering([](const std::string&, const std::string&) {
-                    return Reply("200 OK", "secure");
-                  }), &tls);
+    Server server(
+        Answering([](const std::string&, const std::string&) { return Reply("200 OK", "secure"); }),
+        &tls);
     EXPECT_TRUE(options.policy.Allow(server.Origin()).ok());
     const Answer answer = Get(server.Url());
     if (answer.error == HttpError::kNone) {
@@ -73,7 +73,8 @@ TEST_F(TlsTest, NeverLeavesTls) {
   Server plain(Answering([](const std::string&, const std::string&) { return Reply("200", "x"); }));
   Server server(Answering([&](const std::string&, const std::string&) {
                   return Reply("302 Found", "", "Location: " + plain.Url() + "\r\n");
-                }), &tls);
+                }),
+                &tls);
   ASSERT_TRUE(options.policy.Allow(plain.Origin()).ok());
   ASSERT_TRUE(options.policy.Allow(server.Origin()).ok());
   EXPECT_EQ(Get(server.Url()).error, HttpError::kRedirects);

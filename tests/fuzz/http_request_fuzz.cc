@@ -19,11 +19,9 @@ struct World {
 
   World() {
     region.Format();
-    auto made = etl::EtlProxy::Create(
-        {}, &region, &view,
-        [](abi::RecordType, uint64_t, std::span<const uint8_t>, std::span<const uint8_t>) {
-          return true;
-        });
+    auto made = etl::EtlProxy::Create({}, &region, &view,
+                                      [](abi::RecordType, uint64_t, std::span<const uint8_t>,
+                                         std::span<const uint8_t>) { return true; });
     if (!made.ok()) __builtin_trap();
     proxy = std::move(*made);
   }

@@ -20,19 +20,22 @@ std::string Names(std::string_view block) {
 
 TEST(RequestHeaders, KeepsWhatMayPass) {
   EXPECT_EQ(Names(""), "");
-  EXPECT_EQ(Names("Accept: */*\r\nX-Empty:\r\nX-Tab:\t a\tb \r\n"), "Accept=*/*;X-Empty=;X-Tab=a\tb;");
-  EXPECT_EQ(Names("Authorization: Bearer a:b\r\nCookie: c\r\n"), "Authorization=Bearer a:b;Cookie=c;");
+  EXPECT_EQ(Names("Accept: */*\r\nX-Empty:\r\nX-Tab:\t a\tb \r\n"),
+            "Accept=*/*;X-Empty=;X-Tab=a\tb;");
+  EXPECT_EQ(Names("Authorization: Bearer a:b\r\nCookie: c\r\n"),
+            "Authorization=Bearer a:b;Cookie=c;");
   EXPECT_EQ(Names("X: caf\xc3\xa9\r\n"), "X=caf\xc3\xa9;");
 }
 
 TEST(RequestHeaders, DropsWhatMustNot) {
-  EXPECT_EQ(Names("Host: x\r\ncontent-length: 5\r\nExpect: 100-continue\r\nConnection: x-a, close\r\n"
-                  "X-A: 1\r\nKeep-Alive: 1\r\nProxy-Authorization: b\r\nproxy-x: c\r\nTE: trailers\r\n"
-                  "Trailer: z\r\nTransfer-Encoding: chunked\r\nUpgrade: h2c\r\nHTTP2-Settings: q\r\n"
-                  "Metadata-Flavor: Google\r\nMetadata: true\r\nX-aws-ec2-metadata-token: t\r\n"
-                  "X-AWS-EC2-Metadata-Token-TTL-Seconds: 1\r\nX-Google-Metadata-Request: True\r\n"
-                  "X-B: 2\r\n"),
-            "X-B=2;");
+  EXPECT_EQ(
+      Names("Host: x\r\ncontent-length: 5\r\nExpect: 100-continue\r\nConnection: x-a, close\r\n"
+            "X-A: 1\r\nKeep-Alive: 1\r\nProxy-Authorization: b\r\nproxy-x: c\r\nTE: trailers\r\n"
+            "Trailer: z\r\nTransfer-Encoding: chunked\r\nUpgrade: h2c\r\nHTTP2-Settings: q\r\n"
+            "Metadata-Flavor: Google\r\nMetadata: true\r\nX-aws-ec2-metadata-token: t\r\n"
+            "X-AWS-EC2-Metadata-Token-TTL-Seconds: 1\r\nX-Google-Metadata-Request: True\r\n"
+            "X-B: 2\r\n"),
+      "X-B=2;");
 }
 
 TEST(RequestHeaders, RefusesBadOnes) {
@@ -168,7 +171,9 @@ TEST_F(RequestRecord, BadOnesAreAnswered) {
   head = {.method_size = 4, .url_size = 8, .body = abi::BodyKind::kStream};
   tail = "HEADhttp://x";
   EXPECT_EQ(Code(), EINVAL);
-  head = {.method_size = 3, .url_size = 8, .body = abi::BodyKind::kStream,
+  head = {.method_size = 3,
+          .url_size = 8,
+          .body = abi::BodyKind::kStream,
           .body_size = ~uint64_t{0} - 1};
   tail = "PUThttp://x";
   EXPECT_EQ(Code(), EFBIG);

@@ -57,9 +57,9 @@ TEST(HostRegion, EntriesPassTheConsumersCheck) {
     const abi::FileEntry entry = memory.table().entries[memory.table().used - 1];
     EXPECT_TRUE(abi::CheckEntry(entry, memory.table().data_base, kSize));
     EXPECT_EQ(entry.sequence % 2, 0u);
-    EXPECT_EQ(std::string(reinterpret_cast<char*>(memory.base()) + entry.name_offset,
-                          entry.name_size),
-              name.substr(1));
+    EXPECT_EQ(
+        std::string(reinterpret_cast<char*>(memory.base()) + entry.name_offset, entry.name_size),
+        name.substr(1));
     ASSERT_EQ(entry.size, size);
     if (size != 0) {
       EXPECT_EQ(std::memcmp(memory.base() + entry.offset, content.data(), size), 0);

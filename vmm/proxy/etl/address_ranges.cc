@@ -19,11 +19,11 @@ constexpr uint32_t Ip(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
 }
 // The registry of special-purpose addresses, RFC 6890 and later.
 constexpr Range4 kInternal4[] = {
-    {Ip(0, 0, 0, 0), 8},       {Ip(10, 0, 0, 0), 8},     {Ip(100, 64, 0, 0), 10},
-    {Ip(127, 0, 0, 0), 8},     {Ip(169, 254, 0, 0), 16}, {Ip(172, 16, 0, 0), 12},
-    {Ip(192, 0, 0, 0), 24},    {Ip(192, 0, 2, 0), 24},   {Ip(192, 88, 99, 0), 24},
-    {Ip(192, 168, 0, 0), 16},  {Ip(198, 18, 0, 0), 15},  {Ip(198, 51, 100, 0), 24},
-    {Ip(203, 0, 113, 0), 24},  {Ip(224, 0, 0, 0), 4},    {Ip(240, 0, 0, 0), 4},
+    {Ip(0, 0, 0, 0), 8},      {Ip(10, 0, 0, 0), 8},     {Ip(100, 64, 0, 0), 10},
+    {Ip(127, 0, 0, 0), 8},    {Ip(169, 254, 0, 0), 16}, {Ip(172, 16, 0, 0), 12},
+    {Ip(192, 0, 0, 0), 24},   {Ip(192, 0, 2, 0), 24},   {Ip(192, 88, 99, 0), 24},
+    {Ip(192, 168, 0, 0), 16}, {Ip(198, 18, 0, 0), 15},  {Ip(198, 51, 100, 0), 24},
+    {Ip(203, 0, 113, 0), 24}, {Ip(224, 0, 0, 0), 4},    {Ip(240, 0, 0, 0), 4},
 };
 // Link-local ones of several clouds, then those of Alibaba, Oracle and Azure.
 constexpr Range4 kMetadata4[] = {
@@ -39,14 +39,14 @@ struct Range6 {
 };
 // Of the global range 2000::/3; nothing outside of it is public.
 constexpr Range6 kInternal6[] = {
-    {{0x20, 0x01, 0x00}, 23},              // IETF protocols, Teredo
-    {{0x20, 0x01, 0x0d, 0xb8}, 32},        // documentation
-    {{0x20, 0x02}, 16},                    // 6to4
-    {{0x3f, 0xff, 0x00}, 20},              // documentation
+    {{0x20, 0x01, 0x00}, 23},        // IETF protocols, Teredo
+    {{0x20, 0x01, 0x0d, 0xb8}, 32},  // documentation
+    {{0x20, 0x02}, 16},              // 6to4
+    {{0x3f, 0xff, 0x00}, 20},        // documentation
 };
 constexpr Range6 kMetadata6[] = {
-    {{0xfd, 0x00, 0x0e, 0xc2}, 32},        // Amazon: fd00:ec2::254, ::23, ...
-    {{0xfd, 0x20, 0x00, 0xce}, 32},        // Google: fd20:ce::254
+    {{0xfd, 0x00, 0x0e, 0xc2}, 32},  // Amazon: fd00:ec2::254, ::23, ...
+    {{0xfd, 0x20, 0x00, 0xce}, 32},  // Google: fd20:ce::254
 };
 
 bool Within(uint32_t ip, const Range4& range) {

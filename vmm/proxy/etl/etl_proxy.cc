@@ -98,8 +98,7 @@ Status EtlProxy::Impl::OnRequest(uint64_t id, std::span<const uint8_t> payload) 
   return Status();
 }
 
-Status EtlProxy::Impl::Dispatch(const abi::RecordHeader& header,
-                                std::span<const uint8_t> payload) {
+Status EtlProxy::Impl::Dispatch(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
   const auto type = static_cast<RecordType>(header.type);
   if (type == RecordType::kHttpRequest) return OnRequest(header.id, payload);
   if (type == RecordType::kRelease) {
@@ -129,8 +128,7 @@ Status EtlProxy::Impl::Dispatch(const abi::RecordHeader& header,
   }
 }
 
-Status EtlProxy::Impl::OnRecord(const abi::RecordHeader& header,
-                                std::span<const uint8_t> payload) {
+Status EtlProxy::Impl::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
   if (context_.outbox.pending() > kMaxPending) {
     return Status(EPROTO, "the guest sends requests and reads no answers");
   }

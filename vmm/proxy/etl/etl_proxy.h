@@ -23,9 +23,9 @@ namespace usetl::etl {
 
 // Publishes one record (head, then tail) on the ring to the guest. False: no room, the proxy keeps
 // the record until OnRingRoom(). Must not call back into the proxy.
-using PostRecord = std::function<bool(abi::RecordType type, uint64_t id,
-                                      std::span<const uint8_t> head,
-                                      std::span<const uint8_t> tail)>;
+using PostRecord =
+    std::function<bool(abi::RecordType type, uint64_t id, std::span<const uint8_t> head,
+                       std::span<const uint8_t> tail)>;
 
 // One line of the audit log: a transaction that was refused or failed, with its full cause. The
 // URL comes without query and fragment, which may hold credentials.

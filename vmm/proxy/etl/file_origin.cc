@@ -73,8 +73,8 @@ Result<Fd> OpenParent(int root, const std::vector<std::string>& parts, bool crea
     if (create && mkdirat(directory.get(), name, 0755) != 0 && errno != EEXIST) {
       return Status::Errno("make directory");
     }
-    directory = OpenBeneath(directory.get(), name, O_PATH | O_DIRECTORY | O_NOFOLLOW,
-                            RESOLVE_NO_SYMLINKS);
+    directory =
+        OpenBeneath(directory.get(), name, O_PATH | O_DIRECTORY | O_NOFOLLOW, RESOLVE_NO_SYMLINKS);
   }
   if (!directory.ok()) return Status::Errno("open directory");
   return directory;
@@ -145,8 +145,8 @@ Result<ObjectWriter> ObjectStore::Create(std::string_view url) const {
   char temporary[40];
   std::snprintf(temporary, sizeof temporary, "%s%016llx", kTemporary.data(),
                 static_cast<unsigned long long>(random));
-  Fd fd(openat(directory->get(), temporary,
-               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+  Fd fd(openat(directory->get(), temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+               0644));
   if (!fd.ok()) return Status::Errno("object " + place->path);
   return ObjectWriter(std::move(*directory), std::move(fd), temporary, parts.back());
 }
@@ -183,8 +183,7 @@ Status ObjectWriter::Write(const void* bytes, size_t size) {
 
 Result<bool> ObjectWriter::Commit() {
   struct stat info;
-  const bool fresh =
-      fstatat(directory_.get(), name_.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0;
+  const bool fresh = fstatat(directory_.get(), name_.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0;
   if (renameat(directory_.get(), temporary_.c_str(), directory_.get(), name_.c_str()) != 0) {
     return Status::Errno("object " + name_);
   }

@@ -43,20 +43,26 @@ void FileTransfer::Answer(int status, std::string headers) {
 
 void FileTransfer::AnswerError(const Status& status) {
   switch (status.code()) {
-    case EPERM: return Fail(HttpError::kDenied, status.message());
-    case EINVAL: return Fail(HttpError::kBadRequest, status.message());
+    case EPERM:
+      return Fail(HttpError::kDenied, status.message());
+    case EINVAL:
+      return Fail(HttpError::kBadRequest, status.message());
     case ENOENT:
     case ENOTDIR:
     case EISDIR:
-    case ENAMETOOLONG: return Answer(404);
+    case ENAMETOOLONG:
+      return Answer(404);
     case EACCES:
     case EROFS:
     case EXDEV:
-    case ELOOP: return Answer(403);
+    case ELOOP:
+      return Answer(403);
     case ENOSPC:
     case EDQUOT:
-    case EFBIG: return Answer(507);
-    default: return Fail(HttpError::kInternal, status.message());
+    case EFBIG:
+      return Answer(507);
+    default:
+      return Fail(HttpError::kInternal, status.message());
   }
 }
 
@@ -99,8 +105,8 @@ bool FileTransfer::StepReading() {
       stalled_ = true;
       return false;
     }
-    const ssize_t n = pread(reader_->fd.get(), room.data(), room.size(),
-                            static_cast<off_t>(offset_));
+    const ssize_t n =
+        pread(reader_->fd.get(), room.data(), room.size(), static_cast<off_t>(offset_));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       Fail(HttpError::kProtocol, n == 0 ? "the object became shorter" : "the object is unreadable");

@@ -99,8 +99,7 @@ bool HttpTransfer::SetHeaders() {
   return ok && curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, header_list_.get()) == CURLE_OK;
 }
 
-curl_socket_t HttpTransfer::OnOpenSocket(void* self, curlsocktype purpose,
-                                         curl_sockaddr* address) {
+curl_socket_t HttpTransfer::OnOpenSocket(void* self, curlsocktype purpose, curl_sockaddr* address) {
   auto* transfer = static_cast<HttpTransfer*>(self);
   transfer->connecting_ = true;
   transfer->last_activity_ = NowNs();

@@ -19,9 +19,8 @@ bool IsRedirect(int status) {
 
 void DropHeaders(std::vector<Header>* headers, std::initializer_list<std::string_view> names) {
   std::erase_if(*headers, [&](const Header& header) {
-    return std::any_of(names.begin(), names.end(), [&](std::string_view name) {
-      return EqualsIgnoreCase(header.name, name);
-    });
+    return std::any_of(names.begin(), names.end(),
+                       [&](std::string_view name) { return EqualsIgnoreCase(header.name, name); });
   });
 }
 
@@ -49,8 +48,7 @@ void HttpTransfer::StartHop() {
   discarded_ = 0;
   denied_.clear();
   hop_started_ = last_activity_ = NowNs();
-  if (!SetOptions() ||
-      curl_multi_add_handle(context_->loop->multi(), easy_.get()) != CURLM_OK) {
+  if (!SetOptions() || curl_multi_add_handle(context_->loop->multi(), easy_.get()) != CURLM_OK) {
     return Fail(HttpError::kInternal, "libcurl takes no more transfers");
   }
   running_ = true;
@@ -142,8 +140,7 @@ void HttpTransfer::OnHopDone(CURLcode result) {
   if (redirecting_ && (result == CURLE_OK || discarded_ > kMaxDiscarded)) return FollowRedirect();
   if (result != CURLE_OK || !headers_.complete()) {
     const bool denied = result == CURLE_COULDNT_CONNECT && !denied_.empty();
-    const HttpError error =
-        denied ? HttpError::kDenied : ErrorOfCurl(result, headers_.complete());
+    const HttpError error = denied ? HttpError::kDenied : ErrorOfCurl(result, headers_.complete());
     std::string cause = denied ? denied_ : error_text_;
     if (cause.empty()) cause = curl_easy_strerror(result);
     return Fail(error, cause);
@@ -253,8 +250,8 @@ size_t HttpTransfer::OnReadBody(char* to, size_t, size_t size, void* self) {
 
 int HttpTransfer::OnSeek(void* self, curl_off_t offset, int origin) {
   auto* transfer = static_cast<HttpTransfer*>(self);
-  const bool done = origin == SEEK_SET && offset >= 0 &&
-                    transfer->body_.Rewind(static_cast<uint64_t>(offset));
+  const bool done =
+      origin == SEEK_SET && offset >= 0 && transfer->body_.Rewind(static_cast<uint64_t>(offset));
   return done ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 

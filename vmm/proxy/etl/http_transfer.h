@@ -65,8 +65,8 @@ class HttpTransfer final : public Transaction {
   std::unique_ptr<CURL, EasyCleanup> easy_;
   std::unique_ptr<curl_slist, ListCleanup> header_list_;
   char error_text_[CURL_ERROR_SIZE] = {};
-  bool running_ = false;  // added to the multi handle
-  bool paused_ = false;   // the answer waits for room in the ring
+  bool running_ = false;   // added to the multi handle
+  bool paused_ = false;    // the answer waits for room in the ring
   bool starving_ = false;  // the request waits for more body from the guest
   bool send_body_ = false;
 

@@ -11,12 +11,12 @@ struct Limits {
   uint32_t total_timeout_ms = 300'000;   // of a transaction with all its redirects
   uint32_t connect_timeout_ms = 10'000;  // name, TCP and TLS together
   uint32_t resolve_timeout_ms = 5'000;
-  uint32_t idle_timeout_ms = 60'000;     // nothing moves although both sides could
-  uint64_t max_body = uint64_t{4} << 30;          // of a response
+  uint32_t idle_timeout_ms = 60'000;      // nothing moves although both sides could
+  uint64_t max_body = uint64_t{4} << 30;  // of a response
   uint64_t max_request_body = uint64_t{4} << 30;
-  uint32_t max_active = 64;              // transfers at once; more wait for their turn
-  uint32_t max_open = 1024;              // transactions at once; more are refused
-  uint64_t stream_window = 8 << 20;      // of one streamed response
+  uint32_t max_active = 64;          // transfers at once; more wait for their turn
+  uint32_t max_open = 1024;          // transactions at once; more are refused
+  uint64_t stream_window = 8 << 20;  // of one streamed response
 };
 
 // How peers are verified. Empty: the system's bundle.
@@ -31,7 +31,7 @@ struct Counters {
   uint64_t bytes_in = 0;   // from peers to the function
   uint64_t bytes_out = 0;  // from the function to peers
   uint64_t denied = 0;
-  uint64_t errors = 0;     // transactions that ended with any other error
+  uint64_t errors = 0;  // transactions that ended with any other error
   uint64_t cancelled = 0;
   uint64_t redirects = 0;  // hops followed
   uint64_t connections = 0;

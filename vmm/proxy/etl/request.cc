@@ -58,7 +58,8 @@ Result<Request> ParseRequest(std::span<const uint8_t> payload, const Limits& lim
   request.stream = (head.flags & abi::kHttpStream) != 0;
   request.may_stream = (head.flags & abi::kHttpMayStream) != 0;
   request.no_redirect = (head.flags & abi::kHttpNoRedirect) != 0;
-  request.max_body = head.max_body == 0 ? limits.max_body : std::min(head.max_body, limits.max_body);
+  request.max_body =
+      head.max_body == 0 ? limits.max_body : std::min(head.max_body, limits.max_body);
   request.timeout_ms = head.timeout_ms == 0 ? limits.total_timeout_ms
                                             : std::min(head.timeout_ms, limits.total_timeout_ms);
 

@@ -48,10 +48,10 @@ class RequestBody {
   Outbox* outbox_;
   abi::BodyKind kind_;
   std::optional<uint64_t> size_;
-  std::span<const uint8_t> memory_;   // inline or region
-  uint64_t used_ = 0;                 // bytes handed on
-  uint64_t received_ = 0;             // bytes of spans
-  std::deque<abi::HttpSpan> spans_;   // the first is used up to first_used_
+  std::span<const uint8_t> memory_;  // inline or region
+  uint64_t used_ = 0;                // bytes handed on
+  uint64_t received_ = 0;            // bytes of spans
+  std::deque<abi::HttpSpan> spans_;  // the first is used up to first_used_
   uint64_t first_used_ = 0;
   bool ended_ = false;
   bool sink_ = false;

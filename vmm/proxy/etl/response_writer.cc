@@ -10,8 +10,7 @@ using abi::HttpError;
 
 constexpr uint64_t kUnknownLengthStart = 256 << 10;
 constexpr uint64_t kSmallestWindow = 64 << 10;
-constexpr size_t kLargestHead =
-    abi::kMaxRecord - sizeof(abi::RecordHeader) - sizeof(abi::HttpHead);
+constexpr size_t kLargestHead = abi::kMaxRecord - sizeof(abi::RecordHeader) - sizeof(abi::HttpHead);
 
 std::span<const uint8_t> Bytes(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
@@ -107,8 +106,7 @@ std::span<uint8_t> ResponseWriter::Room(size_t wanted, Write* result) {
     return {};
   }
   const uint64_t at = written_ % cursor_.capacity();
-  return {cursor_.data() + at,
-          std::min<uint64_t>({wanted, free(), cursor_.capacity() - at})};
+  return {cursor_.data() + at, std::min<uint64_t>({wanted, free(), cursor_.capacity() - at})};
 }
 
 void ResponseWriter::Commit(size_t size) {

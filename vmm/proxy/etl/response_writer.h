@@ -72,8 +72,8 @@ class ResponseWriter {
   std::string headers_;
   std::optional<uint64_t> length_;
   uint64_t total_ = 0;
-  BodyCursor cursor_;      // the body, or the ring of a streamed one
-  uint64_t written_ = 0;   // bytes put into the ring, told to the guest, read by it
+  BodyCursor cursor_;     // the body, or the ring of a streamed one
+  uint64_t written_ = 0;  // bytes put into the ring, told to the guest, read by it
   uint64_t posted_ = 0;
   uint64_t consumed_ = 0;
 };

@@ -6,19 +6,32 @@ using abi::HttpError;
 
 std::string_view ErrorText(HttpError error) {
   switch (error) {
-    case HttpError::kNone: return "";
-    case HttpError::kDenied: return "not allowed by the policy of this function";
-    case HttpError::kResolve: return "the name was not found";
-    case HttpError::kConnect: return "no connection to the server";
-    case HttpError::kTls: return "TLS: certificate or handshake failed";
-    case HttpError::kTimeout: return "timed out";
-    case HttpError::kTooLarge: return "the answer is larger than the limit";
-    case HttpError::kProtocol: return "the server broke HTTP or the connection";
-    case HttpError::kRedirects: return "too many redirects, or one that cannot be followed";
-    case HttpError::kBadRequest: return "the request is malformed";
-    case HttpError::kNoSpace: return "the host region has no room for the answer";
-    case HttpError::kCancelled: return "cancelled";
-    case HttpError::kInternal: return "the ETL proxy failed";
+    case HttpError::kNone:
+      return "";
+    case HttpError::kDenied:
+      return "not allowed by the policy of this function";
+    case HttpError::kResolve:
+      return "the name was not found";
+    case HttpError::kConnect:
+      return "no connection to the server";
+    case HttpError::kTls:
+      return "TLS: certificate or handshake failed";
+    case HttpError::kTimeout:
+      return "timed out";
+    case HttpError::kTooLarge:
+      return "the answer is larger than the limit";
+    case HttpError::kProtocol:
+      return "the server broke HTTP or the connection";
+    case HttpError::kRedirects:
+      return "too many redirects, or one that cannot be followed";
+    case HttpError::kBadRequest:
+      return "the request is malformed";
+    case HttpError::kNoSpace:
+      return "the host region has no room for the answer";
+    case HttpError::kCancelled:
+      return "cancelled";
+    case HttpError::kInternal:
+      return "the ETL proxy failed";
   }
   return "";
 }

@@ -111,9 +111,8 @@ Result<Url> Url::Parse(std::string_view text) {
 
   url.handle_.reset(curl_url());
   const std::string copy(text);
-  if (url.handle_ == nullptr ||
-      curl_url_set(url.handle_.get(), CURLUPART_URL, copy.c_str(), CURLU_DISALLOW_USER) !=
-          CURLUE_OK) {
+  if (url.handle_ == nullptr || curl_url_set(url.handle_.get(), CURLUPART_URL, copy.c_str(),
+                                             CURLU_DISALLOW_USER) != CURLUE_OK) {
     return Bad("malformed");
   }
   // libcurl must have found the very same host and port, and connects to the checked spelling.

@@ -43,8 +43,7 @@ Status BodyCursor::Grow(uint64_t capacity) {
   // A small body that becomes a large one moves to a 2 MB page while that is cheap.
   const uint64_t align = region_->AlignFor(wanted);
   const bool aligned = offset_ % align == 0;
-  if (capacity_ != 0 && aligned &&
-      region_->free_.TakeAt(offset_ + capacity_, wanted - capacity_)) {
+  if (capacity_ != 0 && aligned && region_->free_.TakeAt(offset_ + capacity_, wanted - capacity_)) {
     capacity_ = wanted;
     return Status();
   }

@@ -23,8 +23,8 @@ class GuestRegionView {
   // The bytes [offset, offset + size) of the region. ERANGE when they are not all inside.
   Result<std::span<const uint8_t>> Span(uint64_t offset, uint64_t size) const;
 
-  // The content of the regular file at `path` (absolute). ENOENT: none; EPROTO: the table is broken;
-  // EAGAIN: the guest kept changing the entry.
+  // The content of the regular file at `path` (absolute). ENOENT: none; EPROTO: the table is
+  // broken; EAGAIN: the guest kept changing the entry.
   Result<std::span<const uint8_t>> FindFile(std::string_view path) const;
 
   uint64_t size() const { return size_; }

@@ -125,8 +125,7 @@ Status HostRegion::AddEntry(std::string_view path, BodyCursor content, uint16_t 
   return Status();
 }
 
-Status HostRegion::AddFile(std::string_view path, std::span<const uint8_t> content,
-                           uint16_t mode) {
+Status HostRegion::AddFile(std::string_view path, std::span<const uint8_t> content, uint16_t mode) {
   Result<BodyCursor> cursor = Reserve(content.size());
   if (!cursor.ok()) return cursor.status();
   USETL_RETURN_IF_ERROR(cursor->Append(content));

@@ -35,7 +35,7 @@ class BodyCursor {
   ~BodyCursor() { Discard(); }
 
   bool ok() const { return region_ != nullptr; }
-  uint8_t* data() const;     // the first byte; changes when Grow() moves the body
+  uint8_t* data() const;  // the first byte; changes when Grow() moves the body
   uint64_t offset() const { return offset_; }
   uint64_t size() const { return size_; }          // bytes written
   uint64_t capacity() const { return capacity_; }  // bytes that may be written
@@ -123,7 +123,7 @@ class HostRegion {
   uint64_t size_;
   bool huge_;
   uint64_t epoch_ = 0;
-  uint32_t used_ = 0;       // slots ever used, as published
+  uint32_t used_ = 0;        // slots ever used, as published
   uint32_t first_free_ = 0;  // no slot below it is free
   uint32_t live_bodies_ = 0;
   FreeMap free_;
