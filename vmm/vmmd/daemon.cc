@@ -276,6 +276,10 @@ std::string Vmmd::Inspect() const {
   number("rolled_back", pool_->rolled_back);
   number("retired", pool_->retired);
   number("lost", pool_->lost);
+  number("starting", pool_->Count(UsfState::kStarting));
+  number("idle", pool_->Count(UsfState::kIdle));
+  number("claimed", pool_->Count(UsfState::kClaimed));
+  // One message holds a few hundred; the counts above are of all.
   json += ",\"usfs\":[";
   bool first = true;
   for (const UsfHandle& usf : pool_->usfs()) {
