@@ -36,12 +36,13 @@ class Handlers(unittest.TestCase):
         self.assertEqual((done.returncode, len(json.loads(done.stdout))), (0, 300000))
 
     def test_two_runs_share_no_randomness_and_no_state(self):
-        code = ("import os, random, uuid, secrets, tempfile, builtins\n"
+        code = ("import os, random, uuid, secrets, sqlite3, ssl, tempfile, builtins\n"
                 "def handler(e, c):\n"
                 " seen = hasattr(builtins, 'left'); builtins.left = 1\n"
                 " old = os.path.exists('/tmp/left'); open('/tmp/left', 'w').close()\n"
                 " return [seen, old, os.urandom(8).hex(), random.random(), str(uuid.uuid4()),\n"
-                "         str(uuid.uuid1()), secrets.token_hex(8), tempfile.mktemp()]\n")
+                "         str(uuid.uuid1()), secrets.token_hex(8), tempfile.mktemp(), ssl.RAND_bytes(8).hex(), os.getpid(),\n"
+                "         sqlite3.connect(':memory:').execute('select random()').fetchone()[0]]\n")
         runs = [json.loads(self.node.run(code).stdout) for _ in range(6)]
         for run in runs:
             self.assertEqual(run[:2], [False, False])

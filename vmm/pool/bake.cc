@@ -1,7 +1,9 @@
 // bake.cc: image to packs, packs to a booted guest, guest to a READY snapshot.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include <chrono>
@@ -59,6 +61,34 @@ Status WriteAgentPack(const BakeOptions& options, const std::string& path, BakeR
   return Status();
 }
 
+Vm* g_baking = nullptr;  // for the signal handler
+
+// Interrupts the guest now and then while it lives: one that waits for room in its output ring, or
+// loops, does not leave KVM_RUN by itself.
+class Ticks {
+ public:
+  explicit Ticks(Vm* vm) {
+    g_baking = vm;
+    struct sigaction action {};
+    action.sa_handler = [](int) { g_baking->Kick(); };  // no SA_RESTART: KVM_RUN returns
+    sigaction(SIGALRM, &action, &before_);
+    constexpr timeval kPeriod{0, 20'000};
+    const itimerval timer{kPeriod, kPeriod};
+    setitimer(ITIMER_REAL, &timer, nullptr);
+  }
+  ~Ticks() {
+    const itimerval off{};
+    setitimer(ITIMER_REAL, &off, nullptr);
+    sigaction(SIGALRM, &before_, nullptr);
+    g_baking = nullptr;
+  }
+  Ticks(const Ticks&) = delete;
+  Ticks& operator=(const Ticks&) = delete;
+
+ private:
+  struct sigaction before_ {};
+};
+
 // Runs the guest until READY. What it says meanwhile is shown when it fails.
 Status BootToReady(Vm* vm, const BakeOptions& options) {
   abi::HostPage& host = vm->memory().host_page();
@@ -72,6 +102,7 @@ Status BootToReady(Vm* vm, const BakeOptions& options) {
     };
   }
   const auto limit = Clock::now() + std::chrono::seconds(30);
+  const Ticks ticks(vm);
   for (;;) {
     Result<VmOutcome> outcome = vm->RunUntilEvent();
     if (!outcome.ok()) return outcome.status();
@@ -81,7 +112,9 @@ Status BootToReady(Vm* vm, const BakeOptions& options) {
     }
     if (outcome->event == VmEvent::kReady) return Status();
     const bool over = Clock::now() > limit;
-    if (outcome->event != VmEvent::kIdle || over) {
+    const bool goes_on =
+        outcome->event == VmEvent::kIdle || outcome->event == VmEvent::kInterrupted;
+    if (!goes_on || over) {
       for (char& c : said) {
         if (static_cast<unsigned char>(c) < 0x20 && c != '\n') c = ' ';
       }
@@ -89,7 +122,7 @@ Status BootToReady(Vm* vm, const BakeOptions& options) {
                                 (over ? "30 s have passed" : outcome->report) +
                                 (said.empty() ? "" : "\nit said:\n" + said));
     }
-    if (outcome->deadline != ~0ull) {
+    if (outcome->event == VmEvent::kIdle && outcome->deadline != ~0ull) {
       timespec pause{0, 200'000};
       nanosleep(&pause, nullptr);
     }

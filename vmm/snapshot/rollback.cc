@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 
+#include "vmm/snapshot/page_restore.h"
 #include "vmm/usf/clock_page.h"
 
 namespace usetl {
@@ -57,12 +58,9 @@ uint64_t Rollback::HashTables() const {
 }
 
 void Rollback::RestorePage(const Part& part, uint64_t page) {
-  uint8_t* at = part.memory + page * kPage;
-  if (part.clean[page] != nullptr) {
-    std::memcpy(at, part.clean[page], kPage);
-  } else {
-    std::memset(at, 0, kPage);
-  }
+  alignas(64) static constexpr uint8_t kZero[kPage] = {};
+  const uint8_t* clean = part.clean[page];
+  RestorePageLines(part.memory + page * kPage, clean != nullptr ? clean : kZero);
 }
 
 Status Rollback::RestorePart(Part* part, RollbackStats* stats) {

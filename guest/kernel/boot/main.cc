@@ -9,6 +9,7 @@
 #include "guest/kernel/host/mailbox.h"
 #include "guest/kernel/memory/bytes.h"
 #include "guest/kernel/memory/heap.h"
+#include "guest/kernel/thread/identity.h"
 #include "guest/kernel/thread/thread.h"
 
 extern "C" {
@@ -66,6 +67,7 @@ extern "C" [[noreturn]] void KernelMain() {
   g_current = &boot_thread;
   g_kernel_stack_top = reinterpret_cast<uint64_t>(boot_stack_top);
   if (host_page().abi_version != abi::kAbiVersion) Panic("the host speaks another ABI version");
+  InitIdentity();
   InitHeap();
   InitMailbox(DeliverHttpRecord);
   InitRoot();

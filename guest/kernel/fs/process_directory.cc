@@ -11,6 +11,7 @@
 #include "guest/kernel/memory/bytes.h"
 #include "guest/kernel/memory/heap.h"
 #include "guest/kernel/memory/user.h"
+#include "guest/kernel/thread/identity.h"
 #include "guest/kernel/thread/thread.h"
 
 namespace usetl::kernel {
@@ -99,8 +100,9 @@ void StringList(Text* text, uint32_t first, uint32_t count) {
 }
 
 void Status(Text* text) {
-  text->Add("Name:\t%s\nState:\tR (running)\nTgid:\t1\nPid:\t1\nPPid:\t0\nUid:\t0\t0\t0\t0\n",
-            g_current->name[0] != 0 ? g_current->name : "python3.11");
+  text->Add("Name:\t%s\nState:\tR (running)\nTgid:\t%d\nPid:\t%d\nPPid:\t0\nUid:\t0\t0\t0\t0\n",
+            g_current->name[0] != 0 ? g_current->name : "python3.11", int64_t{ProcessId()},
+            int64_t{ProcessId()});
   text->Add("Gid:\t0\t0\t0\t0\nVmPeak:\t%u kB\nVmSize:\t%u kB\nVmHWM:\t%u kB\nVmRSS:\t%u kB\n",
             HeapUsed() / 1024, HeapUsed() / 1024, HeapUsed() / 1024, HeapUsed() / 1024);
   text->Add("Threads:\t%u\nCpus_allowed_list:\t0\n", uint64_t{g_thread_count});
@@ -115,8 +117,8 @@ void MemoryInfo(Text* text) {
 }
 
 void Stat1(Text* text) {
-  text->Add("1 (python3.11) R 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 %u 0 0 %u %u 0 0 0 0 0 0 0 0 0\n",
-            uint64_t{g_thread_count}, HeapUsed(), HeapUsed() / 4096);
+  text->Add("%d (python3.11) R 0 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 %u 0 0 %u %u 0 0 0 0 0 0 0 0 0\n",
+            int64_t{ProcessId()}, uint64_t{g_thread_count}, HeapUsed(), HeapUsed() / 4096);
 }
 
 struct Entry {
@@ -153,9 +155,11 @@ bool Is(const char* a, const char* b) {
   return strlen(a) == length && memcmp(a, b, length) == 0;
 }
 
-// What follows "self/", "1/" or "thread-self/"; null for anything else.
+// What follows "self/", the process id or "thread-self/"; null for anything else.
 const char* OwnPart(const char* rest) {
-  for (const char* prefix : {"self", "1", "thread-self"}) {
+  char number[16];
+  Format(number, sizeof number, "%d", int64_t{ProcessId()});
+  for (const char* prefix : {"self", static_cast<const char*>(number), "thread-self"}) {
     const size_t length = strlen(prefix);
     if (strlen(rest) < length || memcmp(rest, prefix, length) != 0) continue;
     if (rest[length] == 0) return rest + length;
@@ -251,8 +255,11 @@ class Process final : public SpecialDirectory {
   int64_t ReadLink(const char* rest, char* buffer, uint64_t size) override {
     const char* own = OwnPart(rest);
     if (Is(rest, "self")) {
-      buffer[0] = '1';
-      return 1;
+      char number[16];
+      const uint64_t length = Format(number, sizeof number, "%d", int64_t{ProcessId()});
+      const uint64_t kept = length < size ? length : size;
+      memcpy(buffer, number, kept);
+      return static_cast<int64_t>(kept);
     }
     if (const int fd = DescriptorOf(rest); fd >= 0) {
       File* file = GetFile(fd);

@@ -9,6 +9,7 @@
 #include "guest/kernel/memory/bytes.h"
 #include "guest/kernel/memory/heap.h"
 #include "guest/kernel/memory/user.h"
+#include "guest/kernel/thread/identity.h"
 #include "guest/kernel/thread/thread.h"
 
 namespace usetl::kernel {
@@ -67,7 +68,7 @@ int64_t sys_getrandom(void* user, uint64_t size, uint32_t flags) {
 }
 
 int64_t sys_prlimit64(int pid, int resource, const Limit* user, Limit* old) {
-  if (pid != 0 && pid != 1) return -ESRCH;
+  if (pid != 0 && pid != ProcessId()) return -ESRCH;
   if (resource < 0 || resource >= kLimitCount) return -EINVAL;
   Limit wanted;
   if (user != nullptr && !GetUser(&wanted, user)) return -EFAULT;

@@ -5,6 +5,7 @@
 #include "guest/kernel/memory/user.h"
 #include "guest/kernel/signal/frame.h"
 #include "guest/kernel/signal/signal.h"
+#include "guest/kernel/thread/identity.h"
 
 extern "C" void ResumeFrame(usetl::kernel::TrapFrame* frame);
 
@@ -16,9 +17,9 @@ constexpr int kSentByUser = 0, kSentByTkill = -6;
 
 int64_t SendTo(int tid, int signal) {
   if (signal < 0 || signal > kSignalCount) return -EINVAL;
-  Thread* thread = FindThread(tid);
+  Thread* thread = ThreadByAnyId(tid);
   if (thread == nullptr) return -ESRCH;
-  if (signal != 0) SendSignal(thread, {signal, 0, kSentByTkill, 1});
+  if (signal != 0) SendSignal(thread, {signal, 0, kSentByTkill, uint64_t(ProcessId())});
   return 0;
 }
 
@@ -109,8 +110,8 @@ int64_t sys_sigaltstack(const SignalStack* user, SignalStack* old) {
 
 int64_t sys_kill(int pid, int signal) {
   if (signal < 0 || signal > kSignalCount) return -EINVAL;
-  if (pid != 1 && pid != 0 && pid != -1) return -ESRCH;
-  if (signal != 0) SendSignal(nullptr, {signal, 0, kSentByUser, 1});
+  if (pid != ProcessId() && pid != 0 && pid != -1) return -ESRCH;
+  if (signal != 0) SendSignal(nullptr, {signal, 0, kSentByUser, uint64_t(ProcessId())});
   return 0;
 }
 

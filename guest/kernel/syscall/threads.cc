@@ -6,6 +6,7 @@
 #include "guest/kernel/memory/user.h"
 #include "guest/kernel/signal/signal.h"
 #include "guest/kernel/thread/futex.h"
+#include "guest/kernel/thread/identity.h"
 #include "guest/kernel/thread/thread.h"
 
 namespace usetl::kernel {
@@ -76,11 +77,11 @@ int64_t sys_exit(int status) {
 
 int64_t sys_set_tid_address(uint32_t* address) {
   g_current->clear_tid = address;
-  return g_current->tid;
+  return ThreadId(*g_current);
 }
 
-int64_t sys_gettid() { return g_current->tid; }
-int64_t sys_getpid() { return 1; }
+int64_t sys_gettid() { return ThreadId(*g_current); }
+int64_t sys_getpid() { return ProcessId(); }
 int64_t sys_set_robust_list() { return 0; }
 int64_t sys_rseq() { return -ENOSYS; }
 

@@ -22,19 +22,25 @@ def read_code(path: str, compiled: str | None, save_as: str | None = None) -> Co
     gets new ones from here (`save_as`): source is never compiled outside of a USF.
     """
     if compiled:
-        with open(compiled, "rb", buffering=0) as file:
-            data = file.read()
+        data = _read(compiled)
         if data[:4] == importlib.util.MAGIC_NUMBER:
             return marshal.loads(memoryview(data)[_PYC_HEADER:])
-    with open(path, "rb", buffering=0) as file:
-        source = file.read()
-    code = compile(source, path, "exec", dont_inherit=True)
+    code = compile(_read(path), path, "exec", dont_inherit=True)
     if save_as:
         os.makedirs(os.path.dirname(save_as), exist_ok=True)
         with open(save_as, "wb", buffering=0) as file:
             header = importlib.util.MAGIC_NUMBER.ljust(_PYC_HEADER, b"\0")
             file.write(header + marshal.dumps(code))
     return code
+
+
+def _read(path: str) -> bytes:
+    """A file of the host region, whole. It does not change while it is read."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(fd, os.lseek(fd, 0, os.SEEK_END), 0)
+    finally:
+        os.close(fd)
 
 
 def stored_names(code: CodeType) -> set[str]:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from operator import attrgetter
-from types import CodeType, CoroutineType, ModuleType
+from types import CodeType, CoroutineType, FunctionType, ModuleType
 from typing import Any
 
 from usetl._code import HANDLER_NAMES
@@ -16,6 +16,7 @@ from usetl.errors import UsetlError
 
 Call = Callable[[Any, Any], Any]
 
+_VARIABLE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -35,8 +36,10 @@ def execute(code: CodeType, path: str, name: str) -> ModuleType:
 def find(module: ModuleType, wanted: str | None) -> tuple[str, Callable[..., Any]]:
     """The handler and its name. `wanted` may be dotted, with or without the name of the file."""
     if wanted:
-        stem = os.path.splitext(os.path.basename(module.__file__ or ""))[0]
-        name = wanted.replace(":", ".").removeprefix(stem + ".")
+        name = wanted
+        if "." in name or ":" in name:
+            stem = os.path.splitext(os.path.basename(module.__file__ or ""))[0]
+            name = name.replace(":", ".").removeprefix(stem + ".")
         try:
             found = attrgetter(name)(module)
         except AttributeError:
@@ -56,18 +59,19 @@ def find(module: ModuleType, wanted: str | None) -> tuple[str, Callable[..., Any
 def bind(function: Callable[..., Any]) -> Call:
     """`function` as something that takes event and context, decided once and not per call."""
     count = _arguments(function)
-    call: Call
     if count == 0:
-        call = lambda event, context: function()  # noqa: E731
-    elif count == 1:
-        call = lambda event, context: function(event)  # noqa: E731
-    else:
-        call = function
-    return _await_result(call)
+        return lambda event, context: function()
+    if count == 1:
+        return lambda event, context: function(event)
+    return function
 
 
 def _arguments(function: Callable[..., Any]) -> int:
     """How many of (event, context) to pass."""
+    if type(function) is FunctionType and not function.__dict__:
+        code = function.__code__  # the usual case; inspect.signature() touches 100 pages more
+        if code.co_argcount == 2 and not code.co_flags & _VARIABLE and not code.co_kwonlyargcount:
+            return 2
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
@@ -87,15 +91,13 @@ def _arguments(function: Callable[..., Any]) -> int:
     return min(count, 2)
 
 
-def _await_result(call: Call) -> Call:
-    """For what may return a coroutine. One event loop for all events: clients that a function
-    opens in it stay usable, and no event pays for making one."""
-    runner = asyncio.Runner()  # makes its loop at the first use
+_runner: asyncio.Runner | None = None
 
-    def run(event: Any, context: Any) -> Any:
-        result = call(event, context)
-        if type(result) is CoroutineType:
-            return runner.run(result)
-        return result
 
-    return run
+def await_result(result: CoroutineType[Any, Any, Any]) -> Any:
+    """What an async handler returns. One event loop for all events: clients that a function opens
+    in it stay usable, and no event pays for making one."""
+    global _runner
+    if _runner is None:
+        _runner = asyncio.Runner()
+    return _runner.run(result)

@@ -10,41 +10,51 @@ import os
 import sys
 from json import dumps
 
-from usetl import _abi, _reseed
-from usetl._serve import Function
+from usetl import _abi
 
 _WARM_UP = os.path.join(os.path.dirname(os.path.dirname(__file__)), "warm_up.py")
 _TIMES = 16  # bytecode is specialised after eight
 
 
 _POOL = 16 << 10  # bytes of a pool of CPython's small-object allocator
+_POOL_HEADER = 48
 
 # Kept alive: what fills the holes.
 _filling: list[bytes] = []
 
 
 def fill_holes() -> None:
-    """Takes the free slots that lie scattered over the allocator's pools.
+    """Takes the free slots that lie scattered over the allocators' memory.
 
-    New objects of a function then come from fresh pools, side by side on few pages, in place of one
+    New objects of a function then come from fresh memory, side by side on few pages, in place of one
     here and one there. The filling is shared by all USFs, for it is part of the snapshot.
     """
     head = sys.getsizeof(b"")
-    for size in range(48, 513, 16):  # the allocator's size classes; larger objects are malloc's
+    # malloc's: from the largest hole to the smallest, each size until it comes from the heap's top.
+    for size in range(2048, 512, -16):
+        highest, in_a_row = 0, 0
+        while in_a_row < 3:
+            block = bytes(size - head)
+            _filling.append(block)
+            in_a_row = in_a_row + 1 if id(block) > highest else 0
+            highest = max(highest, id(block))
+    # The small-object allocator's size classes: a fresh pool hands its slots out one by one.
+    for size in range(48, 513, 16):
         piece = size - head
-        previous, in_a_row = 0, 0
-        # A fresh pool hands its slots out one behind the other.
-        for _ in range(40_000):
+        # Until a pool is opened: its header and its first slots share a page.
+        in_a_row = 0
+        while in_a_row < 3:
             block = bytes(piece) if piece > 1 else bytes(2)
             _filling.append(block)
-            in_a_row = in_a_row + 1 if id(block) - previous == size else 0
-            previous = id(block)
-            if in_a_row > 3 * (_POOL // size) // 4:
-                break
+            slot = id(block) % _POOL - _POOL_HEADER
+            in_a_row = in_a_row + 1 if slot == in_a_row * size else int(slot == 0)
 
 
 def rehearse() -> None:
     """Does nothing where the runtime brings no warm-up function (the tests' fake host)."""
+    from usetl import _reseed
+    from usetl._serve import Function
+
     if not os.path.exists(_WARM_UP):
         return
     path, argv, directory = sys.path[:], sys.argv, os.getcwd()

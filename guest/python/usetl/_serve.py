@@ -1,17 +1,19 @@
-"""Loads and invocations: JSON in, JSON out, as little as possible between."""
+"""The loop of the agent; loads and invocations: JSON in, JSON out, as little as possible between."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from json import JSONDecoder, JSONEncoder, loads
+from json import JSONDecoder, JSONEncoder
+from json.encoder import c_make_encoder, encode_basestring_ascii
+from types import CoroutineType
 from typing import Any, Union
 
-from usetl import _abi, _context
+from usetl import _abi, _context, _device, _reseed
 from usetl._code import looks_like_script, read_code
 from usetl._context import Context
-from usetl._function import Call, bind, execute, find
+from usetl._function import Call, await_result, bind, execute, find
 from usetl._report import encode_failure
 from usetl._reseed import check as check_generation
 from usetl._script import Script, exit_status, use_stdin
@@ -19,9 +21,23 @@ from usetl.errors import UsetlError
 
 _RESULT_FILE = "/tmp/.usetl-result-{}.json"
 
-# NaN and Infinity are no JSON: an error here is better than one in whoever reads the result.
-_encode = JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _decode = JSONDecoder().scan_once  # without the regular expressions of loads(); the host is exact
+
+# What JSONEncoder(separators=(",", ":"), allow_nan=False).encode does, with one encoder for all
+# values in place of one per call. NaN and Infinity are no JSON: an error here is better than one in
+# whoever reads the result.
+_open_containers: dict[int, Any] = {}
+_encode_value = c_make_encoder(
+    _open_containers, JSONEncoder().default, encode_basestring_ascii, None, ":", ",", False, False, False
+)
+
+
+def _encode(value: Any) -> str:
+    try:
+        return "".join(_encode_value(value, 0))
+    except BaseException:
+        _open_containers.clear()  # it stopped inside of them
+        raise
 
 
 class Function:
@@ -37,18 +53,22 @@ class Function:
         """Serves a kLoad record; returns the payload of kLoaded."""
         try:
             check_generation()
-            return _encode(self._load(loads(payload))).encode()
+            order, _ = _decode(payload.decode(), 0)
+            name = self._load(order)
+            return b'{"ok":true,"handler":%b}' % (_encode(name).encode() if name else b"null")
         except BaseException as error:
             extra = {"exit": exit_status(error)} if isinstance(error, SystemExit) else {}
             return encode_failure(error, self._root, **extra)
         finally:
             flush()
 
-    def _load(self, order: dict[str, Any]) -> dict[str, Any]:
+    def _load(self, order: dict[str, Any]) -> str | None:
+        """The name of the handler, none for a script."""
         path = order["path"]
-        self._root = os.path.dirname(path)
+        self._root = path.rpartition("/")[0] or "/"
         self._call = self._script = None
-        _set_environment(order.get("env") or {})
+        if variables := order.get("env"):
+            _set_environment(variables)
         os.chdir(order.get("cwd") or self._root)
         sys.argv = [path, *(order.get("argv") or ())]
         sys.path.insert(0, self._root)
@@ -62,10 +82,10 @@ class Function:
             mode = "script" if looks_like_script(code) else "handler"
         if mode == "script":
             self._script = Script(code, path)
-            return {"ok": True, "handler": None}
+            return None
         name, handler = find(execute(code, path, "function"), order.get("handler"))
         self._call = bind(handler)
-        return {"ok": True, "handler": name}
+        return name
 
     def invoke(self, record: bytes, number: int) -> bytes:
         """Serves a kInvoke record; returns the payload of kResult."""
@@ -79,10 +99,13 @@ class Function:
                 return self._run_script()
             if "event_path" in order:
                 with open(order["event_path"], "rb") as file:
-                    event = loads(file.read())
+                    event, _ = _decode(file.read().decode(), 0)
             else:
                 event = order.get("event")
-            value = _encode(self._call(event, context))
+            result = self._call(event, context)
+            if type(result) is CoroutineType:
+                result = await_result(result)
+            value = _encode(result)
             if len(value) > _abi.MAX_JSON:
                 return self._result_by_file(value, number)
             return b'{"ok":true,"value":%b}' % value.encode()
@@ -113,6 +136,27 @@ class Function:
             os.unlink(path or "")
         except OSError:
             pass  # the function cleaned up /tmp itself
+
+
+def serve() -> None:
+    """Posts kReady, then answers records until the host says stop, or is gone."""
+    read, write = os.read, os.write
+    unpack, record, limit = _abi.RECORD.unpack_from, _abi.record, _abi.MAX_RECORD
+    header, invoke_kind, result_kind = _abi.HEADER_SIZE, _abi.INVOKE, _abi.RESULT
+    mailbox = _device.mailbox()
+    function = Function()
+    invoke = function.invoke
+    _reseed.arm()
+    write(mailbox, record(_abi.READY, 0))
+    check_generation()
+    while message := read(mailbox, limit):
+        _, kind, _, number = unpack(message)
+        if kind == invoke_kind:
+            write(mailbox, record(result_kind, number, invoke(message, number)))
+        elif kind == _abi.LOAD:
+            write(mailbox, record(_abi.LOADED, number, function.load(message[header:])))
+        elif kind == _abi.STOP:
+            return
 
 
 def flush() -> None:
