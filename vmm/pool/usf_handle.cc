@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "vmm/abi/file_table.h"
 #include "vmm/abi/layout.h"
 #include "vmm/ipc/socket.h"
 
@@ -16,6 +17,10 @@ namespace usetl {
 namespace {
 
 constexpr int kChildSocket = 3;
+// Of a host region, what small functions use stays warm: the first page of the table, and so much
+// behind it.
+constexpr uint64_t kWarmTable = abi::kPageSize;
+constexpr uint64_t kWarmData = 8 * abi::kPageSize;
 
 // A file of memory that cannot change its size: mappings of it never fault for the host.
 Result<Fd> NewMemory(const char* name, uint64_t size) {
@@ -61,17 +66,19 @@ Result<pid_t> Spawn(const std::string& program, int socket) {
   return pid;
 }
 
-// Zeroes a region by giving its memory back, but for the first `keep` bytes: those are overwritten,
-// so that the next function finds them warm.
-Status Scrub(const Fd& fd, uint64_t keep) {
-  const off_t size = lseek(fd.get(), 0, SEEK_END);
-  const off_t from = std::min<off_t>(size, static_cast<off_t>(keep));
-  if (size > from &&
-      fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from, size - from) != 0) {
+// Zeroes [begin, end) of a region by giving its memory back.
+Status Punch(const Fd& fd, uint64_t begin, uint64_t end) {
+  if (fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin),
+                static_cast<off_t>(end - begin)) != 0) {
     return Status::Errno("scrubbing a region");
   }
-  static const std::vector<uint8_t> zeros(abi::kHugePageSize);
-  if (from > 0 && pwrite(fd.get(), zeros.data(), from, 0) != from) {
+  return Status();
+}
+
+// Zeroes [begin, begin + size) by overwriting, so that the next function finds it warm.
+Status Overwrite(const Fd& fd, uint64_t begin, uint64_t size) {
+  static constexpr uint8_t kZeros[kWarmData] = {};
+  if (pwrite(fd.get(), kZeros, size, static_cast<off_t>(begin)) != static_cast<ssize_t>(size)) {
     return Status::Errno("scrubbing a region");
   }
   return Status();
@@ -108,7 +115,9 @@ UsfHandle::UsfHandle(UsfHandle&& o) noexcept
       guest_event(std::move(o.guest_event)),
       socket_(std::move(o.socket_)),
       pid_(std::exchange(o.pid_, -1)),
-      number_(o.number_) {}
+      number_(o.number_),
+      host_region_size_(o.host_region_size_),
+      guest_region_size_(o.guest_region_size_) {}
 
 UsfHandle::~UsfHandle() {
   if (pid_ < 0) return;
@@ -121,6 +130,8 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
                                     uint32_t number) {
   UsfHandle usf;
   usf.number_ = number;
+  usf.host_region_size_ = options.host_region_size;
+  usf.guest_region_size_ = options.guest_region_size;
   const auto take = [](Result<Fd> from, Fd* to) -> Status {
     if (!from.ok()) return from.status();
     *to = std::move(*from);
@@ -128,6 +139,7 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
   };
   USETL_RETURN_IF_ERROR(take(NewMemory("usetl-control", abi::kControl.size), &usf.control));
   USETL_RETURN_IF_ERROR(take(NewHostRegion(options), &usf.host_region));
+  USETL_RETURN_IF_ERROR(usf.WarmHostRegion());
   USETL_RETURN_IF_ERROR(
       take(NewMemory("usetl-guest-region", options.guest_region_size), &usf.guest_region));
   usf.host_event = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -166,10 +178,17 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
   return usf;
 }
 
+Status UsfHandle::WarmHostRegion() {
+  constexpr uint64_t kData = abi::TableBytes(abi::kHostEntries);
+  USETL_RETURN_IF_ERROR(Overwrite(host_region, 0, kWarmTable));
+  USETL_RETURN_IF_ERROR(Punch(host_region, kWarmTable, kData));
+  USETL_RETURN_IF_ERROR(Overwrite(host_region, kData, kWarmData));
+  return Punch(host_region, kData + kWarmData, host_region_size_);
+}
+
 Status UsfHandle::BeginRollback() {
-  // The table and small files of the host region lie in its first 2 MB page.
-  USETL_RETURN_IF_ERROR(Scrub(host_region, abi::kHugePageSize));
-  USETL_RETURN_IF_ERROR(Scrub(guest_region, 0));
+  USETL_RETURN_IF_ERROR(WarmHostRegion());
+  USETL_RETURN_IF_ERROR(Punch(guest_region, 0, guest_region_size_));
   const usf::PlainCommand command{usf::Command::kRollback, 0};
   USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command)));
   state = UsfState::kRolling;

@@ -29,7 +29,7 @@ struct UsfOptions {
   int kvm_fd = -1;
   int empty_root_fd = -1;
   int network_fd = -1;
-  int huge_directory_fd = -1;  // a tmpfs with huge=always; -1: memfds on 4 kB pages
+  int huge_directory_fd = -1;  // a tmpfs with huge=advise; -1: memfds on 4 kB pages
 };
 
 // State machine:  starting -> idle <-> claimed -> rolling -> idle; any -> dead
@@ -63,9 +63,13 @@ class UsfHandle {
 
  private:
   UsfHandle() = default;
+  // Zeroes the host region; what small functions use of it is there, and warm.
+  Status WarmHostRegion();
+
   Fd socket_;
   pid_t pid_ = -1;
   uint32_t number_ = 0;
+  uint64_t host_region_size_ = 0, guest_region_size_ = 0;
 };
 
 }  // namespace usetl

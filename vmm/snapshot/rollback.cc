@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -27,22 +28,37 @@ Rollback::Rollback(const Snapshot* snapshot, Vm* vm)
       tables_hash_(HashTables()),
       cpu_(snapshot->cpu()) {
   GuestMemory& memory = vm->memory();
-  ram_ = {kRamSlot, memory.ram(), memory.config().ram_size / kPage, {}, {}, {}, {}, {}};
-  frames_ = {kFramesSlot, memory.frames(), memory.config().frames_size / kPage, {}, {}, {}, {}, {}};
+  const std::span<const PageRun> runs(snapshot->index().runs, snapshot->index().run_count);
+  const auto frames = std::ranges::find(runs, PageRun::kFrames, &PageRun::part);
+  const size_t in_ram = frames - runs.begin();
+  ram_ = {
+      kRamSlot, memory.ram(), memory.config().ram_size / kPage, runs.first(in_ram), 0, {}, {}, {},
+      {}};
+  frames_ = {kFramesSlot,
+             memory.frames(),
+             memory.config().frames_size / kPage,
+             runs.subspan(in_ram),
+             0,
+             {},
+             {},
+             {},
+             {}};
   for (Part* part : {&ram_, &frames_}) {
-    part->clean.resize(part->pages);
     part->log.resize((part->pages + 63) / 64);
     part->hot.resize(part->log.size());
     part->streak.resize(part->pages);
   }
-  const SnapshotIndex& index = snapshot->index();
-  for (uint32_t i = 0; i < index.run_count; ++i) {
-    const PageRun& run = index.runs[i];
-    Part& part = run.part == PageRun::kRam ? ram_ : frames_;
-    for (uint64_t page = 0; page < run.count; ++page) {
-      part.clean[run.first + page] = snapshot->clean() + run.offset + page * kPage;
-    }
-  }
+}
+
+const uint8_t* Rollback::Clean(Part* part, uint64_t page) const {
+  const auto ends_before = [&](const PageRun& run) { return run.first + run.count <= page; };
+  size_t& at = part->run;
+  const bool in_order = (at == 0 || ends_before(part->runs[at - 1])) &&
+                        (at == part->runs.size() || !ends_before(part->runs[at]));
+  if (!in_order) at = std::ranges::partition_point(part->runs, ends_before) - part->runs.begin();
+  if (at == part->runs.size() || part->runs[at].first > page) return nullptr;
+  const PageRun& run = part->runs[at];
+  return snapshot_->clean() + run.offset + (page - run.first) * kPage;
 }
 
 // What the first root reaches lies in the arena's first part, which nobody writes once the VM runs.
@@ -57,10 +73,10 @@ uint64_t Rollback::HashTables() const {
   return hash;
 }
 
-void Rollback::RestorePage(const Part& part, uint64_t page) {
+void Rollback::RestorePage(Part* part, uint64_t page) {
   alignas(64) static constexpr uint8_t kZero[kPage] = {};
-  const uint8_t* clean = part.clean[page];
-  RestorePageLines(part.memory + page * kPage, clean != nullptr ? clean : kZero);
+  const uint8_t* clean = Clean(part, page);
+  RestorePageLines(part->memory + page * kPage, clean != nullptr ? clean : kZero);
 }
 
 Status Rollback::RestorePart(Part* part, RollbackStats* stats) {
@@ -69,7 +85,7 @@ Status Rollback::RestorePart(Part* part, RollbackStats* stats) {
   for (size_t word = 0; word < part->log.size(); ++word) {
     const uint64_t hot = part->hot[word];
     for (uint64_t bits = hot; bits != 0; bits &= bits - 1) {
-      RestorePage(*part, word * 64 + std::countr_zero(bits));
+      RestorePage(part, word * 64 + std::countr_zero(bits));
       ++stats->hot;
     }
     for (uint64_t bits = part->log[word] & ~hot; bits != 0; bits &= bits - 1) {
@@ -81,7 +97,7 @@ Status Rollback::RestorePart(Part* part, RollbackStats* stats) {
   for (size_t i = 0; i < cold.size();) {
     size_t end = i;
     while (end < cold.size() && cold[end] == cold[i] + (end - i) &&
-           part->clean[cold[end]] == nullptr) {
+           Clean(part, cold[end]) == nullptr) {
       ++end;
     }
     if (end - i >= kDropRun) {
@@ -91,7 +107,7 @@ Status Rollback::RestorePart(Part* part, RollbackStats* stats) {
       stats->freed += end - i;
       i = end;
     } else {
-      RestorePage(*part, cold[i++]);
+      RestorePage(part, cold[i++]);
     }
   }
   stats->cold += cold.size();
@@ -142,7 +158,7 @@ Result<RollbackStats> Rollback::Run() {
   for (const abi::Window& window : vm_->released) {
     const uint64_t first = (window.base - abi::kRam.base) / kPage;
     for (uint64_t page = first; page < first + window.size / kPage && page < ram_.pages; ++page) {
-      if (ram_.clean[page] != nullptr) RestorePage(ram_, page);
+      if (Clean(&ram_, page) != nullptr) RestorePage(&ram_, page);
     }
   }
   vm_->released.clear();
@@ -150,7 +166,7 @@ Result<RollbackStats> Rollback::Run() {
   USETL_RETURN_IF_ERROR(RestorePart(&frames_, &stats));
   for (const uint64_t frame : vm_->address_space().host_written()) {
     const uint64_t page = (frame - abi::kFrames.base) / kPage;
-    if (page < frames_.pages) RestorePage(frames_, page);
+    if (page < frames_.pages) RestorePage(&frames_, page);
   }
   vm_->address_space().Reset(space_);
   RestoreControl();
@@ -164,9 +180,8 @@ Result<std::string> Rollback::Verify() {
   for (Part* part : {&ram_, &frames_}) {
     for (uint64_t page = 0; page < part->pages; ++page) {
       const uint8_t* now = part->memory + page * kPage;
-      const bool same = part->clean[page] != nullptr
-                            ? std::memcmp(now, part->clean[page], kPage) == 0
-                            : IsZero(now);
+      const uint8_t* clean = Clean(part, page);
+      const bool same = clean != nullptr ? std::memcmp(now, clean, kPage) == 0 : IsZero(now);
       if (same) continue;
       what += std::string(part == &ram_ ? " RAM" : " frame") + " page " + std::to_string(page);
       if (what.size() > 400) return what;

@@ -6,6 +6,7 @@
 #ifndef USETL_VMM_SNAPSHOT_ROLLBACK_H_
 #define USETL_VMM_SNAPSHOT_ROLLBACK_H_
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,14 +38,17 @@ class Rollback {
     uint32_t slot;
     uint8_t* memory;
     uint64_t pages;
-    std::vector<const uint8_t*> clean;  // by page; null: zero
-    std::vector<uint64_t> log;          // bitmap
-    std::vector<uint64_t> hot;          // bitmap
-    std::vector<uint8_t> streak;        // times in a row that a page was dirty
-    std::vector<uint32_t> was_dirty;    // cold pages of the last run
+    std::span<const PageRun> runs;    // of the snapshot, sorted
+    size_t run;                       // where the last page was found, or would be
+    std::vector<uint64_t> log;        // bitmap
+    std::vector<uint64_t> hot;        // bitmap
+    std::vector<uint8_t> streak;      // times in a row that a page was dirty
+    std::vector<uint32_t> was_dirty;  // cold pages of the last run
   };
   Status RestorePart(Part* part, RollbackStats* stats);
-  void RestorePage(const Part& part, uint64_t page);
+  // The page in the snapshot; null: zero. Cheap when pages are asked for in order.
+  const uint8_t* Clean(Part* part, uint64_t page) const;
+  void RestorePage(Part* part, uint64_t page);
   void RestoreControl();
   uint64_t HashTables() const;
 

@@ -3,11 +3,19 @@
 namespace usetl {
 namespace {
 
-// Address space only; filled later with MAP_FIXED.
+// Address space only, on a 2 MB boundary (as guest-physical addresses are: else no 2 MB page could
+// be mapped as one); filled later with MAP_FIXED.
 Result<Mapping> Reserve(uint64_t size) {
-  void* base = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  constexpr uint64_t kAlign = abi::kHugePageSize;
+  size = (size + abi::kPageSize - 1) / abi::kPageSize * abi::kPageSize;
+  void* base =
+      mmap(nullptr, size + kAlign, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return Status::Errno("reserving address space for the guest");
-  return Mapping(base, size);
+  auto* at = static_cast<uint8_t*>(base);
+  const uint64_t before = (kAlign - reinterpret_cast<uint64_t>(at) % kAlign) % kAlign;
+  if (before != 0) munmap(at, before);
+  munmap(at + before + size, kAlign - before);
+  return Mapping(at + before, size);
 }
 
 Status Fill(uint8_t* at, uint64_t size, int protection, int flags, int fd) {

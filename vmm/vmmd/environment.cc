@@ -34,7 +34,7 @@ Result<Fd> MakeEmptyRoot() {
 }
 
 Result<Fd> MakeHugeDirectory() {
-  return DetachedTmpfs("huge", "always", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  return DetachedTmpfs("huge", "advise", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
 Result<Fd> MakeEmptyNetwork() {

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace usetl {
@@ -43,6 +44,14 @@ Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimReques
       map(pool::kHostRegionFd, reply.host_region_size, kReadWrite, &link->host_region_));
   USETL_RETURN_IF_ERROR(
       map(pool::kGuestRegionFd, reply.guest_region_size, PROT_READ, &link->guest_region_));
+  if (reply.huge_pages != 0) {
+    // The table and small files stay on 4 kB pages: an idle USF should not hold a page of 2 MB.
+    const uint64_t size = reply.host_region_size;
+    const uint64_t small = std::min<uint64_t>(size, abi::kHugePageSize);
+    if (madvise(link->host_region_.data() + small, size - small, MADV_HUGEPAGE) != 0) {
+      return Status::Errno("2 MB pages for the host region");
+    }
+  }
   link->host_event_ = std::move(message->fds[pool::kHostEventFd]);
   link->guest_event_ = std::move(message->fds[pool::kGuestEventFd]);
 
