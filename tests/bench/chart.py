@@ -7,7 +7,8 @@ _COLORS = {"aim": "#2e7d32", "must": "#f9a825", "no": "#c62828", None: "#607d8b"
 _WIDTH, _LEFT, _RIGHT = 1120, 430, 130
 _PLOT = _WIDTH - _LEFT - _RIGHT
 _ROW, _HEAD, _AXIS, _GAP = 28, 26, 30, 18
-_SPREAD = 20  # values further apart than this are drawn on a logarithmic scale
+_SPREAD = 20  # times further apart than this are drawn on a logarithmic scale; what adds up is not
+_TIMES = ("ns", "us", "ms", "s")
 _TITLES = {"usf": "the path of a USF and its memory", "start": "start of a function, request to first line",
            "etl": "GET a file and read every byte of it", "density": "many USFs at once"}
 
@@ -35,10 +36,10 @@ def _bounds(row: dict) -> dict[str, float]:
 
 
 class _Scale:
-    def __init__(self, values: list[float]):
+    def __init__(self, unit: str, values: list[float]):
         values = [value for value in values if value > 0]
         low, high = min(values), max(values)
-        self.log = high / low > _SPREAD
+        self.log = unit in _TIMES and high / low > _SPREAD
         if self.log:
             self.first, self.last = math.floor(math.log10(low) - 0.05), math.ceil(math.log10(high))
             self.ticks = [10.0 ** power for power in range(self.first, self.last + 1)]
@@ -79,8 +80,8 @@ def _bar(row: dict, scale: _Scale, y: float) -> list[str]:
 
 
 def _panel(unit: str, rows: list[dict], y: float) -> tuple[list[str], float]:
-    scale = _Scale([value for row in rows
-                    for value in (row["p50"], row["p99"], row["peer_p50"] or 0, *_bounds(row).values())])
+    scale = _Scale(unit, [value for row in rows
+                          for value in (row["p50"], row["p99"], row["peer_p50"] or 0, *_bounds(row).values())])
     top, bottom = y + _HEAD, y + _HEAD + _ROW * len(rows)
     parts = []
     for tick in scale.ticks:
