@@ -123,7 +123,7 @@ class Machines(unittest.TestCase):
 
     def test_no_kvm(self):
         self.run_refused(EMPTY_DEV, "/dev/kvm", "No such file", "usetl doctor")
-        self.doctor(EMPTY_DEV, "BAD  /dev/kvm: No such file or directory - load the kvm module")
+        self.doctor(EMPTY_DEV, "BAD  /dev/kvm: No such file or directory - ", "--device /dev/kvm")
 
     def test_bake_without_kvm(self):
         done = self.usetl(EMPTY_DEV, "bake", BUILD / "rootfs", "--runtimes", self.directory)
@@ -134,7 +134,7 @@ class Machines(unittest.TestCase):
     def test_no_permission_for_kvm(self):
         prepare = f"{EMPTY_DEV} && {MAKE_KVM}"
         self.run_refused(prepare, "/dev/kvm", "Permission denied", "usetl doctor", as_nobody=True)
-        self.doctor(prepare, "BAD  running as root", "BAD  /dev/kvm: Permission denied - ", as_nobody=True)
+        self.doctor(prepare, "BAD  running as root - ", "BAD  /dev/kvm: Permission denied - use sudo", as_nobody=True)
 
     def test_an_ordinary_user_who_may_use_kvm(self):
         prepare = f"{EMPTY_DEV} && {MAKE_KVM} && chmod 666 /dev/kvm"
@@ -142,7 +142,16 @@ class Machines(unittest.TestCase):
         self.doctor(prepare, "BAD  running as root", "ok   /dev/kvm", as_nobody=True)
 
     def test_not_kvm_at_all(self):
-        self.doctor(f"{EMPTY_DEV} && ln /dev/null /dev/kvm", "BAD  /dev/kvm")
+        self.doctor(f"{EMPTY_DEV} && ln /dev/null /dev/kvm", "BAD  /dev/kvm: does not speak")
+
+    def test_few_open_files(self):
+        self.doctor("ulimit -n 40", "BAD  40 open files, enough for 5 USFs - raise the limit: ulimit -n")
+
+    def test_no_runtime(self):
+        done = self.usetl("true", "doctor", "--runtimes", self.directory)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"BAD  no runtime python3.11 in {self.directory} - usetl bake", done.stdout)
+        self.assertTrue(done.stdout.endswith("1 thing to mend.\n"), done.stdout)
 
     def test_this_machine_will_do(self):
         done = self.usetl("true", "doctor")
