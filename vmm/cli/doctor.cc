@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -31,16 +32,39 @@ class Report {
   int bad_ = 0;
 };
 
+std::string ReadText(const char* path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Whether the processor shows hardware virtualisation.
+bool HasVmxOrSvm() {
+  const std::string cpu = ReadText("/proc/cpuinfo");
+  return cpu.find(" vmx") != std::string::npos || cpu.find(" svm") != std::string::npos;
+}
+
+std::string KvmRemedy(int error) {
+  if (error == EACCES || error == EPERM) return "use sudo; in a container: --device /dev/kvm";
+  if (error == ENOENT && !HasVmxOrSvm()) {
+    return "the processor shows no VMX or SVM: enable virtualisation in the firmware, or nested "
+           "virtualisation of the hypervisor; in a container: --device /dev/kvm";
+  }
+  return "load the module: modprobe kvm_intel (or kvm_amd); in a container: --device /dev/kvm";
+}
+
 void CheckKvm(Report* report) {
   const Fd kvm(open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!kvm.ok()) {
-    report->Line(false, std::string("/dev/kvm: ") + std::strerror(errno),
-                 errno == ENOENT ? "load the kvm module, or enable virtualisation in the firmware"
-                                 : "run as root or join the group kvm");
+    const int error = errno;
+    report->Line(false, std::string("/dev/kvm: ") + std::strerror(error), KvmRemedy(error));
     return;
   }
-  report->Line(ioctl(kvm.get(), KVM_GET_API_VERSION, 0) == KVM_API_VERSION,
-               "/dev/kvm, API version 12");
+  if (ioctl(kvm.get(), KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
+    report->Line(false, "/dev/kvm: does not speak version 12 of the KVM API",
+                 "it must be the device 10:232 of a Linux kernel with KVM");
+    return;
+  }
+  report->Line(true, "/dev/kvm, API version 12");
   const struct {
     long capability;
     const char* name;
@@ -56,37 +80,89 @@ void CheckKvm(Report* report) {
   Result<std::unique_ptr<Machine>> machine = CreateKvmMachine(kvm.get());
   report->Line(machine.ok(),
                "a VM with one vCPU" + (machine.ok() ? "" : ": " + machine.status().message()));
-  std::ifstream cpu("/proc/cpuinfo");
-  const std::string text((std::istreambuf_iterator<char>(cpu)), {});
-  if (text.find(" vmx") == std::string::npos && text.find(" svm") == std::string::npos) {
+  if (!HasVmxOrSvm()) {
     report->Note(
         "no VMX or SVM: KVM is paravirtual here, exits cost 10-30 times those of bare metal");
   }
+}
+
+// What the daemons make for their USFs. Root alone can tell.
+void CheckJail(Report* report) {
+  if (geteuid() != 0) {
+    report->Line(false, "running as root", "the daemons need it to jail USFs: use sudo");
+    report->Note("not looked at without root: empty roots, network namespaces, 2 MB pages");
+    return;
+  }
+  report->Line(true, "running as root");
+  const auto made = [&](const char* what, const Result<Fd>& result, const char* remedy) {
+    report->Line(result.ok(), what + (result.ok() ? "" : ": " + result.status().message()), remedy);
+  };
+  made("empty roots", MakeEmptyRoot(), "needs CAP_SYS_ADMIN; in a container: --privileged");
+  made("network namespaces", MakeEmptyNetwork(),
+       "needs CAP_SYS_ADMIN; in a container: --privileged");
+  const char* const kSetting = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+  const bool denied = ReadText(kSetting).find("[deny]") != std::string::npos;
+  const char* const kRemedy =
+      "needs transparent huge pages (CONFIG_TRANSPARENT_HUGEPAGE), or: usetl up --no-huge-pages";
+  if (denied) {
+    report->Line(false, "2 MB pages", std::string("echo never > ") + kSetting);
+  } else {
+    made("2 MB pages", MakeHugeDirectory(), kRemedy);
+  }
+}
+
+// How many USFs the limits of this machine allow.
+void CheckRoom(Report* report) {
+  constexpr uint64_t kDescriptors = 7, kMegabytes = 6;  // of one USF, ready
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+    report->Line(false, std::string("open files: ") + std::strerror(errno));
+    return;
+  }
+  const uint64_t by_files = files.rlim_cur / kDescriptors;
+  const std::string text = std::to_string(files.rlim_cur) + " open files, enough for " +
+                           std::to_string(by_files) + " USFs";
+  report->Line(by_files >= 16, text, "raise the limit: ulimit -n 20000");
+  uint64_t available_kb = 0;
+  const std::string memory = ReadText("/proc/meminfo");
+  const size_t at = memory.find("MemAvailable:");
+  if (at != std::string::npos) available_kb = std::strtoull(&memory[at + 13], nullptr, 10);
+  const uint64_t megabytes = available_kb >> 10;
+  report->Line(megabytes >= 256,
+               std::to_string(megabytes) + " MB of memory available, enough for " +
+                   std::to_string(megabytes / kMegabytes) + " idle USFs",
+               "end what takes the memory");
+}
+
+void CheckRuntime(Report* report, const std::string& runtimes) {
+  Result<Runtime> runtime = OpenRuntime(runtimes, "python3.11", KernelPath());
+  if (runtime.ok()) {
+    report->Line(true, "runtime python3.11 in " + runtimes);
+    return;
+  }
+  const bool absent = runtime.status().code() == ENOENT;
+  report->Line(
+      false, absent ? "no runtime python3.11 in " + runtimes : runtime.status().message(),
+      absent ? "usetl bake ROOTFS; if it lies elsewhere, set USETL_RUNTIMES or --runtimes" : "");
 }
 
 }  // namespace
 
 int Doctor(const std::string& runtimes) {
   Report report;
-  report.Line(geteuid() == 0, "running as root", "the daemons need root to jail USFs: use sudo");
   CheckKvm(&report);
-  report.Line(MakeEmptyRoot().ok(), "detached mounts for the jail", "needs CAP_SYS_ADMIN");
-  report.Line(MakeHugeDirectory().ok(), "tmpfs with 2 MB pages",
-              "needs CONFIG_TRANSPARENT_HUGEPAGE");
-  report.Line(MakeEmptyNetwork().ok(), "network namespaces", "needs CAP_SYS_ADMIN");
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  report.Note("open files: " + std::to_string(files.rlim_cur) + ", enough for " +
-              std::to_string(files.rlim_cur / 7) + " USFs");
+  CheckJail(&report);
+  CheckRoom(&report);
   for (const std::string& path : {KernelPath(), UsfPath(), AgentPath()}) {
-    report.Line(std::filesystem::exists(path), path, "build or install USETL again");
+    report.Line(std::filesystem::exists(path), path, "missing: build or install USETL again");
   }
-  Result<Runtime> runtime = OpenRuntime(runtimes, "python3.11", KernelPath());
-  report.Line(runtime.ok(), "runtime python3.11 in " + runtimes,
-              runtime.ok() ? "" : runtime.status().message());
-  std::printf(report.bad() == 0 ? "This machine is ready.\n" : "%d things to mend.\n",
-              report.bad());
-  return report.bad() == 0 ? 0 : 1;
+  CheckRuntime(&report, runtimes);
+  if (report.bad() == 0) {
+    std::printf("This machine is ready.\n");
+    return 0;
+  }
+  std::printf("%d %s to mend.\n", report.bad(), report.bad() == 1 ? "thing" : "things");
+  return 1;
 }
 
 }  // namespace usetl

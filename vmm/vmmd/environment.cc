@@ -14,6 +14,9 @@ namespace {
 // A detached tmpfs: alive as long as the descriptor, at no path.
 Result<Fd> DetachedTmpfs(const char* option, const char* value, unsigned attributes) {
   const Fd context(static_cast<int>(syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC)));
+  if (!context.ok() && errno == EPERM) {
+    return Status(EPERM, "the daemons need root, to jail USFs: use sudo (usetl doctor says more)");
+  }
   if (!context.ok()) return Status::Errno("fsopen tmpfs");
   if (syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, option, value, 0) != 0) {
     return Status::Errno(std::string("tmpfs option ") + option);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "vmm/proxy/worker/answer.h"
+
 namespace usetl {
 namespace {
 
@@ -240,28 +242,28 @@ Status Session::OnRecord(const abi::RecordHeader& header, std::span<const uint8_
   const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
   if (type == abi::RecordType::kLoaded) {
     Mark("load");
-    const json loaded = json::parse(text, nullptr, false);
-    if (loaded.is_object() && loaded.value("ok", false)) return Invoke();
-    Tell(run::Type::kResult, 0, text);
+    Result<json> loaded = ParseAnswer(text);
+    if (!loaded.ok()) return loaded.status();
+    if ((*loaded)["ok"].get<bool>()) return Invoke();
+    Tell(run::Type::kResult, 0, loaded->dump());
     done_ = true;
     return Status();
   }
   if (type == abi::RecordType::kResult) {
     Mark("invoke");
-    const json result = json::parse(text, nullptr, false);
-    if (!result.is_object()) return Status(EPROTO, "the function's answer is no JSON");
-    if (result.contains("path") && result["path"].is_string()) {
+    Result<json> result = ParseAnswer(text);
+    if (!result.ok()) return result.status();
+    if (result->contains("path")) {
       Result<std::span<const uint8_t>> large =
-          link_->guest_region().FindFile(result["path"].get<std::string>());
+          link_->guest_region().FindFile((*result)["path"].get<std::string>());
       if (!large.ok()) return large.status();
       if (large->size() > kMaxResult) return Status(EFBIG, "the function's result exceeds 32 MB");
       // The guest may still write there: one copy, then only the copy counts.
-      const std::string copy(large->begin(), large->end());
-      const json value = json::parse(copy, nullptr, false);
-      if (value.is_discarded()) return Status(EPROTO, "the function's answer is no JSON");
-      Tell(run::Type::kResult, 0, json({{"ok", true}, {"value", value}}).dump());
+      Result<std::string> answer = WrapValue(std::string(large->begin(), large->end()));
+      if (!answer.ok()) return answer.status();
+      Tell(run::Type::kResult, 0, *answer);
     } else {
-      Tell(run::Type::kResult, 0, text);
+      Tell(run::Type::kResult, 0, result->dump());
     }
     done_ = true;
     return Status();
