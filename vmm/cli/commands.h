@@ -23,15 +23,8 @@ struct RunOptions {
 // Each returns the process's exit status and has told the user what went wrong.
 int RunFunction(const RunOptions& options);
 
-struct BakeCommand {
-  std::string source, runtimes, name, agent;
-  uint32_t trace = 0;
-};
-int BakeRuntime(const BakeCommand& command);
-
 int BringUp(const NodeOptions& options);
 int Inspect(const std::string& node, bool table);
-int Doctor(const std::string& runtimes);
 
 // One line on stderr: "usetl: message".
 int Complain(const std::string& message, int status = 1);

@@ -1,6 +1,8 @@
 // main.cc: the command line.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstring>
+#include <optional>
 
 #include "vmm/cli/commands.h"
 
@@ -13,6 +15,27 @@ int Complain(const std::string& message, int status) {
 }
 
 namespace {
+
+// Verbs that need libraries which this program does without.
+constexpr struct OtherProgram {
+  const char *verb, *program, *option, *what;
+} kOtherPrograms[] = {
+    {"bake", "usetl-bake", nullptr,
+     "Make a runtime out of a root file system: a directory, or a tar archive (gz, xz, zst)."},
+    {"doctor", "usetl-vmmd", "--doctor", "Say what this machine has and lacks, and what to do."},
+};
+
+// Returns only when the verb is one of this program's own, or with the status of a failure.
+std::optional<int> BecomeOther(int argc, char** argv) {
+  if (argc < 2) return std::nullopt;
+  for (const OtherProgram& other : kOtherPrograms) {
+    if (std::strcmp(argv[1], other.verb) != 0) continue;
+    std::vector<std::string> arguments(argv + 2, argv + argc);
+    if (other.option != nullptr) arguments.insert(arguments.begin(), other.option);
+    return Complain(Become(other.program, std::string("usetl ") + other.verb, arguments).message());
+  }
+  return std::nullopt;
+}
 
 void AddNodeOptions(CLI::App* app, NodeOptions* node) {
   app->add_option("--runtimes", node->runtimes, "directory of baked runtimes")
@@ -32,6 +55,7 @@ void AddNodeOptions(CLI::App* app, NodeOptions* node) {
 }
 
 int Main(int argc, char** argv) {
+  if (const std::optional<int> failed = BecomeOther(argc, argv)) return *failed;
   CLI::App app{
       "USETL runs functions in micro-VMs that were booted, warmed and snapshotted before.\n"
       "First: usetl doctor; then usetl bake ROOTFS; then usetl run FUNC.py."};
@@ -66,19 +90,6 @@ int Main(int argc, char** argv) {
   run_app->add_option("arguments", run.arguments, "arguments of a script, after --");
   AddNodeOptions(run_app, &run.embedded);
 
-  BakeCommand bake;
-  bake.runtimes = DefaultRuntimes();
-  bake.name = "python3.11";
-  bake.agent = AgentPath();
-  CLI::App* bake_app = app.add_subcommand("bake",
-                                          "Make a runtime out of a root file system: a "
-                                          "directory, or a tar archive (gz, xz, zst).");
-  bake_app->add_option("source", bake.source, "directory or archive")->required();
-  bake_app->add_option("--runtimes", bake.runtimes, "directory of baked runtimes")
-      ->capture_default_str();
-  bake_app->add_option("--runtime", bake.name, "its name")->capture_default_str();
-  bake_app->add_option("--trace", bake.trace, "1 system calls, 2 faults (add up): lines on stderr");
-
   NodeOptions up;
   up.directory = kDefaultNode;
   up.runtimes = DefaultRuntimes();
@@ -95,17 +106,12 @@ int Main(int argc, char** argv) {
       app.add_subcommand("inspect", "Pool, USFs and counters of a running node as JSON.");
   inspect_app->add_option("--node", node, "directory of the node")->capture_default_str();
 
-  std::string runtimes = DefaultRuntimes();
-  CLI::App* doctor_app =
-      app.add_subcommand("doctor", "Say what this machine has and lacks, and what to do.");
-  doctor_app->add_option("--runtimes", runtimes, "directory of baked runtimes")
-      ->capture_default_str();
+  // Shown in the help; Main() has become their programs before it comes here.
+  for (const OtherProgram& other : kOtherPrograms) app.add_subcommand(other.verb, other.what);
 
   CLI11_PARSE(app, argc, argv);
   if (*run_app) return RunFunction(run);
-  if (*bake_app) return BakeRuntime(bake);
   if (*up_app) return BringUp(up);
-  if (*doctor_app) return Doctor(runtimes);
   return Inspect(node, static_cast<bool>(*ps_app));
 }
 

@@ -5,9 +5,6 @@
 
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "vmm/cli/commands.h"
@@ -23,9 +20,14 @@ Result<json> ReadEvent(const std::string& text) {
   if (text.empty()) return json();
   std::string content = text;
   if (text[0] == '@') {
-    std::ifstream file(text.substr(1), std::ios::binary);
-    if (!file) return Status(ENOENT, "--event " + text + ": cannot read the file");
-    content.assign(std::istreambuf_iterator<char>(file), {});
+    const Fd file(open(text.c_str() + 1, O_RDONLY | O_CLOEXEC));
+    if (!file.ok()) return Status::Errno("--event " + text);
+    content.clear();
+    char buffer[16 << 10];
+    for (ssize_t n; (n = read(file.get(), buffer, sizeof buffer)) != 0;) {
+      if (n < 0) return Status::Errno("--event " + text);
+      content.append(buffer, n);
+    }
   }
   json event = json::parse(content, nullptr, false);
   if (event.is_discarded()) {
@@ -45,7 +47,7 @@ Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
   }
   json request = {{"runtime", options.embedded.runtime},
                   {"tenant", "uid-" + std::to_string(getuid())},
-                  {"file", std::filesystem::path(options.function).filename()},
+                  {"file", options.function.substr(options.function.rfind('/') + 1)},
                   {"mode", options.handler.empty() ? options.mode : "handler"},
                   {"event", *event},
                   {"argv", options.arguments},
@@ -121,7 +123,7 @@ int Converse(int socket, const RunOptions& options) {
 int RunFunction(const RunOptions& options) {
   const Fd function(open(options.function.c_str(), O_RDONLY | O_CLOEXEC));
   if (!function.ok()) return Complain(options.function + ": " + std::strerror(errno), 2);
-  const bool with_stdin = !isatty(0);
+  const bool with_stdin = !isatty(0) && errno != EBADF;
   Result<json> request = MakeRequest(options, with_stdin);
   if (!request.ok()) return Complain(request.status().message(), 2);
   const std::string text = request->dump();

@@ -19,14 +19,16 @@ namespace usetl {
 namespace {
 
 // No capabilities, an unprivileged user, no way back.
-Status DropPrivileges(uint32_t uid) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
+Status DropPrivileges(uint32_t uid, pid_t daemon) {
   const rlimit none{0, 0};
   if (setrlimit(RLIMIT_CORE, &none) != 0) return Status::Errno("RLIMIT_CORE");
   if (geteuid() == 0 && (setgroups(0, nullptr) != 0 || setresgid(uid, uid, uid) != 0 ||
                          setresuid(uid, uid, uid) != 0)) {
     return Status::Errno("dropping the worker's privileges");
   }
+  // A change of user clears it: after, not before.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
+  if (getppid() != daemon) return Status(ECHILD, "usetl-proxy is gone");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Status::Errno("PR_SET_NO_NEW_PRIVS");
   return Status();
 }
@@ -43,12 +45,13 @@ Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store
   return Status();
 }
 
-[[noreturn]] void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects) {
+[[noreturn]] void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects,
+                       pid_t daemon) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   Result<Fd> vmmd = ipc::Connect(options.vmmd_socket);
-  Status status = vmmd.ok() ? DropPrivileges(options.worker_uid) : vmmd.status();
+  Status status = vmmd.ok() ? DropPrivileges(options.worker_uid, daemon) : vmmd.status();
   if (!status.ok()) {
     const run::Header header{run::Type::kFailed, 125};
     const std::string& text = status.message();
@@ -77,6 +80,7 @@ Status RunProxy(const ProxyOptions& options) {
   USETL_RETURN_IF_ERROR(AddObjects(options.objects, &objects));
   Result<Fd> listener = ipc::Listen(options.socket);
   if (!listener.ok()) return listener.status();
+  USETL_RETURN_IF_ERROR(options.ready());
   for (;;) {
     pollfd fds[2] = {{listener->get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
     if (poll(fds, 2, -1) < 0 && errno != EINTR) return Status::Errno("poll");
@@ -92,10 +96,11 @@ Status RunProxy(const ProxyOptions& options) {
     if (fds[0].revents == 0) continue;
     Fd client(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!client.ok()) continue;  // it left again, or descriptors are short for a moment
+    const pid_t daemon = getpid();
     const pid_t worker = fork();
     if (worker == 0) {
       listener->Reset();
-      Work(std::move(client), options, objects);
+      Work(std::move(client), options, objects, daemon);
     }
     if (worker < 0) std::fprintf(stderr, "usetl-proxy: cannot fork a worker\n");
   }
