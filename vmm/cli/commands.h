@@ -21,6 +21,12 @@ struct RunOptions {
   NodeOptions embedded;  // when none runs there
 };
 // Each returns the process's exit status and has told the user what went wrong.
+int RunMain(int argc, char** argv);
+int UpMain(int argc, char** argv);
+int PsMain(int argc, char** argv);
+int InspectMain(int argc, char** argv);
+
+// The same, once the arguments are read.
 int RunFunction(const RunOptions& options);
 
 int BringUp(const NodeOptions& options);

@@ -54,6 +54,7 @@ Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
                   {"env", env},
                   {"allow", options.allow},
                   {"stdin", with_stdin},
+                  {"timings", options.timings},
                   {"memory", options.embedded.memory},
                   {"timeout_ms", static_cast<uint64_t>(options.timeout_seconds * 1000)}};
   if (!options.handler.empty()) request["handler"] = options.handler;
@@ -85,13 +86,13 @@ int ShowResult(const std::string& text) {
   return Complain(error.value("type", "Error") + ": " + error.value("message", "unknown"), status);
 }
 
-int Converse(int socket, const RunOptions& options) {
+int Converse(int socket) {
   std::string result;
   for (;;) {
     Result<ipc::Message> message = ipc::Receive(socket);
     if (!message.ok()) {
-      if (!result.empty()) return ShowResult(result);
-      return Complain("the worker left: " + message.status().message(), 125);
+      return Complain("usetl-proxy ended the function's worker: " + message.status().message(),
+                      125);
     }
     run::Header header;
     if (message->bytes.size() < sizeof header) continue;
@@ -104,12 +105,12 @@ int Converse(int socket, const RunOptions& options) {
         break;
       case run::Type::kResult:
         result.append(bytes, size);
+        if (header.detail == 1) return ShowResult(result);
         break;
       case run::Type::kFailed:
         return Complain(std::string(bytes, size), static_cast<int>(header.detail));
       case run::Type::kTimings:
-        if (options.timings)
-          std::fprintf(stderr, "timings (us): %.*s\n", static_cast<int>(size), bytes);
+        std::fprintf(stderr, "timings (us): %.*s\n", static_cast<int>(size), bytes);
         break;
       case run::Type::kLog:
         std::fprintf(stderr, "%.*s\n", static_cast<int>(size), bytes);
@@ -145,7 +146,7 @@ int RunFunction(const RunOptions& options) {
   const Status sent = ipc::Send(
       socket->get(), {reinterpret_cast<const uint8_t*>(text.data()), text.size()}, {}, fds);
   if (!sent.ok()) return Complain(sent.message(), 125);
-  return Converse(socket->get(), options);
+  return Converse(socket->get());
 }
 
 }  // namespace usetl

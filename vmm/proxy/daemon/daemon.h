@@ -1,7 +1,7 @@
-// daemon.h: usetl-proxy: one forked worker per active function.
+// daemon.h: usetl-proxy: one forked worker per function that runs.
 //
-// The daemon itself accepts connections and forks; it never reads a byte that a client, a server or
-// a guest sent.
+// The daemon itself only forks workers ahead (spares.h); it never reads a byte that a client, a
+// server or a guest sent.
 #ifndef USETL_VMM_PROXY_DAEMON_DAEMON_H_
 #define USETL_VMM_PROXY_DAEMON_DAEMON_H_
 
