@@ -57,6 +57,7 @@ int RunMain(int argc, char** argv) {
   app.add_option("arguments", run.arguments, "arguments of a script, after --");
   AddNodeOptions(&app, &run.embedded);
   CLI11_PARSE(app, argc, argv);
+  if (app.count("--memory") > 0) run.memory = run.embedded.memory;
   const int status = RunFunction(run);
   std::fflush(stdout);
   _exit(status);  // what is left to take down is memory, which the kernel does faster

@@ -55,7 +55,7 @@ Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
                   {"allow", options.allow},
                   {"stdin", with_stdin},
                   {"timings", options.timings},
-                  {"memory", options.embedded.memory},
+                  {"memory", options.memory},
                   {"timeout_ms", static_cast<uint64_t>(options.timeout_seconds * 1000)}};
   if (!options.handler.empty()) request["handler"] = options.handler;
   return request;

@@ -66,11 +66,13 @@ void Session::Mark(const char* step) {
 }
 
 void Session::Rehearse() {
-  // The heap's next pages, which a fork leaves unmapped. Freed memory stays mapped.
+  // The next pages of heap and stack, which a fork leaves unmapped. Freed memory stays mapped.
   constexpr size_t kHeap = 512 << 10;
   mallopt(M_MMAP_THRESHOLD, 4 << 20);
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
   std::string warm(kHeap, '\0');
+  volatile char stack[kHeap / 2];
+  for (size_t i = 0; i < sizeof stack; i += abi::kPageSize) stack[i] = 0;
   // The code of the two.
   const json text = json::parse(R"({"a":["b",1,true,null,{"c":1.5}]})");
   warm = text.dump();
