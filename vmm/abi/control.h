@@ -43,7 +43,7 @@ struct HostPage {
   uint32_t trace;       // bits of Trace
   uint64_t generation;  // +1 on every restore; a new one rekeys entropy and fires the hooks
   uint64_t ram_end;     // first address past RAM; grows while a function runs
-  uint64_t ram_limit;   // ram_end never passes this
+  uint64_t ram_limit;   // ram_end never passes this; vmmd sets it when a USF is idle
   uint64_t host_region_size;
   uint64_t guest_region_size;
   uint64_t pack_count;

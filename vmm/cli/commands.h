@@ -18,20 +18,20 @@ struct RunOptions {
   double timeout_seconds = 60;
   std::string node;  // directory of a running node
   bool timings = false;
+  uint64_t memory = 0;  // 0: what the node gives
   NodeOptions embedded;  // when none runs there
 };
 // Each returns the process's exit status and has told the user what went wrong.
-int RunFunction(const RunOptions& options);
+int RunMain(int argc, char** argv);
+int UpMain(int argc, char** argv);
+int PsMain(int argc, char** argv);
+int InspectMain(int argc, char** argv);
 
-struct BakeCommand {
-  std::string source, runtimes, name, agent;
-  uint32_t trace = 0;
-};
-int BakeRuntime(const BakeCommand& command);
+// The same, once the arguments are read.
+int RunFunction(const RunOptions& options);
 
 int BringUp(const NodeOptions& options);
 int Inspect(const std::string& node, bool table);
-int Doctor(const std::string& runtimes);
 
 // One line on stderr: "usetl: message".
 int Complain(const std::string& message, int status = 1);

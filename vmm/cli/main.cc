@@ -1,8 +1,10 @@
-// main.cc: the command line.
+// main.cc: usetl: one command with a verb.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstring>
 
 #include "vmm/cli/commands.h"
+#include "vmm/cli/spawn.h"
 
 namespace usetl {
 
@@ -14,99 +16,55 @@ int Complain(const std::string& message, int status) {
 
 namespace {
 
-void AddNodeOptions(CLI::App* app, NodeOptions* node) {
-  app->add_option("--runtimes", node->runtimes, "directory of baked runtimes")
-      ->capture_default_str();
-  app->add_option("--runtime", node->runtime, "which runtime")->capture_default_str();
-  app->add_option("--memory", node->memory, "most memory of a function, e.g. 256M")
-      ->transform(CLI::AsSizeValue(false))
-      ->default_str("512M");
-  app->add_option("--region", node->region, "size of the host and guest regions of a USF, e.g. 64M")
-      ->transform(CLI::AsSizeValue(false))
-      ->default_str("64M");
-  app->add_option("--objects", node->objects,
-                  "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...");
-  app->add_option("--trace", node->trace, "1 system calls, 2 faults (add up): lines on stderr");
-  app->add_flag("--verify", node->verify, "prove every rollback byte by byte (slow)");
-  app->add_flag("!--no-huge-pages", node->huge_pages, "4 kB pages for host regions");
+// A verb is a command line of its own: only the options of the one that is asked for are made.
+// Verbs that need libraries which this program does without are programs of their own.
+constexpr struct Verb {
+  const char* name;
+  int (*main)(int argc, char** argv);
+  const char *program, *option;
+  const char* what;
+} kVerbs[] = {
+    {"run", RunMain, nullptr, nullptr,
+     "Run one function; its exit status is that of the function."},
+    {"up", UpMain, nullptr, nullptr, "Run the daemons of a node in the foreground."},
+    {"ps", PsMain, nullptr, nullptr, "List the USFs of a running node."},
+    {"inspect", InspectMain, nullptr, nullptr,
+     "Show pool, USFs and counters of a running node as JSON."},
+    {"bake", nullptr, "usetl-bake", nullptr,
+     "Make a runtime out of a root file system: a directory, or a tar archive."},
+    {"doctor", nullptr, "usetl-vmmd", "--doctor",
+     "Say what this machine has and lacks, and what to do."},
+};
+
+int Follow(const Verb& verb, int argc, char** argv) {
+  std::string name = std::string("usetl ") + verb.name;
+  if (verb.main != nullptr) {
+    argv[1] = name.data();
+    return verb.main(argc - 1, argv + 1);
+  }
+  std::vector<std::string> arguments(argv + 2, argv + argc);
+  if (verb.option != nullptr) arguments.insert(arguments.begin(), verb.option);
+  return Complain(Become(verb.program, name, arguments).message());
+}
+
+// No verb: help, or what is wrong.
+int Explain(int argc, char** argv) {
+  CLI::App app{
+      "USETL runs functions in micro-VMs that were booted, warmed and snapshotted before.\n"
+      "First: usetl doctor; then usetl bake ROOTFS; then usetl run FUNC.py.\n"
+      "usetl VERB --help says more about a verb.",
+      "usetl"};
+  app.require_subcommand(1);
+  for (const Verb& verb : kVerbs) app.add_subcommand(verb.name, verb.what);
+  CLI11_PARSE(app, argc, argv);
+  return Complain("the verb comes first: usetl VERB ...", 2);
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app{
-      "USETL runs functions in micro-VMs that were booted, warmed and snapshotted before.\n"
-      "First: usetl doctor; then usetl bake ROOTFS; then usetl run FUNC.py."};
-  app.require_subcommand(1);
-
-  RunOptions run;
-  run.node = kDefaultNode;
-  run.embedded.runtimes = DefaultRuntimes();
-  CLI::App* run_app =
-      app.add_subcommand("run",
-                         "Run one function; its exit status is that of the function.\n"
-                         "Uses the node that runs in --node, else brings up one for this command.");
-  run_app
-      ->add_option("function", run.function,
-                   "Python file with handler(event, context), main(event), "
-                   "handle(...), or a script")
-      ->required();
-  run_app->add_option("--handler", run.handler, "name of the handler");
-  run_app->add_option("--event", run.event, "JSON text, or @FILE");
-  run_app->add_option(
-      "--allow", run.allow,
-      "origin that the function may reach, e.g. http://127.0.0.1:8080 or https://*.example.com");
-  run_app->add_option("--env", run.env, "NAME=VALUE");
-  run_app->add_option("--timeout", run.timeout_seconds, "seconds, or with a unit: 500ms, 2m")
-      ->transform(
-          CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"ms", 0.001}, {"m", 60}}))
-      ->default_str("60");
-  run_app->add_flag("--timings", run.timings, "print where the time went, on stderr");
-  run_app->add_option("--node", run.node, "directory of a running node")->capture_default_str();
-  run_app->add_flag_callback(
-      "--script", [&] { run.mode = "script"; }, "run as a script to its end");
-  run_app->add_option("arguments", run.arguments, "arguments of a script, after --");
-  AddNodeOptions(run_app, &run.embedded);
-
-  BakeCommand bake;
-  bake.runtimes = DefaultRuntimes();
-  bake.name = "python3.11";
-  bake.agent = AgentPath();
-  CLI::App* bake_app = app.add_subcommand("bake",
-                                          "Make a runtime out of a root file system: a "
-                                          "directory, or a tar archive (gz, xz, zst).");
-  bake_app->add_option("source", bake.source, "directory or archive")->required();
-  bake_app->add_option("--runtimes", bake.runtimes, "directory of baked runtimes")
-      ->capture_default_str();
-  bake_app->add_option("--runtime", bake.name, "its name")->capture_default_str();
-  bake_app->add_option("--trace", bake.trace, "1 system calls, 2 faults (add up): lines on stderr");
-
-  NodeOptions up;
-  up.directory = kDefaultNode;
-  up.runtimes = DefaultRuntimes();
-  CLI::App* up_app = app.add_subcommand("up", "Run the daemons in the foreground.");
-  up_app->add_option("--node", up.directory, "directory for the node's sockets")
-      ->capture_default_str();
-  up_app->add_option("--pool", up.pool, "USFs kept ready")->capture_default_str();
-  AddNodeOptions(up_app, &up);
-
-  std::string node = kDefaultNode;
-  CLI::App* ps_app = app.add_subcommand("ps", "List the USFs of a running node.");
-  ps_app->add_option("--node", node, "directory of the node")->capture_default_str();
-  CLI::App* inspect_app =
-      app.add_subcommand("inspect", "Pool, USFs and counters of a running node as JSON.");
-  inspect_app->add_option("--node", node, "directory of the node")->capture_default_str();
-
-  std::string runtimes = DefaultRuntimes();
-  CLI::App* doctor_app =
-      app.add_subcommand("doctor", "Say what this machine has and lacks, and what to do.");
-  doctor_app->add_option("--runtimes", runtimes, "directory of baked runtimes")
-      ->capture_default_str();
-
-  CLI11_PARSE(app, argc, argv);
-  if (*run_app) return RunFunction(run);
-  if (*bake_app) return BakeRuntime(bake);
-  if (*up_app) return BringUp(up);
-  if (*doctor_app) return Doctor(runtimes);
-  return Inspect(node, static_cast<bool>(*ps_app));
+  for (const Verb& verb : kVerbs) {
+    if (argc > 1 && std::strcmp(argv[1], verb.name) == 0) return Follow(verb, argc, argv);
+  }
+  return Explain(argc, argv);
 }
 
 }  // namespace

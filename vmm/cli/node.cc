@@ -1,133 +1,114 @@
 #include "vmm/cli/node.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 
 #include "vmm/ipc/socket.h"
-#include "vmm/proxy/daemon/daemon.h"
-#include "vmm/vmmd/daemon.h"
 
 namespace usetl {
 namespace {
 
-volatile sig_atomic_t g_stop = 0;
-
-// In a child: runs a daemon to its end. It goes with its parent.
-template <typename Serve>
-pid_t ForkDaemon(const char* name, int report_fd, Serve serve) {
-  const pid_t child = fork();
-  if (child != 0) return child;
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
-  prctl(PR_SET_NAME, name);
-  setpgid(0, 0);  // a Ctrl-C of the terminal reaches the parent alone
-  const Status status = serve();
-  if (!status.ok()) {
-    (void)!write(report_fd, status.message().data(), status.message().size());
-    _exit(1);
+// mkdir -p
+Status MakeDirectories(const std::string& path) {
+  for (size_t end = 0; end != path.npos;) {
+    end = path.find('/', end + 1);
+    const std::string part = path.substr(0, end);
+    if (mkdir(part.c_str(), 0755) != 0 && errno != EEXIST) return Status::Errno("create " + part);
   }
-  _exit(0);
+  return Status();
 }
 
-bool Answers(const std::string& path) { return ipc::Connect(path).ok(); }
+sigset_t AwaitedSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGCHLD}) sigaddset(&set, signal);
+  return set;
+}
 
-void Reap(pid_t* child) {
-  if (*child <= 0) return;
-  kill(*child, SIGTERM);
-  waitpid(*child, nullptr, 0);
-  *child = -1;
+std::vector<std::string> VmmdArguments(const NodeOptions& options, const std::string& directory) {
+  std::vector<std::string> arguments = {"--socket",   VmmdSocket(directory),
+                                        "--runtimes", options.runtimes,
+                                        "--runtime",  options.runtime,
+                                        "--pool",     std::to_string(options.pool),
+                                        "--memory",   std::to_string(options.memory),
+                                        "--region",   std::to_string(options.region),
+                                        "--trace",    std::to_string(options.trace)};
+  if (options.verify) arguments.push_back("--verify");
+  if (!options.huge_pages) arguments.push_back("--no-huge-pages");
+  return arguments;
+}
+
+std::vector<std::string> ProxyArguments(const NodeOptions& options, const std::string& directory) {
+  std::vector<std::string> arguments = {"--socket", ProxySocket(directory), "--vmmd",
+                                        VmmdSocket(directory)};
+  for (const std::string& object : options.objects) {
+    arguments.insert(arguments.end(), {"--objects", object});
+  }
+  return arguments;
 }
 
 }  // namespace
 
-std::string ProgramDirectory() {
-  std::error_code error;
-  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-}
-std::string KernelPath() { return ProgramDirectory() + "/usetl-kernel.elf"; }
-std::string AgentPath() { return ProgramDirectory() + "/agent"; }
-std::string UsfPath() { return ProgramDirectory() + "/usetl-usf"; }
-std::string DefaultRuntimes() {
-  const char* set = std::getenv("USETL_RUNTIMES");
-  return set != nullptr ? set : "/var/lib/usetl/runtimes";
-}
-std::string VmmdSocket(const std::string& directory) { return directory + "/vmmd.sock"; }
-std::string ProxySocket(const std::string& directory) { return directory + "/proxy.sock"; }
-
 Result<std::unique_ptr<Node>> Node::Start(const NodeOptions& options) {
   std::unique_ptr<Node> node(new Node);
-  node->directory_ = options.directory;
   if (options.directory.empty()) {
     char pattern[] = "/tmp/usetl-XXXXXX";
     if (mkdtemp(pattern) == nullptr) return Status::Errno("a directory for the node's sockets");
     node->directory_ = pattern;
     node->own_directory_ = true;
   } else {
-    std::error_code error;
-    std::filesystem::create_directories(options.directory, error);
-    if (error) return Status(error.value(), "create " + options.directory + ": " + error.message());
+    if (ipc::Connect(VmmdSocket(options.directory)).ok()) {
+      return Status(EADDRINUSE, "a node runs in " + options.directory +
+                                    " already; end it, or choose another --node");
+    }
+    USETL_RETURN_IF_ERROR(MakeDirectories(options.directory));
+    node->directory_ = options.directory;
   }
-  VmmdOptions vmmd;
-  vmmd.socket = VmmdSocket(node->directory_);
-  vmmd.runtimes = options.runtimes;
-  vmmd.runtime = options.runtime;
-  vmmd.kernel = KernelPath();
-  vmmd.huge_pages = options.huge_pages;
-  vmmd.usf.program = UsfPath();
-  vmmd.usf.host_region_size = vmmd.usf.guest_region_size = options.region;
-  vmmd.usf.ram_limit = options.memory;
-  vmmd.usf.trace = options.trace;
-  vmmd.usf.verify = options.verify;
-  vmmd.pool.size = options.pool;
-  int report[2];
-  if (pipe2(report, O_CLOEXEC | O_NONBLOCK) != 0) return Status::Errno("pipe");
-  const Fd read_end(report[0]), write_end(report[1]);
-  node->vmmd_ = ForkDaemon("usetl-vmmd", report[1], [&]() -> Status {
-    Result<std::unique_ptr<Vmmd>> daemon = Vmmd::Create(vmmd);
-    return daemon.ok() ? (*daemon)->Run() : daemon.status();
-  });
-  const ProxyOptions proxy{ProxySocket(node->directory_), vmmd.socket, options.objects};
-  node->proxy_ = ForkDaemon("usetl-proxy", report[1], [&] { return RunProxy(proxy); });
-  if (node->vmmd_ < 0 || node->proxy_ < 0) return Status::Errno("fork");
-  constexpr int kTries = 1000;
-  for (int i = 0; i < kTries; ++i) {
-    if (Answers(vmmd.socket) && Answers(proxy.socket)) return node;
-    char text[512];
-    const ssize_t n = read(read_end.get(), text, sizeof text);
-    if (n > 0) return Status(ECHILD, std::string(text, n));
-    const timespec pause{0, 5'000'000};
-    nanosleep(&pause, nullptr);
+  std::vector<std::string> vmmd = VmmdArguments(options, node->directory_);
+  std::vector<std::string> proxy = ProxyArguments(options, node->directory_);
+  if (node->own_directory_) {
+    // This command may be killed: whoever ends last cleans up.
+    for (auto* arguments : {&vmmd, &proxy}) arguments->push_back("--remove-directory");
   }
-  return Status(ETIMEDOUT, "the node's daemons did not come up within 5 s");
+  Result<Daemon> started = Daemon::Spawn("usetl-vmmd", std::move(vmmd));
+  if (!started.ok()) return started.status();
+  node->vmmd_ = std::move(*started);
+  started = Daemon::Spawn("usetl-proxy", std::move(proxy));
+  if (!started.ok()) return started.status();
+  node->proxy_ = std::move(*started);
+  USETL_RETURN_IF_ERROR(node->vmmd_.WaitUntilReady());
+  USETL_RETURN_IF_ERROR(node->proxy_.WaitUntilReady());
+  return node;
 }
 
 Node::~Node() {
-  Reap(&proxy_);
-  Reap(&vmmd_);
-  if (!own_directory_) return;
-  std::error_code ignored;
-  std::filesystem::remove_all(directory_, ignored);
+  proxy_ = Daemon();
+  vmmd_ = Daemon();
+  if (directory_.empty()) return;
+  // The daemons have done it already, unless they were killed.
+  unlink(ProxySocket(directory_).c_str());
+  unlink(VmmdSocket(directory_).c_str());
+  if (own_directory_) rmdir(directory_.c_str());
+}
+
+void Node::HoldSignals() {
+  const sigset_t set = AwaitedSignals();
+  sigprocmask(SIG_BLOCK, &set, nullptr);
 }
 
 std::string Node::Wait() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { g_stop = 1; };
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  while (!g_stop) {
-    const pid_t ended = waitpid(-1, nullptr, 0);
-    if (ended == vmmd_) return vmmd_ = -1, "usetl-vmmd ended";
-    if (ended == proxy_) return proxy_ = -1, "usetl-proxy ended";
+  const sigset_t set = AwaitedSignals();
+  for (;;) {
+    // First, for what ended before HoldSignals().
+    for (Daemon* daemon : {&vmmd_, &proxy_}) {
+      if (daemon->Ended()) return daemon->name() + " ended";
+    }
+    const int signal = sigwaitinfo(&set, nullptr);
+    if (signal == SIGINT || signal == SIGTERM) return "";
   }
-  return "";
 }
 
 }  // namespace usetl

@@ -1,19 +1,19 @@
-// node.h: a node's daemons: a running one, or one brought up for a single command.
+// node.h: a node's daemons as children of this command.
 #ifndef USETL_VMM_CLI_NODE_H_
 #define USETL_VMM_CLI_NODE_H_
-
-#include <sys/types.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "vmm/base/installation.h"
 #include "vmm/base/status.h"
+#include "vmm/cli/spawn.h"
 
 namespace usetl {
 
 struct NodeOptions {
-  std::string directory;  // sockets: vmmd.sock, proxy.sock
+  std::string directory;  // of the sockets; empty: one that goes with the node
   std::string runtimes;   // baked runtimes
   std::string runtime = "python3.11";
   uint32_t pool = 2;
@@ -25,33 +25,26 @@ struct NodeOptions {
   bool huge_pages = true;
 };
 
-// Files that are installed beside the program.
-std::string ProgramDirectory();
-std::string KernelPath();
-std::string AgentPath();
-std::string UsfPath();
-// Where runtimes are kept unless told otherwise.
-std::string DefaultRuntimes();
-inline constexpr char kDefaultNode[] = "/run/usetl";
-
-std::string VmmdSocket(const std::string& directory);
-std::string ProxySocket(const std::string& directory);
-
-// Runs both daemons as children of this process until it ends or Stop().
 class Node {
  public:
-  // Forks the daemons and waits until their sockets answer.
+  // Starts both daemons and waits until they serve.
   static Result<std::unique_ptr<Node>> Start(const NodeOptions& options);
+  // Ends them; no socket is left, whatever became of them.
   ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
 
   std::string proxy_socket() const { return ProxySocket(directory_); }
+  // From now on SIGINT and SIGTERM end Wait(), not the process.
+  static void HoldSignals();
   // Waits until a daemon ends or a signal says stop; which one ended, in words.
+  // REQUIRES: HoldSignals().
   std::string Wait();
 
  private:
   Node() = default;
   std::string directory_;
-  pid_t vmmd_ = -1, proxy_ = -1;
+  Daemon vmmd_, proxy_;
   bool own_directory_ = false;
 };
 

@@ -5,9 +5,6 @@
 
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "vmm/cli/commands.h"
@@ -23,9 +20,14 @@ Result<json> ReadEvent(const std::string& text) {
   if (text.empty()) return json();
   std::string content = text;
   if (text[0] == '@') {
-    std::ifstream file(text.substr(1), std::ios::binary);
-    if (!file) return Status(ENOENT, "--event " + text + ": cannot read the file");
-    content.assign(std::istreambuf_iterator<char>(file), {});
+    const Fd file(open(text.c_str() + 1, O_RDONLY | O_CLOEXEC));
+    if (!file.ok()) return Status::Errno("--event " + text);
+    content.clear();
+    char buffer[16 << 10];
+    for (ssize_t n; (n = read(file.get(), buffer, sizeof buffer)) != 0;) {
+      if (n < 0) return Status::Errno("--event " + text);
+      content.append(buffer, n);
+    }
   }
   json event = json::parse(content, nullptr, false);
   if (event.is_discarded()) {
@@ -45,14 +47,15 @@ Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
   }
   json request = {{"runtime", options.embedded.runtime},
                   {"tenant", "uid-" + std::to_string(getuid())},
-                  {"file", std::filesystem::path(options.function).filename()},
+                  {"file", options.function.substr(options.function.rfind('/') + 1)},
                   {"mode", options.handler.empty() ? options.mode : "handler"},
                   {"event", *event},
                   {"argv", options.arguments},
                   {"env", env},
                   {"allow", options.allow},
                   {"stdin", with_stdin},
-                  {"memory", options.embedded.memory},
+                  {"timings", options.timings},
+                  {"memory", options.memory},
                   {"timeout_ms", static_cast<uint64_t>(options.timeout_seconds * 1000)}};
   if (!options.handler.empty()) request["handler"] = options.handler;
   return request;
@@ -83,13 +86,13 @@ int ShowResult(const std::string& text) {
   return Complain(error.value("type", "Error") + ": " + error.value("message", "unknown"), status);
 }
 
-int Converse(int socket, const RunOptions& options) {
+int Converse(int socket) {
   std::string result;
   for (;;) {
     Result<ipc::Message> message = ipc::Receive(socket);
     if (!message.ok()) {
-      if (!result.empty()) return ShowResult(result);
-      return Complain("the worker left: " + message.status().message(), 125);
+      return Complain("usetl-proxy ended the function's worker: " + message.status().message(),
+                      125);
     }
     run::Header header;
     if (message->bytes.size() < sizeof header) continue;
@@ -102,12 +105,12 @@ int Converse(int socket, const RunOptions& options) {
         break;
       case run::Type::kResult:
         result.append(bytes, size);
+        if (header.detail == 1) return ShowResult(result);
         break;
       case run::Type::kFailed:
         return Complain(std::string(bytes, size), static_cast<int>(header.detail));
       case run::Type::kTimings:
-        if (options.timings)
-          std::fprintf(stderr, "timings (us): %.*s\n", static_cast<int>(size), bytes);
+        std::fprintf(stderr, "timings (us): %.*s\n", static_cast<int>(size), bytes);
         break;
       case run::Type::kLog:
         std::fprintf(stderr, "%.*s\n", static_cast<int>(size), bytes);
@@ -121,7 +124,7 @@ int Converse(int socket, const RunOptions& options) {
 int RunFunction(const RunOptions& options) {
   const Fd function(open(options.function.c_str(), O_RDONLY | O_CLOEXEC));
   if (!function.ok()) return Complain(options.function + ": " + std::strerror(errno), 2);
-  const bool with_stdin = !isatty(0);
+  const bool with_stdin = !isatty(0) && errno != EBADF;
   Result<json> request = MakeRequest(options, with_stdin);
   if (!request.ok()) return Complain(request.status().message(), 2);
   const std::string text = request->dump();
@@ -143,7 +146,7 @@ int RunFunction(const RunOptions& options) {
   const Status sent = ipc::Send(
       socket->get(), {reinterpret_cast<const uint8_t*>(text.data()), text.size()}, {}, fds);
   if (!sent.ok()) return Complain(sent.message(), 125);
-  return Converse(socket->get(), options);
+  return Converse(socket->get());
 }
 
 }  // namespace usetl

@@ -53,9 +53,10 @@ Status Send(int socket, std::span<const uint8_t> head, std::span<const uint8_t> 
 }
 
 Result<Message> Receive(int socket) {
+  // Not in the message: only as much as was sent shall be touched.
+  uint8_t bytes[kMaxMessage];
   Message message;
-  message.bytes.resize(kMaxMessage);
-  iovec part{message.bytes.data(), message.bytes.size()};
+  iovec part{bytes, sizeof bytes};
   msghdr header{};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
@@ -78,7 +79,7 @@ Result<Message> Receive(int socket) {
   }
   if (size == 0) return Status(ECONNRESET, "the peer left");
   if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) return Status(EMSGSIZE, "a message is too long");
-  message.bytes.resize(size);
+  message.bytes.assign(bytes, bytes + size);
   return message;
 }
 

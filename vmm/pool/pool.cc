@@ -87,6 +87,14 @@ void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
   }
 }
 
+UsfHandle* Pool::FindStuck(std::chrono::steady_clock::time_point now) {
+  for (UsfHandle& usf : usfs_) {
+    const bool moving = usf.state == UsfState::kStarting || usf.state == UsfState::kRolling;
+    if (moving && now > usf.due) return &usf;
+  }
+  return nullptr;
+}
+
 UsfHandle* Pool::FindBySocket(int fd) {
   for (UsfHandle& usf : usfs_) {
     if (usf.socket() == fd) return &usf;

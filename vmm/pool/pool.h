@@ -33,6 +33,8 @@ class Pool {
   UsfHandle* Claim(const std::string& tenant);
   // The holder is done with it. True: it is being rolled back; false: it was thrown away.
   bool Release(UsfHandle* usf);
+  // One that has not become ready, or idle after its rollback, in time; null when there is none.
+  UsfHandle* FindStuck(std::chrono::steady_clock::time_point now);
   // What a usf process said, or that it is gone. `event` is null then.
   void OnEvent(UsfHandle* usf, const usf::EventRecord* event);
 
@@ -48,7 +50,11 @@ class Pool {
   // A USF has become idle.
   std::function<void()> on_idle;
 
-  uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0;
+  // Bounds of a function's memory: what every USF of the runtime has, and the node's limit.
+  uint64_t least_memory() const { return runtime_.snapshot.index().ram_size; }
+  uint64_t most_memory() const { return usf_options_.ram_limit; }
+
+  uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0, stuck = 0;
 
  private:
   uint32_t FreshOrStarting() const;

@@ -15,7 +15,7 @@ enum class Request : uint32_t {
 struct ClaimRequest {
   Request request;
   uint32_t wait_ms;    // how long to wait for a USF when none is ready
-  uint64_t ram_limit;  // bytes; 0: the node's default
+  uint64_t ram_limit;  // bytes of memory for the function; 0: the node's limit
   char runtime[64];    // zero-terminated
   char tenant[128];    // zero-terminated; a USF never serves two of them
 };

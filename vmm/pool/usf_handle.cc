@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "vmm/abi/control.h"
 #include "vmm/abi/file_table.h"
 #include "vmm/abi/layout.h"
 #include "vmm/ipc/socket.h"
@@ -21,6 +22,12 @@ constexpr int kChildSocket = 3;
 // behind it.
 constexpr uint64_t kWarmTable = abi::kPageSize;
 constexpr uint64_t kWarmData = 8 * abi::kPageSize;
+
+// Both take milliseconds; these are for a host that is out of breath.
+constexpr std::chrono::seconds kStartLimit{30}, kRollbackLimit{5};
+
+// Memory grows in pages of 2 MB.
+uint64_t WholePages(uint64_t bytes) { return bytes / abi::kHugePageSize * abi::kHugePageSize; }
 
 // A file of memory that cannot change its size: mappings of it never fault for the host.
 Result<Fd> NewMemory(const char* name, uint64_t size) {
@@ -107,6 +114,7 @@ UsfHandle::UsfHandle(UsfHandle&& o) noexcept
       tenant(std::move(o.tenant)),
       usable(o.usable),
       uses(o.uses),
+      due(o.due),
       last(o.last),
       control(std::move(o.control)),
       host_region(std::move(o.host_region)),
@@ -151,13 +159,14 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
   Result<pid_t> pid = Spawn(options.program, pair->second.get());
   if (!pid.ok()) return pid.status();
   usf.pid_ = *pid;
+  usf.due = std::chrono::steady_clock::now() + kStartLimit;
 
   usf::StartCommand start{};
   start.command = usf::Command::kStart;
   start.uid = options.first_uid + number % 100'000;
   start.host_region_size = options.host_region_size;
   start.guest_region_size = options.guest_region_size;
-  start.ram_limit = options.ram_limit;
+  start.ram_limit = WholePages(options.ram_limit);
   start.spin_ns = options.spin_ns;
   start.trace = options.trace;
   start.verify = options.verify;
@@ -186,12 +195,21 @@ Status UsfHandle::WarmHostRegion() {
   return Punch(host_region, kData + kWarmData, host_region_size_);
 }
 
+Status UsfHandle::SetMemoryLimit(uint64_t bytes) {
+  const uint64_t end = abi::kRam.base + WholePages(bytes);
+  constexpr off_t kAt = abi::kHostPageOffset + offsetof(abi::HostPage, ram_limit);
+  // A write, not a mapping: a thousand mapped control windows would be a cost of an idle node.
+  if (pwrite(control.get(), &end, sizeof end, kAt) == sizeof end) return Status();
+  return Status::Errno("the memory limit of a USF");
+}
+
 Status UsfHandle::BeginRollback() {
   USETL_RETURN_IF_ERROR(WarmHostRegion());
   USETL_RETURN_IF_ERROR(Punch(guest_region, 0, guest_region_size_));
   const usf::PlainCommand command{usf::Command::kRollback, 0};
   USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command)));
   state = UsfState::kRolling;
+  due = std::chrono::steady_clock::now() + kRollbackLimit;
   return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
 }
 

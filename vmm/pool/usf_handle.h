@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -46,6 +47,8 @@ class UsfHandle {
   UsfHandle(UsfHandle&& other) noexcept;
   UsfHandle& operator=(UsfHandle&&) = delete;
 
+  // How much memory the next function may have; at most what the USF was made with.
+  Status SetMemoryLimit(uint64_t bytes);
   // Scrubs regions and asks for a rollback. REQUIRES: nobody else writes regions or rings.
   Status BeginRollback();
 
@@ -57,6 +60,8 @@ class UsfHandle {
   std::string tenant;  // empty: none yet
   bool usable = true;  // may be rolled back and used again
   uint64_t uses = 0;
+  // When a USF that is starting or rolling back has taken too long.
+  std::chrono::steady_clock::time_point due;
   usf::EventRecord last{};  // counters of the last event
 
   Fd control, host_region, guest_region, host_event, guest_event;

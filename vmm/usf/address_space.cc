@@ -183,6 +183,8 @@ int AddressSpace::Unmap(const abi::RangeRequest& r) {
 int AddressSpace::GrowRam(uint64_t size) {
   const uint64_t before = memory_->ram_size();
   if (size > abi::kRam.size) return -ENOMEM;
+  // The limit of this function, at most the one that the USF was made with, which GrowRam() knows.
+  if (abi::kRam.base + size > memory_->host_page().ram_limit) return -ENOMEM;
   if (!memory_->GrowRam(size, machine_).ok()) return -ENOMEM;
   const uint64_t at = abi::kRam.base + before;
   constexpr uint64_t kUserData = x86::kUser | x86::kNoExecute | x86::kWritable;

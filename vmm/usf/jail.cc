@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -49,6 +50,8 @@ Status EnterJail(const JailConfig& config) {
       setresuid(config.uid, config.uid, config.uid) != 0) {
     return Status::Errno("becoming the USF's own user");
   }
+  // A change of user clears it.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
   USETL_RETURN_IF_ERROR(Limit(RLIMIT_NPROC, 0, "RLIMIT_NPROC"));
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Status::Errno("PR_SET_DUMPABLE");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Status::Errno("PR_SET_NO_NEW_PRIVS");

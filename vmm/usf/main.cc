@@ -2,14 +2,19 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 
 #include "vmm/usf/usf_process.h"
 
-int main() {
+int main(int argc, char** argv) {
   constexpr int kSocket = 3;
-  if (isatty(0)) {
-    std::fprintf(stderr, "usetl-usf is started by usetl-vmmd; see usetl --help\n");
-    return 2;
+  if (argc > 1 || isatty(0)) {
+    const bool asked = argc == 2 && std::strcmp(argv[1], "--help") == 0;
+    std::fputs(
+        "usetl-usf runs one jailed micro-VM and takes no options: usetl-vmmd starts it, with its\n"
+        "socket as descriptor 3. To run a function: usetl run --help\n",
+        asked ? stdout : stderr);
+    return asked ? 0 : 2;
   }
   return usetl::UsfProcess(kSocket).Run();
 }

@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "vmm/vmmd/environment.h"
@@ -65,6 +66,11 @@ Status Vmmd::SetUp(VmmdOptions options) {
   USETL_RETURN_IF_ERROR(Watch(listener_.get()));
   USETL_RETURN_IF_ERROR(Watch(signals_.get()));
 
+  if (options_.usf.ram_limit < runtime->snapshot.index().ram_size) {
+    return Status(EINVAL, "--memory: a function of runtime '" + options_.runtime +
+                              "' has at least " +
+                              std::to_string(runtime->snapshot.index().ram_size >> 20) + " MB");
+  }
   pool_ = std::make_unique<Pool>(options_.usf, options_.pool, std::move(*runtime));
   pool_->watch = [this](int fd) {
     const Status status = Watch(fd);
@@ -88,7 +94,7 @@ Status Vmmd::Run() {
     epoll_event events[64];
     // Making USFs is work for quiet moments: nothing else is ready then.
     const bool refill = pool_->wants_refill() && launch_error_.empty();
-    const int count = epoll_wait(epoll_.get(), events, 64, refill ? 0 : 100);
+    const int count = epoll_wait(epoll_.get(), events, 64, refill ? 0 : Patience());
     if (count < 0 && errno != EINTR) return Status::Errno("epoll_wait");
     if (count <= 0 && refill) {
       const Status status = pool_->Refill();
@@ -107,7 +113,33 @@ Status Vmmd::Run() {
         OnConnection(fd);
       }
     }
+    ReplaceStuck();
     ServeWaiting();
+  }
+}
+
+// How long to wait for events, ms: something may come to its end without one.
+int Vmmd::Patience() const {
+  const bool waiting = std::any_of(connections_.begin(), connections_.end(),
+                                   [](const auto& item) { return item.second.waiting; });
+  const bool moving = pool_->Count(UsfState::kStarting) + pool_->Count(UsfState::kRolling) > 0;
+  return waiting || moving || !launch_error_.empty() ? 100 : -1;
+}
+
+void Vmmd::ReplaceStuck() {
+  const auto now = SteadyClock::now();
+  while (UsfHandle* usf = pool_->FindStuck(now)) {
+    if (usf->state == UsfState::kStarting) launch_error_ = "a USF did not become ready in time";
+    if (Connection* holder = HolderOf(usf)) {
+      pool::ReplyRecord reply{};
+      reply.reply = pool::Reply::kReleased;
+      reply.usf = usf->number();
+      Tell(holder, reply, "");
+      holder->usf = nullptr;
+      holder->releasing = false;
+    }
+    ++pool_->stuck;
+    pool_->Remove(usf);
   }
 }
 
@@ -220,6 +252,20 @@ void Vmmd::OnUsf(UsfHandle* usf) {
   pool_->OnEvent(usf, gone ? nullptr : &event);
 }
 
+Status Vmmd::CheckMemory(uint64_t wanted) const {
+  const auto megabytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MB"; };
+  if (wanted == 0) return Status();
+  if (wanted < pool_->least_memory()) {
+    return Status(EINVAL, "--memory: a function of this runtime has at least " +
+                              megabytes(pool_->least_memory()));
+  }
+  if (wanted > pool_->most_memory()) {
+    return Status(EINVAL, "--memory: this node gives a function at most " +
+                              megabytes(pool_->most_memory()) + " (usetl up --memory)");
+  }
+  return Status();
+}
+
 void Vmmd::ServeWaiting() {
   const auto now = SteadyClock::now();
   for (auto& [fd, connection] : connections_) {
@@ -229,9 +275,20 @@ void Vmmd::ServeWaiting() {
              "this node keeps no pool of runtime '" + Text(connection.claim.runtime) + "'");
       continue;
     }
+    if (const Status fits = CheckMemory(connection.claim.ram_limit); !fits.ok()) {
+      Answer(&connection, nullptr, fits.code(), fits.message());
+      continue;
+    }
     UsfHandle* usf = pool_->Claim(Text(connection.claim.tenant));
     if (usf != nullptr) {
-      Answer(&connection, usf, 0, "");
+      const uint64_t wanted = connection.claim.ram_limit;
+      const Status limited = usf->SetMemoryLimit(wanted != 0 ? wanted : pool_->most_memory());
+      if (limited.ok()) {
+        Answer(&connection, usf, 0, "");
+      } else {
+        pool_->Remove(usf);
+        Answer(&connection, nullptr, limited.code(), limited.message());
+      }
     } else if (!launch_error_.empty()) {
       Answer(&connection, nullptr, EIO, launch_error_);
     } else if (now >= connection.give_up) {
@@ -276,6 +333,7 @@ std::string Vmmd::Inspect() const {
   number("rolled_back", pool_->rolled_back);
   number("retired", pool_->retired);
   number("lost", pool_->lost);
+  number("stuck", pool_->stuck);
   number("starting", pool_->Count(UsfState::kStarting));
   number("idle", pool_->Count(UsfState::kIdle));
   number("claimed", pool_->Count(UsfState::kClaimed));

@@ -52,6 +52,9 @@ class Vmmd {
   void OnRequest(Connection* connection, const ipc::Message& message);
   void OnUsf(UsfHandle* usf);
   void ServeWaiting();
+  Status CheckMemory(uint64_t wanted) const;
+  void ReplaceStuck();
+  int Patience() const;
   void Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text);
   void Tell(Connection* connection, pool::ReplyRecord reply, const std::string& text);
   void Close(int fd);

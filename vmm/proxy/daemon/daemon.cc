@@ -7,26 +7,27 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <cstdio>
 
 #include "vmm/ipc/socket.h"
+#include "vmm/proxy/daemon/spares.h"
 #include "vmm/proxy/worker/session.h"
 
 namespace usetl {
 namespace {
 
 // No capabilities, an unprivileged user, no way back.
-Status DropPrivileges(uint32_t uid) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
+Status DropPrivileges(uint32_t uid, pid_t daemon) {
   const rlimit none{0, 0};
   if (setrlimit(RLIMIT_CORE, &none) != 0) return Status::Errno("RLIMIT_CORE");
   if (geteuid() == 0 && (setgroups(0, nullptr) != 0 || setresgid(uid, uid, uid) != 0 ||
                          setresuid(uid, uid, uid) != 0)) {
     return Status::Errno("dropping the worker's privileges");
   }
+  // A change of user clears it: after, not before.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
+  if (getppid() != daemon) return Status(ECHILD, "usetl-proxy is gone");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Status::Errno("PR_SET_NO_NEW_PRIVS");
   return Status();
 }
@@ -43,12 +44,25 @@ Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store
   return Status();
 }
 
-[[noreturn]] void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects) {
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  Result<Fd> vmmd = ipc::Connect(options.vmmd_socket);
-  Status status = vmmd.ok() ? DropPrivileges(options.worker_uid) : vmmd.status();
+// A worker, while it waits for its client: what the first function would wait for otherwise.
+void Prepare(const ProxyOptions& options, Fd* vmmd) {
+  // A daemon that is not there yet is tried again later.
+  Result<Fd> connected = ipc::Connect(options.vmmd_socket);
+  if (connected.ok()) *vmmd = std::move(*connected);
+  Session::Rehearse();
+}
+
+// The connection made ahead, unless usetl-vmmd was replaced meanwhile.
+Result<Fd> TakeConnection(const ProxyOptions& options, Fd* vmmd) {
+  pollfd alive{vmmd->get(), POLLIN, 0};
+  if (vmmd->ok() && poll(&alive, 1, 0) == 0) return std::move(*vmmd);
+  return ipc::Connect(options.vmmd_socket);
+}
+
+void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects, Fd* prepared,
+          pid_t daemon) {
+  Result<Fd> vmmd = TakeConnection(options, prepared);
+  Status status = vmmd.ok() ? DropPrivileges(options.worker_uid, daemon) : vmmd.status();
   if (!status.ok()) {
     const run::Header header{run::Type::kFailed, 125};
     const std::string& text = status.message();
@@ -59,7 +73,6 @@ Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store
     _exit(1);
   }
   Session(std::move(client), std::move(*vmmd), objects).Run();
-  _exit(0);
 }
 
 }  // namespace
@@ -71,33 +84,47 @@ Status RunProxy(const ProxyOptions& options) {
   if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return Status::Errno("sigprocmask");
   const Fd signals(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals.ok()) return Status::Errno("signalfd");
+  signal(SIGPIPE, SIG_IGN);  // servers that hang up are errors of a transfer
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
     return Status(EIO, "curl_global_init failed");
   etl::ObjectStore objects;
   USETL_RETURN_IF_ERROR(AddObjects(options.objects, &objects));
   Result<Fd> listener = ipc::Listen(options.socket);
   if (!listener.ok()) return listener.status();
+  Fd vmmd;  // of the worker that this process has become
+  const pid_t daemon = getpid();
+  Result<Spares> spares = Spares::Create(
+      listener->get(), [&] { Prepare(options, &vmmd); },
+      [&](Fd client) { Work(std::move(client), options, objects, &vmmd, daemon); });
+  if (!spares.ok()) return spares.status();
+  USETL_RETURN_IF_ERROR(options.ready());
+  // Workers are made in quiet moments, unless none is left: not beside a function that just
+  // started.
+  constexpr int kQuietMs = 5;
+  constexpr int kPauseMs = 100;  // after what would fail again at once
+  int wait = 0;
   for (;;) {
-    pollfd fds[2] = {{listener->get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
-    if (poll(fds, 2, -1) < 0 && errno != EINTR) return Status::Errno("poll");
-    if (fds[1].revents != 0) {
-      signalfd_siginfo info;
-      if (read(signals.get(), &info, sizeof info) == sizeof info && info.ssi_signo != SIGCHLD) {
-        unlink(options.socket.c_str());
-        return Status();
-      }
-      while (waitpid(-1, nullptr, WNOHANG) > 0) {
-      }
+    pollfd fds[2] = {{spares->poll_fd(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
+    const int ready = poll(fds, 2, wait);
+    if (ready < 0 && errno != EINTR) return Status::Errno("poll");
+    if (ready == 0) {
+      const Status filled = spares->Fill();
+      if (!filled.ok()) std::fprintf(stderr, "usetl-proxy: %s\n", filled.message().c_str());
+      wait = filled.ok() ? -1 : kPauseMs;
+      continue;
     }
-    if (fds[0].revents == 0) continue;
-    Fd client(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!client.ok()) continue;  // it left again, or descriptors are short for a moment
-    const pid_t worker = fork();
-    if (worker == 0) {
-      listener->Reset();
-      Work(std::move(client), options, objects);
+    if (fds[0].revents != 0) {
+      spares->OnTaken();
+      wait = spares->empty() ? 0 : kQuietMs;
     }
-    if (worker < 0) std::fprintf(stderr, "usetl-proxy: cannot fork a worker\n");
+    if (fds[1].revents == 0) continue;
+    signalfd_siginfo info;
+    while (read(signals.get(), &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo == SIGCHLD) continue;
+      unlink(options.socket.c_str());
+      return Status();
+    }
+    if (spares->OnDeaths()) wait = kPauseMs;
   }
 }
 

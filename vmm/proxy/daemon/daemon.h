@@ -1,10 +1,11 @@
-// daemon.h: usetl-proxy: one forked worker per active function.
+// daemon.h: usetl-proxy: one forked worker per function that runs.
 //
-// The daemon itself accepts connections and forks; it never reads a byte that a client, a server or
-// a guest sent.
+// The daemon itself only forks workers ahead (spares.h); it never reads a byte that a client, a
+// server or a guest sent.
 #ifndef USETL_VMM_PROXY_DAEMON_DAEMON_H_
 #define USETL_VMM_PROXY_DAEMON_DAEMON_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct ProxyOptions {
   std::string vmmd_socket;           // where workers claim USFs
   std::vector<std::string> objects;  // NAME=DIRECTORY, or NAME=DIRECTORY:rw, behind file: URLs
   uint32_t worker_uid = 65534;
+  std::function<Status()> ready;  // called once clients can connect
 };
 
 // Serves until SIGTERM or SIGINT; workers end with their clients.

@@ -10,13 +10,15 @@ namespace usetl::run {
 // "stdin" is true.
 //   {"runtime": NAME, "tenant": NAME, "file": NAME, "mode": "handler"|"script"|"auto",
 //    "handler": NAME|null, "event": ANY, "argv": [...], "env": {...}, "allow": [...], "stdin":
-//    BOOL, "memory": BYTES, "timeout_ms": N}
+//    BOOL, "memory": BYTES, "timeout_ms": N, "timings": BOOL}
 
 enum class Type : uint32_t {
   kOutput = 1,   // bytes; `detail` is 1 (stdout) or 2 (stderr)
-  kResult = 2,   // JSON as the agent has it (guest/python/README.md)
+  kResult = 2,   // JSON as the agent has it (guest/python/README.md), in pieces; `detail` is 1 for
+                 // the last, after which nothing comes
   kFailed = 3,   // text: the function could not be started or was lost; `detail` is an exit status
-  kTimings = 4,  // JSON: microseconds of each step, counters of the proxy
+  kTimings = 4,  // before the result, if asked for. JSON: microseconds of each step, counters of
+                 // the proxy
   kLog = 5,      // a trace line
 };
 

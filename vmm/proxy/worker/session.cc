@@ -1,12 +1,11 @@
 #include "vmm/proxy/worker/session.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
-
-#include "vmm/proxy/worker/answer.h"
 
 namespace usetl {
 namespace {
@@ -52,7 +51,8 @@ void Session::Tell(run::Type type, uint32_t detail, std::string_view bytes) {
   constexpr size_t kPiece = 32 << 10;
   do {
     const std::string_view piece = bytes.substr(0, kPiece);
-    const run::Header header{type, detail};
+    const bool last = piece.size() == bytes.size();
+    const run::Header header{type, type == run::Type::kResult && !last ? 0 : detail};
     // A client that left is noticed by the loop.
     if (!ipc::Send(client_.get(), ipc::Bytes(header), AsBytes(piece)).ok()) return;
     bytes.remove_prefix(piece.size());
@@ -63,6 +63,19 @@ void Session::Mark(const char* step) {
   const auto now = Clock::now();
   timings_[step] = std::chrono::duration_cast<std::chrono::microseconds>(now - mark_).count();
   mark_ = now;
+}
+
+void Session::Rehearse() {
+  // The next pages of heap and stack, which a fork leaves unmapped. Freed memory stays mapped.
+  constexpr size_t kHeap = 512 << 10;
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  mallopt(M_TRIM_THRESHOLD, 8 << 20);
+  std::string warm(kHeap, '\0');
+  volatile char stack[kHeap / 2];
+  for (size_t i = 0; i < sizeof stack; i += abi::kPageSize) stack[i] = 0;
+  // The code of the two.
+  const json text = json::parse(R"({"a":["b",1,true,null,{"c":1.5}]})");
+  warm = text.dump();
 }
 
 void Session::Run() {
@@ -88,6 +101,7 @@ Status Session::ReadRequest() {
 }
 
 Status Session::Prepare() {
+  USETL_RETURN_IF_ERROR(MakePolicy());
   pool::ClaimRequest claim{};
   claim.request = pool::Request::kClaim;
   claim.wait_ms = 10'000;
@@ -102,11 +116,21 @@ Status Session::Prepare() {
   Mark("claim");
   deadline_ = Clock::now() + std::chrono::milliseconds(request_.value("timeout_ms", 60'000u));
 
-  etl::EtlProxyOptions options;
+  return AddInput();
+}
+
+Status Session::MakePolicy() {
   for (const json& origin : request_.value("allow", json::array())) {
     if (!origin.is_string()) return Status(EINVAL, "an allowed origin is not text");
-    USETL_RETURN_IF_ERROR(options.policy.Allow(origin.get<std::string>()));
+    USETL_RETURN_IF_ERROR(policy_.Allow(origin.get<std::string>()));
   }
+  return Status();
+}
+
+Status Session::EnsureEtl() {
+  if (etl_ != nullptr) return Status();
+  etl::EtlProxyOptions options;
+  options.policy = policy_;
   options.objects = objects_;
   options.audit = [this](const etl::AuditEvent& event) {
     Tell(run::Type::kLog, 0, "etl: " + event.method + " " + event.url + ": " + event.cause);
@@ -117,7 +141,7 @@ Status Session::Prepare() {
              std::span<const uint8_t> tail) { return link_->Post(type, id, head, tail); });
   if (!proxy.ok()) return proxy.status();
   etl_ = std::move(*proxy);
-  return AddInput();
+  return Status();
 }
 
 Status Session::AddInput() {
@@ -149,49 +173,58 @@ Status Session::AddInput() {
   } else {
     invoke["event"] = event;
   }
-  event_ = invoke.dump();
   const std::string text = load.dump();
   if (!link_->Post(abi::RecordType::kLoad, kLoadId, AsBytes(text))) {
     return Status(E2BIG, "arguments and environment exceed 32 kB");
   }
+  // At once: the guest goes on by itself when the load succeeds. After a failed one it has nothing
+  // to invoke, says so, and nobody listens.
+  if (!link_->Post(abi::RecordType::kInvoke, kInvokeId, AsBytes(invoke.dump()))) {
+    return Status(E2BIG, "the event does not fit the ring");
+  }
   return Status();
 }
 
-Status Session::Invoke() {
-  if (link_->Post(abi::RecordType::kInvoke, kInvokeId, AsBytes(event_))) return Status();
-  return Status(E2BIG, "the event does not fit the ring");
-}
-
 Status Session::Loop() {
+  const auto congested = [this] { return etl_ != nullptr && etl_->congested(); };
   while (!done_) {
     bool progress = false;
     USETL_RETURN_IF_ERROR(DrainGuest(&progress));
     if (done_) break;
-    if (progress || (!etl_->congested() && !link_->PrepareWait())) continue;
+    if (progress || (!congested() && !link_->PrepareWait())) continue;
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
     if (left.count() <= 0) return Status(ETIMEDOUT, "the function ran into its time limit");
     pollfd fds[4] = {{link_->event_fd(), POLLIN, 0},
                      {link_->vmmd_fd(), POLLIN, 0},
-                     {etl_->poll_fd(), POLLIN, 0},
-                     {client_.get(), POLLIN, 0}};
+                     {client_.get(), POLLIN, 0},
+                     {etl_ == nullptr ? -1 : etl_->poll_fd(), POLLIN, 0}};
     const int timeout = static_cast<int>(std::min<int64_t>(left.count() + 1, 1000));
-    const int ready = poll(fds, 4, etl_->congested() ? 1 : timeout);
+    const int ready = poll(fds, 4, congested() ? 1 : timeout);
     link_->EndWait();
     if (ready < 0 && errno != EINTR) return Status::Errno("poll");
-    if (fds[2].revents != 0) etl_->OnReady();
+    if (fds[3].revents != 0) etl_->OnReady();
     if (fds[1].revents != 0) USETL_RETURN_IF_ERROR(OnVmmd());
-    if (fds[3].revents != 0) return Status(ECANCELED, "the client left");
+    if (fds[2].revents != 0) return Status(ECANCELED, "the client left");
   }
   USETL_RETURN_IF_ERROR(DrainOutput());
-  const etl::Counters& c = etl_->counters();
-  timings_["proxy"] = {{"requests", c.requests},
-                       {"denied", c.denied},
-                       {"errors", c.errors},
-                       {"bytes_in", c.bytes_in},
-                       {"bytes_out", c.bytes_out}};
-  Tell(run::Type::kTimings, 0, timings_.dump());
+  TellResult();
   return Status();
+}
+
+// The result comes last: the client leaves when it has it, whatever is still to be taken down here.
+void Session::TellResult() {
+  if (request_.value("timings", false)) {
+    const etl::Counters none{};
+    const etl::Counters& c = etl_ == nullptr ? none : etl_->counters();
+    timings_["proxy"] = {{"requests", c.requests},
+                         {"denied", c.denied},
+                         {"errors", c.errors},
+                         {"bytes_in", c.bytes_in},
+                         {"bytes_out", c.bytes_out}};
+    Tell(run::Type::kTimings, 0, timings_.dump());
+  }
+  if (!result_.empty()) Tell(run::Type::kResult, 1, result_);
 }
 
 Status Session::DrainOutput() {
@@ -215,7 +248,7 @@ Status Session::DrainOutput() {
 
 Status Session::DrainGuest(bool* progress) {
   for (;;) {
-    if (etl_->congested()) {
+    if (etl_ != nullptr && etl_->congested()) {
       // Its answers wait for room in the ring: no more requests until the guest has read some.
       etl_->OnRingRoom();
       if (etl_->congested()) return DrainOutput();
@@ -242,32 +275,33 @@ Status Session::OnRecord(const abi::RecordHeader& header, std::span<const uint8_
   const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
   if (type == abi::RecordType::kLoaded) {
     Mark("load");
-    Result<json> loaded = ParseAnswer(text);
-    if (!loaded.ok()) return loaded.status();
-    if ((*loaded)["ok"].get<bool>()) return Invoke();
-    Tell(run::Type::kResult, 0, loaded->dump());
+    const json loaded = json::parse(text, nullptr, false);
+    if (loaded.is_object() && loaded.value("ok", false)) return Status();
+    result_ = text;
     done_ = true;
     return Status();
   }
   if (type == abi::RecordType::kResult) {
     Mark("invoke");
-    Result<json> result = ParseAnswer(text);
-    if (!result.ok()) return result.status();
-    if (result->contains("path")) {
+    const json result = json::parse(text, nullptr, false);
+    if (!result.is_object()) return Status(EPROTO, "the function's answer is no JSON");
+    if (result.contains("path") && result["path"].is_string()) {
       Result<std::span<const uint8_t>> large =
-          link_->guest_region().FindFile((*result)["path"].get<std::string>());
+          link_->guest_region().FindFile(result["path"].get<std::string>());
       if (!large.ok()) return large.status();
       if (large->size() > kMaxResult) return Status(EFBIG, "the function's result exceeds 32 MB");
       // The guest may still write there: one copy, then only the copy counts.
-      Result<std::string> answer = WrapValue(std::string(large->begin(), large->end()));
-      if (!answer.ok()) return answer.status();
-      Tell(run::Type::kResult, 0, *answer);
+      const std::string copy(large->begin(), large->end());
+      const json value = json::parse(copy, nullptr, false);
+      if (value.is_discarded()) return Status(EPROTO, "the function's answer is no JSON");
+      result_ = json({{"ok", true}, {"value", value}}).dump();
     } else {
-      Tell(run::Type::kResult, 0, result->dump());
+      result_ = text;
     }
     done_ = true;
     return Status();
   }
+  USETL_RETURN_IF_ERROR(EnsureEtl());
   return etl_->OnRecord(header, payload);
 }
 

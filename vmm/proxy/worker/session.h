@@ -27,18 +27,23 @@ class Session {
   // Serves the one request of the client. Errors are told to the client.
   void Run();
 
+  // Touches, in a process that waits for its client, the memory that a session will use.
+  static void Rehearse();
+
  private:
   using Clock = std::chrono::steady_clock;
 
   Status ReadRequest();
   Status Prepare();
   Status AddInput();
+  Status MakePolicy();
+  Status EnsureEtl();
   Status Loop();
+  void TellResult();
   Status OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload);
   Status DrainGuest(bool* progress);
   Status DrainOutput();
   Status OnVmmd();
-  Status Invoke();
   void Tell(run::Type type, uint32_t detail, std::string_view bytes);
   void Mark(const char* step);
 
@@ -47,11 +52,12 @@ class Session {
   nlohmann::json request_;
   std::vector<Fd> files_;
   std::unique_ptr<UsfLink> link_;
-  std::unique_ptr<etl::EtlProxy> etl_;
+  etl::Policy policy_;
+  std::unique_ptr<etl::EtlProxy> etl_;  // made for the first HTTP request
   nlohmann::json timings_ = nlohmann::json::object();
   Clock::time_point mark_ = Clock::now();
   Clock::time_point deadline_;
-  std::string event_;           // JSON text of the invocation
+  std::string result_;          // JSON text, once there is one
   std::string partial_output_;  // of the output ring: a frame that is not whole yet
   bool done_ = false;
 };

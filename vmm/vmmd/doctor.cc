@@ -1,4 +1,5 @@
-// doctor.cc: usetl doctor: what this machine has and lacks, and what to do about it.
+#include "vmm/vmmd/doctor.h"
+
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -10,7 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "vmm/cli/commands.h"
+#include "vmm/base/installation.h"
 #include "vmm/platform/kvm/kvm_abi.h"
 #include "vmm/pool/runtime.h"
 #include "vmm/vmmd/environment.h"
@@ -153,7 +154,8 @@ int Doctor(const std::string& runtimes) {
   CheckKvm(&report);
   CheckJail(&report);
   CheckRoom(&report);
-  for (const std::string& path : {KernelPath(), UsfPath(), AgentPath()}) {
+  for (const std::string& path : {KernelPath(), AgentPath(), UsfPath(),
+                                  InstalledPath("usetl-proxy"), InstalledPath("usetl-bake")}) {
     report.Line(std::filesystem::exists(path), path, "missing: build or install USETL again");
   }
   CheckRuntime(&report, runtimes);

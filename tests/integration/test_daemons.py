@@ -1,0 +1,198 @@
+"""The programs of a node: their help, their starts, and their deaths in any order."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from node import BUILD, Node, wait_until
+
+LOOP = "import os\ndef handler(e, c):\n os.write(1, b'running\\n')\n while True: pass\n"
+RUNTIMES = os.environ["USETL_RUNTIMES"]
+
+
+def descendants(pid: int) -> list[int]:
+    try:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [int(child) for child in children] + [d for child in children for d in descendants(int(child))]
+
+
+def name(pid: int) -> str:
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def ended(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+class Programs(unittest.TestCase):
+    def test_help(self):
+        for program in ("usetl", "usetl-vmmd", "usetl-proxy", "usetl-bake", "usetl-usf"):
+            done = subprocess.run([BUILD / program, "--help"], stdin=subprocess.DEVNULL, capture_output=True,
+                                  text=True, timeout=60, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), program)
+            self.assertIn("usetl", done.stdout)
+
+    def test_help_of_each_verb(self):
+        for verb in ("run", "up", "ps", "inspect", "bake", "doctor"):
+            done = subprocess.run([BUILD / "usetl", verb, "--help"], capture_output=True, text=True,
+                                  timeout=60, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), verb)
+            self.assertIn(f"usetl {verb}" if verb in ("bake", "doctor") else verb, done.stdout)
+
+    def test_doctor(self):
+        done = subprocess.run([BUILD / "usetl", "doctor", "--runtimes", RUNTIMES], capture_output=True,
+                              text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stdout.splitlines()[-1]), (0, "This machine is ready."))
+        done = subprocess.run([BUILD / "usetl", "doctor", "--runtimes", "/nowhere"], capture_output=True,
+                              text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("BAD  runtime python3.11 in /nowhere", done.stdout)
+
+    def test_daemons_complain_by_themselves(self):
+        for program, option in (("usetl-vmmd", "--runtimes"), ("usetl-proxy", "--objects")):
+            done = subprocess.run([BUILD / program, "--socket", "/tmp/never.sock", option, "/nowhere"],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertTrue(done.stderr.startswith(program + ": "), done.stderr)
+            self.assertFalse(os.path.exists("/tmp/never.sock"))
+
+
+class Starts(unittest.TestCase):
+    def up(self, *options):
+        directory = tempfile.mkdtemp(prefix="usetl-test-")
+        self.addCleanup(shutil.rmtree, directory)
+        done = subprocess.run([BUILD / "usetl", "up", "--node", directory, *options],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1), done.stderr)
+        self.assertEqual(os.listdir(directory), [])
+        return done.stderr
+
+    def test_error_of_vmmd_is_one_line(self):
+        self.assertRegex(self.up("--runtimes", "/nowhere"), "^usetl: no runtime 'python3.11' in /nowhere; make one")
+
+    def test_error_of_the_proxy_is_one_line(self):
+        self.assertRegex(self.up("--objects", "nonsense"), "^usetl: --objects wants NAME=DIRECTORY")
+
+    def test_second_node_in_a_directory_is_refused(self):
+        node = Node()
+        self.addCleanup(node.close)
+        done = node.usetl("up")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("runs in " + node.directory + " already", done.stderr)
+        self.assertEqual(node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
+
+
+class Deaths(unittest.TestCase):
+    """Whoever is killed, in the middle of a function or not: one line, and nothing is left."""
+
+    def victims(self, top):
+        every = descendants(top)
+        return {"up": top, "vmmd": next(p for p in every if name(p) == "usetl-vmmd"),
+                "proxy": next(p for p in every if name(p) == "usetl-proxy")}, [top, *every]
+
+    def check_gone(self, processes, directory):
+        wait_until(lambda: all(ended(pid) for pid in processes))
+        wait_until(lambda: [n for n in os.listdir(directory) if n.endswith(".sock")] == [])
+
+    def node(self):
+        node = Node()
+        self.addCleanup(shutil.rmtree, node.directory)
+        self.addCleanup(node.process.stderr.close)
+        self.addCleanup(node.process.wait)
+        return node
+
+    def test_while_idle(self):
+        for order in (["vmmd"], ["proxy"], ["up"], ["vmmd", "proxy"], ["proxy", "vmmd"]):
+            with self.subTest(order=order):
+                node = self.node()
+                wait_until(lambda: json.loads(node.usetl("inspect").stdout)["idle"] == 2)
+                victims, processes = self.victims(node.process.pid)
+                self.assertIn("usetl-usf", [name(pid) for pid in processes])
+                for victim in order:
+                    with contextlib.suppress(ProcessLookupError):  # `usetl up` has ended it already
+                        os.kill(victims[victim], signal.SIGKILL)
+                status = node.process.wait(60)
+                self.check_gone(processes, node.directory)
+                said = node.process.stderr.read()
+                if order != ["up"]:
+                    self.assertEqual(status, 1)
+                    self.assertRegex(said, r"^usetl: usetl-(vmmd|proxy) ended\n$")
+
+    def test_while_a_function_runs(self):
+        for victim in ("vmmd", "proxy", "up"):
+            with self.subTest(victim=victim):
+                node = self.node()
+                path = pathlib.Path(node.directory) / "loop.py"
+                path.write_text(LOOP)
+                client = subprocess.Popen([BUILD / "usetl", "run", path, "--node", node.directory],
+                                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE, text=True)
+                self.assertEqual(client.stdout.readline(), "running\n")
+                victims, processes = self.victims(node.process.pid)
+                os.kill(victims[victim], signal.SIGKILL)
+                _, error = client.communicate(timeout=60)
+                self.assertEqual((client.returncode, len(error.splitlines())), (125, 1), error)
+                self.assertTrue(error.startswith("usetl: "), error)
+                node.process.wait(60)
+                self.check_gone(processes, node.directory)
+
+    def test_embedded_node(self):
+        for victim in ("vmmd", "proxy", "up"):
+            with self.subTest(victim=victim), tempfile.TemporaryDirectory(prefix="test-usetl-") as directory:
+                path = pathlib.Path(directory) / "loop.py"
+                path.write_text(LOOP)
+                client = subprocess.Popen(
+                    [BUILD / "usetl", "run", path, "--runtimes", RUNTIMES, "--node", directory],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                self.assertEqual(client.stdout.readline(), "running\n")
+                victims, processes = self.victims(client.pid)
+                arguments = pathlib.Path(f"/proc/{victims['vmmd']}/cmdline").read_bytes().decode().split("\0")
+                sockets = pathlib.Path(arguments[arguments.index("--socket") + 1]).parent
+                self.assertTrue(sockets.is_dir())
+                os.kill(victims[victim], signal.SIGKILL)
+                _, error = client.communicate(timeout=60)
+                if victim != "up":
+                    self.assertEqual((client.returncode, len(error.splitlines())), (125, 1), error)
+                wait_until(lambda: all(ended(pid) for pid in processes))
+                wait_until(lambda: not sockets.exists())
+
+    def test_interrupt_from_the_terminal(self):
+        node = self.node()
+        _, processes = self.victims(node.process.pid)
+        groups = {os.getpgid(pid) for pid in processes if name(pid) in ("usetl-vmmd", "usetl-proxy")}
+        self.assertNotIn(os.getpgid(node.process.pid), groups)
+        node.process.send_signal(signal.SIGINT)
+        self.assertEqual(node.process.wait(60), 0)
+        self.check_gone(processes, node.directory)
+
+    def test_starter_that_is_gone_already(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        os.set_inheritable(writing, True)
+        for program in ("usetl-vmmd", "usetl-proxy"):
+            done = subprocess.run([BUILD / program, "--socket", "/tmp/never.sock", "--ready-fd", str(writing)],
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                                  pass_fds=[writing], check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("whoever started this has left", done.stderr)
+        os.close(writing)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,91 @@
+"""Limits of a run on a running node, and USFs that do not come back from their rollback."""
+
+import json
+import os
+import pathlib
+import signal
+import unittest
+
+from node import Node, wait_until
+
+FILL = ("def handler(event, context):\n"
+        "  taken = []\n"
+        "  try:\n"
+        "    while True: taken.append(bytearray(1 << 20))\n"
+        "  except MemoryError:\n"
+        "    count = len(taken)\n"
+        "    del taken\n"
+        "    return count\n")
+ONE = "def handler(e, c):\n return 1\n"
+
+
+class Memory(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node("--memory", "256M", verify=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.close()
+
+    def filled(self, *arguments):
+        done = self.node.run(FILL, *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return int(done.stdout)
+
+    def state(self):
+        return json.loads(self.node.usetl("inspect").stdout)
+
+    def test_limit_of_the_node(self):
+        self.assertTrue(200 < self.filled() < 256)
+
+    def test_limit_of_a_run(self):
+        for limit in (64, 100, 128, 255, 256):
+            with self.subTest(limit=limit):
+                megabytes = self.filled("--memory", f"{limit}M")
+                self.assertTrue(limit - 40 < megabytes < limit, megabytes)
+
+    def test_limit_goes_with_its_run(self):
+        # The same USF, which a growth would have worn out.
+        self.assertEqual(self.node.run(ONE, "--memory", "64M").stdout, "1\n")
+        used = {u["usf"] for u in self.state()["usfs"] if u["uses"]}
+        wait_until(lambda: all(u["state"] == "idle" for u in self.state()["usfs"] if u["usf"] in used))
+        self.assertGreater(self.filled(), 200)
+        code = "def handler(e, c):\n return open('/proc/meminfo').readline().split()[1]\n"
+        small = int(json.loads(self.node.run(code, "--memory", "64M").stdout))
+        self.assertGreater(int(json.loads(self.node.run(code).stdout)), small + (150 << 10))
+
+    def test_beyond_the_node(self):
+        done = self.node.run(ONE, "--memory", "1G")
+        self.assertEqual((done.returncode, done.stdout), (125, ""))
+        self.assertEqual(done.stderr, "usetl: --memory: this node gives a function at most 256 MB"
+                                      " (usetl up --memory)\n")
+
+    def test_less_than_the_runtime_has(self):
+        done = self.node.run(ONE, "--memory", "8M")
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("--memory: a function of this runtime has at least 64 MB", done.stderr)
+
+
+class Stuck(unittest.TestCase):
+    def test_usf_that_hangs_in_its_rollback_is_replaced(self):
+        node = Node(pool=1)
+        self.addCleanup(node.close)
+        state = lambda: json.loads(node.usetl("inspect").stdout)
+        self.assertEqual(node.run(ONE).stdout, "1\n")
+        wait_until(lambda: [u["state"] for u in state()["usfs"] if u["uses"]] == ["idle"])
+        pid = next(u["pid"] for u in state()["usfs"] if u["uses"])
+        # Stopped, it answers neither the function's owner nor the rollback that follows.
+        os.kill(pid, signal.SIGSTOP)
+        done = node.run(ONE, "--timeout", "200ms")
+        self.assertEqual(done.returncode, 124, done.stderr)
+        wait_until(lambda: [u["state"] for u in state()["usfs"] if u["pid"] == pid] == ["rolling back"])
+        self.assertEqual(node.run(ONE).stdout, "1\n")  # by another one, meanwhile
+        wait_until(lambda: state()["stuck"] == 1)
+        self.assertFalse(pathlib.Path(f"/proc/{pid}").exists())
+        self.assertNotIn(pid, [u["pid"] for u in state()["usfs"]])
+        self.assertEqual(node.run(ONE).stdout, "1\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,23 @@
+#include "vmm/base/installation.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace usetl {
+
+std::string InstalledPath(const std::string& name) {
+  char program[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", program, sizeof program);
+  // Without /proc there is no directory to speak of: the name then shows up in the error.
+  const std::string path(program, size > 0 ? size : 0);
+  return path.substr(0, path.rfind('/') + 1) + name;
+}
+
+std::string DefaultRuntimes() {
+  const char* set = std::getenv("USETL_RUNTIMES");
+  return set != nullptr ? set : "/var/lib/usetl/runtimes";
+}
+
+}  // namespace usetl

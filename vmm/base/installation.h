@@ -1,0 +1,26 @@
+// installation.h: the files of USETL: they lie beside the program that runs.
+#ifndef USETL_VMM_BASE_INSTALLATION_H_
+#define USETL_VMM_BASE_INSTALLATION_H_
+
+#include <string>
+
+namespace usetl {
+
+// The path of `name` beside the running program.
+std::string InstalledPath(const std::string& name);
+
+inline std::string KernelPath() { return InstalledPath("usetl-kernel.elf"); }
+inline std::string AgentPath() { return InstalledPath("agent"); }
+inline std::string UsfPath() { return InstalledPath("usetl-usf"); }
+
+// Where runtimes are kept unless told otherwise: $USETL_RUNTIMES, else a directory of the system.
+std::string DefaultRuntimes();
+
+// Where a node's sockets are unless told otherwise.
+inline constexpr char kDefaultNode[] = "/run/usetl";
+inline std::string VmmdSocket(const std::string& node) { return node + "/vmmd.sock"; }
+inline std::string ProxySocket(const std::string& node) { return node + "/proxy.sock"; }
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_BASE_INSTALLATION_H_

@@ -1,0 +1,94 @@
+// arguments.cc: the options of each verb.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "vmm/cli/commands.h"
+
+namespace usetl {
+namespace {
+
+void AddNodeOptions(CLI::App* app, NodeOptions* node) {
+  app->add_option("--runtimes", node->runtimes, "directory of baked runtimes")
+      ->capture_default_str();
+  app->add_option("--runtime", node->runtime, "which runtime")->capture_default_str();
+  app->add_option("--memory", node->memory, "most memory of a function, e.g. 256M")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("512M");
+  app->add_option("--region", node->region, "size of the host and guest regions of a USF, e.g. 64M")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("64M");
+  app->add_option("--objects", node->objects,
+                  "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...");
+  app->add_option("--trace", node->trace, "1 system calls, 2 faults (add up): lines on stderr");
+  app->add_flag("--verify", node->verify, "prove every rollback byte by byte (slow)");
+  app->add_flag("!--no-huge-pages", node->huge_pages, "4 kB pages for host regions");
+}
+
+}  // namespace
+
+int RunMain(int argc, char** argv) {
+  RunOptions run;
+  run.node = kDefaultNode;
+  run.embedded.runtimes = DefaultRuntimes();
+  CLI::App app{
+      "Runs one function; its exit status is that of the function.\n"
+      "Uses the node that runs in --node, else brings up one for this command.",
+      argv[0]};
+  app.add_option("function", run.function,
+                 "Python file with handler(event, context), main(event), "
+                 "handle(...), or a script")
+      ->required();
+  app.add_option("--handler", run.handler, "name of the handler");
+  app.add_option("--event", run.event, "JSON text, or @FILE");
+  app.add_option(
+      "--allow", run.allow,
+      "origin that the function may reach, e.g. http://127.0.0.1:8080 or https://*.example.com");
+  app.add_option("--env", run.env, "NAME=VALUE");
+  app.add_option("--timeout", run.timeout_seconds, "seconds, or with a unit: 500ms, 2m")
+      ->transform(
+          CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"ms", 0.001}, {"m", 60}}))
+      ->default_str("60");
+  app.add_flag("--timings", run.timings, "print where the time went, on stderr");
+  app.add_option("--node", run.node, "directory of a running node")->capture_default_str();
+  app.add_flag_callback(
+      "--script", [&] { run.mode = "script"; }, "run as a script to its end");
+  app.add_option("arguments", run.arguments, "arguments of a script, after --");
+  AddNodeOptions(&app, &run.embedded);
+  CLI11_PARSE(app, argc, argv);
+  if (app.count("--memory") > 0) run.memory = run.embedded.memory;
+  const int status = RunFunction(run);
+  std::fflush(stdout);
+  _exit(status);  // what is left to take down is memory, which the kernel does faster
+}
+
+int UpMain(int argc, char** argv) {
+  NodeOptions up;
+  up.directory = kDefaultNode;
+  up.runtimes = DefaultRuntimes();
+  CLI::App app{"Runs the daemons of a node in the foreground, until Ctrl-C.", argv[0]};
+  app.add_option("--node", up.directory, "directory for the node's sockets")->capture_default_str();
+  app.add_option("--pool", up.pool, "USFs kept ready")->capture_default_str();
+  AddNodeOptions(&app, &up);
+  CLI11_PARSE(app, argc, argv);
+  return BringUp(up);
+}
+
+int PsMain(int argc, char** argv) {
+  std::string node = kDefaultNode;
+  CLI::App app{"Lists the USFs of a running node.", argv[0]};
+  app.add_option("--node", node, "directory of the node")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  return Inspect(node, /*table=*/true);
+}
+
+int InspectMain(int argc, char** argv) {
+  std::string node = kDefaultNode;
+  CLI::App app{"Shows pool, USFs and counters of a running node as JSON.", argv[0]};
+  app.add_option("--node", node, "directory of the node")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  return Inspect(node, /*table=*/false);
+}
+
+}  // namespace usetl

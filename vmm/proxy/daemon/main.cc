@@ -1,0 +1,51 @@
+// main.cc: usetl-proxy, the daemon that runs functions for clients and carries out their requests.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "vmm/base/installation.h"
+#include "vmm/base/starter.h"
+#include "vmm/proxy/daemon/daemon.h"
+
+namespace usetl {
+namespace {
+
+int Main(int argc, char** argv) {
+  ProxyOptions options;
+  options.socket = ProxySocket(kDefaultNode);
+  options.vmmd_socket = VmmdSocket(kDefaultNode);
+  int ready_fd = -1;
+  bool remove_directory = false;
+  CLI::App app{
+      "Runs functions for clients: a worker process each, which claims a USF from usetl-vmmd, "
+      "loads\n"
+      "the function's file, carries out its HTTP requests and passes on its output and result.\n"
+      "Nothing may be reached that the client does not allow; workers are nobody.\n"
+      "`usetl up` starts it together with usetl-vmmd; by itself, under an init system:\n"
+      "  usetl-proxy --socket /run/usetl/proxy.sock --vmmd /run/usetl/vmmd.sock\n"
+      "SIGTERM ends it and its workers, with the functions that run."};
+  app.add_option("--socket", options.socket, "where clients connect")->capture_default_str();
+  app.add_option("--vmmd", options.vmmd_socket, "where usetl-vmmd listens")->capture_default_str();
+  app.add_option("--objects", options.objects,
+                 "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...");
+  app.add_option(
+      "--ready-fd", ready_fd,
+      "descriptor of a pipe that gets the line \"ready\", or the error; the daemon then\n"
+      "ends with the process that started it");
+  app.add_flag("--remove-directory", remove_directory,
+               "remove the directory of the socket at the end, when nothing is left in it");
+  CLI11_PARSE(app, argc, argv);
+  Starter starter(ready_fd);
+  Status status = starter.Follow();
+  options.ready = [&] { return starter.Ready(); };
+  if (status.ok()) status = RunProxy(options);
+  if (remove_directory) {  // not empty: the other daemon does it
+    rmdir(options.socket.substr(0, options.socket.rfind('/')).c_str());
+  }
+  return status.ok() ? 0 : starter.Fail("usetl-proxy", status);
+}
+
+}  // namespace
+}  // namespace usetl
+
+int main(int argc, char** argv) { return usetl::Main(argc, argv); }

@@ -1,0 +1,52 @@
+// spares.h: workers forked ahead: each waits for one client of its own.
+//
+// A fork of the daemon costs more than many functions run; nobody waits for it when it happened
+// before. A spare has read nothing, so it may still be root; it drops its privileges once it has a
+// client and before it reads what that sent.
+#ifndef USETL_VMM_PROXY_DAEMON_SPARES_H_
+#define USETL_VMM_PROXY_DAEMON_SPARES_H_
+
+#include <sys/types.h>
+
+#include <functional>
+#include <set>
+
+#include "vmm/base/fd.h"
+#include "vmm/base/status.h"
+
+namespace usetl {
+
+class Spares {
+ public:
+  // Runs in a worker's process, with its client; never returns.
+  using Work = std::function<void(Fd client)>;
+  // Runs in a worker's process before it has a client: whatever can be done ahead.
+  using Prepare = std::function<void()>;
+
+  // `listener`: where clients connect; not owned, closed in workers that have one.
+  static Result<Spares> Create(int listener, Prepare prepare, Work work);
+
+  // Forks what is missing.
+  Status Fill();
+  // The next client would have to wait for a fork.
+  bool empty() const { return waiting_.empty(); }
+  // Readable when workers have taken clients.
+  int poll_fd() const { return taken_read_.get(); }
+  void OnTaken();
+  // Reaps workers. True: one died before it had a client.
+  bool OnDeaths();
+
+ private:
+  Spares() = default;
+  [[noreturn]] void BeWorker(pid_t daemon);
+
+  int listener_ = -1;
+  Prepare prepare_;
+  Work work_;
+  Fd taken_read_, taken_write_;  // a worker that has a client writes its number
+  std::set<pid_t> waiting_;
+};
+
+}  // namespace usetl
+
+#endif  // USETL_VMM_PROXY_DAEMON_SPARES_H_

@@ -1,0 +1,74 @@
+// main.cc: usetl-vmmd, the daemon that keeps the pool of USFs.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "vmm/base/installation.h"
+#include "vmm/base/starter.h"
+#include "vmm/vmmd/daemon.h"
+#include "vmm/vmmd/doctor.h"
+
+namespace usetl {
+namespace {
+
+Status Serve(VmmdOptions options, Starter* starter) {
+  USETL_RETURN_IF_ERROR(starter->Follow());
+  Result<std::unique_ptr<Vmmd>> daemon = Vmmd::Create(std::move(options));
+  if (!daemon.ok()) return daemon.status();
+  USETL_RETURN_IF_ERROR(starter->Ready());
+  return (*daemon)->Run();
+}
+
+int Main(int argc, char** argv) {
+  VmmdOptions options;
+  options.socket = VmmdSocket(kDefaultNode);
+  options.runtimes = DefaultRuntimes();
+  options.runtime = "python3.11";
+  options.kernel = KernelPath();
+  options.usf.program = UsfPath();
+  uint64_t region = 64 << 20;
+  int ready_fd = -1;
+  bool remove_directory = false;
+  bool doctor = false;
+  CLI::App app{
+      "Keeps USFs of one baked runtime ready: starts them, hands each to a worker of usetl-proxy,\n"
+      "rolls it back afterwards, replaces what is worn out or lost. Needs root and /dev/kvm.\n"
+      "`usetl up` starts it together with usetl-proxy; by itself, under an init system:\n"
+      "  usetl-vmmd --socket /run/usetl/vmmd.sock --runtimes /var/lib/usetl/runtimes --pool 8\n"
+      "SIGTERM ends it and all of its USFs. `usetl ps` and `usetl inspect` show what it has."};
+  app.add_option("--socket", options.socket, "where workers and the command line connect")
+      ->capture_default_str();
+  app.add_option("--runtimes", options.runtimes, "directory of baked runtimes")
+      ->capture_default_str();
+  app.add_option("--runtime", options.runtime, "the one whose pool is kept")->capture_default_str();
+  app.add_option("--pool", options.pool.size, "USFs kept ready")->capture_default_str();
+  app.add_option("--memory", options.usf.ram_limit, "most memory of a function, e.g. 256M")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("512M");
+  app.add_option("--region", region, "size of the host and guest regions of a USF, e.g. 64M")
+      ->transform(CLI::AsSizeValue(false))
+      ->default_str("64M");
+  app.add_option("--trace", options.usf.trace, "1 system calls, 2 faults (add up)");
+  app.add_flag("--verify", options.usf.verify, "prove every rollback byte by byte (slow)");
+  app.add_flag("!--no-huge-pages", options.huge_pages, "4 kB pages for host regions");
+  app.add_option(
+      "--ready-fd", ready_fd,
+      "descriptor of a pipe that gets the line \"ready\", or the error; the daemon then\n"
+      "ends with the process that started it");
+  app.add_flag("--doctor", doctor, "only say what this machine has and lacks, and what to do");
+  app.add_flag("--remove-directory", remove_directory,
+               "remove the directory of the socket at the end, when nothing is left in it");
+  CLI11_PARSE(app, argc, argv);
+  if (doctor) return Doctor(options.runtimes);
+  const std::string directory = options.socket.substr(0, options.socket.rfind('/'));
+  options.usf.host_region_size = options.usf.guest_region_size = region;
+  Starter starter(ready_fd);
+  const Status status = Serve(std::move(options), &starter);
+  if (remove_directory) rmdir(directory.c_str());  // not empty: the other daemon does it
+  return status.ok() ? 0 : starter.Fail("usetl-vmmd", status);
+}
+
+}  // namespace
+}  // namespace usetl
+
+int main(int argc, char** argv) { return usetl::Main(argc, argv); }
