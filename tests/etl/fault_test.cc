@@ -144,6 +144,12 @@ TEST_F(FaultTest, RefusesWhatIsNotHttp) {
   EXPECT_EQ(ErrorFrom("HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nhello"), HttpError::kProtocol);
 }
 
+TEST_F(FaultTest, RefusesTwoLengths) {
+  const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: ";
+  EXPECT_EQ(ErrorFrom(head + "8\r\n\r\nhalfMORE"), HttpError::kProtocol);
+  EXPECT_EQ(ErrorFrom(head + "0\r\n\r\n"), HttpError::kNone);
+}
+
 TEST_F(FaultTest, TakesTheAnnouncedLength) {
   Server server([](Connection& connection) {
     connection.ReadHead();

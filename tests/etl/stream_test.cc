@@ -111,6 +111,28 @@ TEST_F(StreamTest, StreamsWhatTheRegionCannotHold) {
   }
 }
 
+// A region with little room left must end in an error or a ring that a piece fits into.
+TEST_F(StreamTest, NeedsRoomForARing) {
+  const std::string content = Pattern(2 << 20);
+  Server unknown([&](Connection& connection) {
+    connection.ReadHead();
+    connection.Send("HTTP/1.1 200 OK\r\n\r\n" + content);
+  });
+  Allow(unknown);
+  region_size = 4 << 20;
+  Open();
+  for (uint64_t left = 4 << 10; left <= 256 << 10; left *= 2) {
+    auto taken = region->Reserve(region->free_bytes() - left);
+    ASSERT_TRUE(taken.ok());
+    const Answer answer =
+        Fetch({.url = unknown.Url(), .timeout_ms = 20'000, .flags = abi::kHttpMayStream});
+    EXPECT_EQ(answer.error, left < 64 << 10 ? HttpError::kNoSpace : HttpError::kNone) << left;
+    EXPECT_TRUE(answer.error != HttpError::kNone || answer.body == content);
+    taken->Discard();
+    EXPECT_EQ(region->free_bytes(), region_size - region->data_base());
+  }
+}
+
 TEST_F(StreamTest, PassesASlowTrickleOn) {
   Server server([&](Connection& connection) {
     connection.ReadHead();

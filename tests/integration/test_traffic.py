@@ -145,7 +145,25 @@ class Traffic(unittest.TestCase):
 
     def test_body_beyond_the_region(self):
         huge = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\nx"
-        self.assertEqual(self.ask(lambda head, body: huge)[0], {"error": "NoSpace"})
+        self.assertEqual(self.ask(lambda head, body: huge)[0], {"error": "ProtocolError"})
+
+    def test_body_beyond_the_region_is_streamed(self):
+        size = 70 << 20
+        server = Server(lambda head, body: ok(bytes(size)))
+        self.addCleanup(server.close)
+        origin = f"http://127.0.0.1:{server.port}"
+        code = ("import usetl\n"
+                "def handler(e, c):\n"
+                " answer = usetl.get(e)\n"
+                " try:\n"
+                "  answer.path\n"
+                " except usetl.UsetlError as error:\n"
+                "  text = str(error)\n"
+                " return [answer.streamed, 'larger than the host region' in text,\n"
+                "         sum(len(piece) for piece in answer.iter_chunks())]\n")
+        done = self.node.run(code, "--event", json.dumps(origin), "--allow", origin)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout), [True, True, size])
 
     def test_redirect(self):
         def answer(head, body):

@@ -66,11 +66,13 @@ class FakeProxy:
     """Carries requests out for real, except for hosts named error-N.test (error code N).
 
     `hosts` maps names to ports of 127.0.0.1. A streamed body of a path /half ends with an error.
+    Only bodies of at most `room` bytes fit the region.
     """
 
     region: Region
     hosts: dict[str, int] = field(default_factory=dict)
     bodies: str = ""
+    room: int = REGION_SIZE
     seen: list[Seen] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -144,7 +146,8 @@ class FakeProxy:
                 f"{name}: {value}\r\n" for name, value in response.getheaders()
             ).encode()
             fixed = (0, response.status, len(lines), 0)
-            if seen.flags & _abi.FLAG_STREAM:
+            too_large = response.length is not None and response.length > self.room
+            if seen.flags & _abi.FLAG_STREAM or (too_large and seen.flags & _abi.FLAG_MAY_STREAM):
                 size = _abi.UNKNOWN_SIZE if response.length is None else response.length
                 head = _abi.HEAD.pack(*fixed, _abi.NO_ENTRY, 1, 0, size)
                 end.send(_abi.record(_abi.HTTP_HEAD, 1, head + lines))

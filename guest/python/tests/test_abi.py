@@ -46,6 +46,7 @@ class AbiTest(unittest.TestCase):
         flags = enum(self.mail, "HttpFlag")
         self.assertEqual(flags["HttpStream"], _abi.FLAG_STREAM)
         self.assertEqual(flags["HttpNoRedirect"], _abi.FLAG_NO_REDIRECT)
+        self.assertEqual(flags["HttpMayStream"], _abi.FLAG_MAY_STREAM)
 
     def test_sizes(self) -> None:
         sizes = dict(

@@ -66,9 +66,11 @@ class RequestTest(ClientTest):
         sent = self.sent(b"x", headers={"X-A": "1", "content-type": "a/b"}, timeout=1.5, max_body=9)
         self.assertEqual((sent["headers"]["x-a"], sent["headers"]["content-type"]), ("1", "a/b"))
         seen = self.proxy.seen[-1]
-        self.assertEqual((seen.timeout_ms, seen.max_body, seen.flags), (1500, 9, 0))
+        self.assertEqual((seen.timeout_ms, seen.max_body), (1500, 9))
+        self.assertEqual(seen.flags, _abi.FLAG_MAY_STREAM)
         usetl.get(self.web.url + "/redirect", allow_redirects=False)
-        self.assertEqual(self.proxy.seen[-1].flags, _abi.FLAG_NO_REDIRECT)
+        flags = _abi.FLAG_NO_REDIRECT | _abi.FLAG_MAY_STREAM
+        self.assertEqual(self.proxy.seen[-1].flags, flags)
 
     def test_bad_requests_never_leave(self) -> None:
         for arguments in [

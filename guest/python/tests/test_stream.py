@@ -32,6 +32,18 @@ class StreamTest(ClientTest):
         with self.assertRaises(usetl.UsetlError):
             response.path
 
+    def test_more_than_the_region_holds(self) -> None:
+        self.proxy.room = 100_000
+        self.assertFalse(usetl.get(self.web.url + "/bytes/65536").streamed)
+        response = usetl.get(self.web.url + "/bytes/200704")
+        self.assertEqual(self.proxy.seen[-1].flags, _abi.FLAG_MAY_STREAM)
+        self.assertTrue(response.streamed)
+        with self.assertRaisesRegex(usetl.UsetlError, "larger than the host region"):
+            response.path
+        self.assertEqual(response.body, bytes(range(256)) * 784)
+        pieces = usetl.get(self.web.url + "/bytes/200704").iter_chunks()
+        self.assertEqual(sum(map(len, pieces)), 200_704)
+
     def test_half_a_body(self) -> None:
         response = usetl.get(self.web.url + "/half", stream=True)
         with self.assertRaisesRegex(usetl.ProtocolError, "half"):

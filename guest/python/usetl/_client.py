@@ -38,6 +38,9 @@ def request(
     as a str that begins with "/" (sent from the shared file system without a copy); an open file;
     or an iterable of bytes, sent as it is produced. `timeout` in seconds and `max_body` in bytes
     can only narrow the limits of the function. No answer at all raises a RequestError.
+
+    The body comes whole, in shared memory. One that the host has no room for comes as with
+    stream=True, and `response.streamed` says so.
     """
     method = method.upper()
     if not method.isascii() or not method.isalpha():
@@ -53,7 +56,9 @@ def request(
         data = data.encode()
         defaults["Content-Type"] = "text/plain; charset=utf-8"
     block = encode(headers, defaults)
-    flags = (_abi.FLAG_STREAM if stream else 0) | (0 if allow_redirects else _abi.FLAG_NO_REDIRECT)
+    flags = _abi.FLAG_STREAM if stream else _abi.FLAG_MAY_STREAM
+    if not allow_redirects:
+        flags |= _abi.FLAG_NO_REDIRECT
 
     transaction = Transaction()
     sender = _Sender(transaction, (method, url, block), (max_body or 0, timeout, flags))

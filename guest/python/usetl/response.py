@@ -17,8 +17,10 @@ class Response:
     """Status, headers and body.
 
     `body` is a read-only memoryview over shared memory and `path` the same bytes as a file; both
-    stay valid as long as something holds them, the response itself or any slice. With stream=True
-    the body comes through iter_chunks() or iter_lines(), in bounded memory.
+    stay valid as long as something holds them, the response itself or any slice. When `streamed`
+    is true (asked for, or larger than the host has room for) the body comes through iter_chunks()
+    or iter_lines() in bounded memory, `body` gathers it in the memory of the function, there is
+    no `path`, and what goes wrong on the way is raised while it is read.
     """
 
     def __init__(self, method: str, url: str, head: Head, transaction: Transaction) -> None:
@@ -53,8 +55,13 @@ class Response:
     @property
     def path(self) -> str:
         """The body as a file of the shared file system."""
-        if self.streamed or not self._head.size:
-            raise UsetlError("only a body that was delivered whole and is not empty has a path")
+        if self.streamed:
+            raise UsetlError(
+                "a streamed body has no path (streamed: asked for, or larger than the host region"
+                " has room for): write iter_chunks() into a file"
+            )
+        if not self._head.size:
+            raise UsetlError("an empty body has no path")
         return body_path(self._head.entry, self.body)
 
     @property

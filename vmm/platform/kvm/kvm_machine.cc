@@ -10,8 +10,6 @@
 namespace usetl::kvm {
 namespace {
 
-constexpr uint64_t kSynced = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-
 Status Ioctl(int fd, unsigned long request, void* argument, const char* name) {
   if (ioctl(fd, request, argument) >= 0) return Status();
   return Status::Errno(name);

@@ -144,6 +144,13 @@ std::string_view ResponseHeaders::Find(std::string_view name) const {
   return {};
 }
 
+bool ResponseHeaders::Contradicts(std::string_view name) const {
+  const std::string_view first = Find(name);
+  return std::any_of(headers_.begin(), headers_.end(), [&](const Header& header) {
+    return EqualsIgnoreCase(header.name, name) && header.value != first;
+  });
+}
+
 std::string ResponseHeaders::Block() const {
   std::string block;
   for (const Header& header : headers_) {

@@ -40,6 +40,8 @@ class ResponseHeaders {
 
   // The value of the first header of that name, empty when there is none.
   std::string_view Find(std::string_view name) const;
+  // Whether that header came more than once with different values.
+  bool Contradicts(std::string_view name) const;
   // Lines for the guest, hop-by-hop headers left out.
   std::string Block() const;
   // Forgets everything, for the next hop.

@@ -116,6 +116,10 @@ bool HttpTransfer::OnHead() {
     redirecting_ = true;
     return true;
   }
+  if (headers_.Contradicts("Content-Length")) {
+    GiveUp(HttpError::kProtocol, "two lengths");
+    return false;
+  }
   std::optional<uint64_t> length;
   curl_off_t announced = -1;
   // With a transfer coding the announced length says nothing.

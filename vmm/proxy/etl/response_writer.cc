@@ -53,8 +53,10 @@ HttpError ResponseWriter::Begin(int status, std::string headers, std::optional<u
   return HttpError::kNoSpace;
 }
 
-// What a cursor holds already becomes the first bytes of the ring.
+// What a cursor holds already becomes the first bytes of the ring. A ring must take what a producer
+// hands over at once, else both sides would wait for each other.
 bool ResponseWriter::StartStream(std::optional<uint64_t> length) {
+  if (cursor_.ok() && !cursor_.Grow(kSmallestWindow).ok()) return false;
   if (!cursor_.ok()) {
     Result<BodyCursor> ring = region_->ReserveWindow(std::max(window_, kSmallestWindow));
     if (!ring.ok()) return false;

@@ -2,43 +2,22 @@
 
 #include <malloc.h>
 #include <poll.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cstring>
+
+#include "vmm/proxy/worker/agent_reply.h"
 
 namespace usetl {
 namespace {
 
-using nlohmann::json;
-
-constexpr uint64_t kMaxInput = 32 << 20;  // function file, standard input
 constexpr uint64_t kMaxResult = 32 << 20;
-constexpr size_t kMaxInline = 16 << 10;  // of an event within its record
-constexpr uint64_t kLoadId = 1, kInvokeId = 2;
-
-std::span<const uint8_t> AsBytes(std::string_view text) {
-  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
-}
-
-Result<std::string> ReadAll(int fd, const char* what) {
-  std::string text;
-  char buffer[64 << 10];
-  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) != 0;) {
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Status::Errno(std::string("read ") + what);
-    if (text.size() + n > kMaxInput) return Status(EFBIG, std::string(what) + " exceeds 32 MB");
-    text.append(buffer, n);
-  }
-  return text;
-}
-
-template <size_t N>
-bool CopyText(const std::string& text, char (&field)[N]) {
-  if (text.size() >= N) return false;
-  std::memcpy(field, text.c_str(), text.size() + 1);
-  return true;
-}
+// Of records and output at a time: a guest that never stops must not keep us from the clock, the
+// client and the servers. All that the output ring can hold at once is less than the second.
+constexpr int kRecordsAtOnce = 64;
+constexpr int kOutputsAtOnce = 16;
+constexpr size_t kOutputPiece = 32 << 10;
+static_assert(kOutputsAtOnce * kOutputPiece >= abi::kOutputSize);
+constexpr uint32_t kBusyTurns = 16;  // without a look at the descriptors
 
 // Signals as a shell reports them.
 int ExitStatus(int wait_status) {
@@ -53,8 +32,10 @@ void Session::Tell(run::Type type, uint32_t detail, std::string_view bytes) {
     const std::string_view piece = bytes.substr(0, kPiece);
     const bool last = piece.size() == bytes.size();
     const run::Header header{type, type == run::Type::kResult && !last ? 0 : detail};
-    // A client that left is noticed by the loop.
-    if (!ipc::Send(client_.get(), ipc::Bytes(header), AsBytes(piece)).ok()) return;
+    const std::span body(reinterpret_cast<const uint8_t*>(piece.data()), piece.size());
+    // Gone, or it has not read for as long as a function may run.
+    client_left_ = client_left_ || !ipc::Send(client_.get(), ipc::Bytes(header), body).ok();
+    if (client_left_) return;
     bytes.remove_prefix(piece.size());
   } while (!bytes.empty());
 }
@@ -74,7 +55,7 @@ void Session::Rehearse() {
   volatile char stack[kHeap / 2];
   for (size_t i = 0; i < sizeof stack; i += abi::kPageSize) stack[i] = 0;
   // The code of the two.
-  const json text = json::parse(R"({"a":["b",1,true,null,{"c":1.5}]})");
+  const nlohmann::json text = nlohmann::json::parse(R"({"a":["b",1,true,null,{"c":1.5}]})");
   warm = text.dump();
 }
 
@@ -86,45 +67,6 @@ void Session::Run() {
     // 124: as timeout(1); 125: the runtime itself failed, as container tools have it.
     Tell(run::Type::kFailed, status.code() == ETIMEDOUT ? 124 : 125, status.message());
   }
-}
-
-Status Session::ReadRequest() {
-  Result<ipc::Message> message = ipc::Receive(client_.get());
-  if (!message.ok()) return message.status();
-  request_ = json::parse(message->bytes.begin(), message->bytes.end(), nullptr, false);
-  if (!request_.is_object() || message->fds.empty()) {
-    return Status(EINVAL, "the request to run a function is malformed");
-  }
-  files_ = std::move(message->fds);
-  mark_ = Clock::now();
-  return Status();
-}
-
-Status Session::Prepare() {
-  USETL_RETURN_IF_ERROR(MakePolicy());
-  pool::ClaimRequest claim{};
-  claim.request = pool::Request::kClaim;
-  claim.wait_ms = 10'000;
-  claim.ram_limit = request_.value("memory", uint64_t{0});
-  if (!CopyText(request_.value("runtime", "python3.11"), claim.runtime) ||
-      !CopyText(request_.value("tenant", "default"), claim.tenant)) {
-    return Status(EINVAL, "the name of the runtime or tenant is too long");
-  }
-  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(std::move(vmmd_), claim);
-  if (!link.ok()) return link.status();
-  link_ = std::move(*link);
-  Mark("claim");
-  deadline_ = Clock::now() + std::chrono::milliseconds(request_.value("timeout_ms", 60'000u));
-
-  return AddInput();
-}
-
-Status Session::MakePolicy() {
-  for (const json& origin : request_.value("allow", json::array())) {
-    if (!origin.is_string()) return Status(EINVAL, "an allowed origin is not text");
-    USETL_RETURN_IF_ERROR(policy_.Allow(origin.get<std::string>()));
-  }
-  return Status();
 }
 
 Status Session::EnsureEtl() {
@@ -144,65 +86,28 @@ Status Session::EnsureEtl() {
   return Status();
 }
 
-Status Session::AddInput() {
-  Result<std::string> code = ReadAll(files_[0].get(), "the function");
-  if (!code.ok()) return code.status();
-  std::string name = request_.value("file", "function.py");
-  std::replace(name.begin(), name.end(), '/', '_');
-  const std::string path = "/function/" + name;
-  USETL_RETURN_IF_ERROR(link_->region().AddFile(path, AsBytes(*code), 0644));
-  json load = {{"path", path},
-               {"mode", request_.value("mode", "auto")},
-               {"argv", request_.value("argv", json::array())},
-               {"env", request_.value("env", json::object())}};
-  if (request_.contains("handler") && request_["handler"].is_string()) {
-    load["handler"] = request_["handler"];
-  }
-  if (request_.value("stdin", false) && files_.size() > 1) {
-    Result<std::string> input = ReadAll(files_[1].get(), "standard input");
-    if (!input.ok()) return input.status();
-    USETL_RETURN_IF_ERROR(link_->region().AddFile("/run/usetl/stdin", AsBytes(*input), 0444));
-    load["stdin"] = "/run/usetl/stdin";
-  }
-  json invoke = {{"context", {{"function_name", name}}}};
-  const json event = request_.value("event", json());
-  if (event.dump().size() > kMaxInline) {
-    USETL_RETURN_IF_ERROR(
-        link_->region().AddFile("/run/usetl/event.json", AsBytes(event.dump()), 0444));
-    invoke["event_path"] = "/run/usetl/event.json";
-  } else {
-    invoke["event"] = event;
-  }
-  const std::string text = load.dump();
-  if (!link_->Post(abi::RecordType::kLoad, kLoadId, AsBytes(text))) {
-    return Status(E2BIG, "arguments and environment exceed 32 kB");
-  }
-  // At once: the guest goes on by itself when the load succeeds. After a failed one it has nothing
-  // to invoke, says so, and nobody listens.
-  if (!link_->Post(abi::RecordType::kInvoke, kInvokeId, AsBytes(invoke.dump()))) {
-    return Status(E2BIG, "the event does not fit the ring");
-  }
-  return Status();
-}
-
 Status Session::Loop() {
   const auto congested = [this] { return etl_ != nullptr && etl_->congested(); };
-  while (!done_) {
+  for (uint32_t busy_turns = 0; !done_;) {
     bool progress = false;
     USETL_RETURN_IF_ERROR(DrainGuest(&progress));
     if (done_) break;
-    if (progress || (!congested() && !link_->PrepareWait())) continue;
+    if (client_left_) return Status(ECANCELED, "the client left");
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
     if (left.count() <= 0) return Status(ETIMEDOUT, "the function ran into its time limit");
+    const bool busy = progress || (!congested() && !link_->PrepareWait());
+    if (busy && ++busy_turns % kBusyTurns != 0) continue;
     pollfd fds[4] = {{link_->event_fd(), POLLIN, 0},
                      {link_->vmmd_fd(), POLLIN, 0},
                      {client_.get(), POLLIN, 0},
                      {etl_ == nullptr ? -1 : etl_->poll_fd(), POLLIN, 0}};
-    const int timeout = static_cast<int>(std::min<int64_t>(left.count() + 1, 1000));
-    const int ready = poll(fds, 4, congested() ? 1 : timeout);
+    int timeout = static_cast<int>(std::min<int64_t>(left.count() + 1, 1000));
+    if (busy || congested()) timeout = busy ? 0 : 1;
+    const int ready = poll(fds, 4, timeout);
     link_->EndWait();
     if (ready < 0 && errno != EINTR) return Status::Errno("poll");
+    if (ready <= 0) continue;
     if (fds[3].revents != 0) etl_->OnReady();
     if (fds[1].revents != 0) USETL_RETURN_IF_ERROR(OnVmmd());
     if (fds[2].revents != 0) return Status(ECANCELED, "the client left");
@@ -214,7 +119,7 @@ Status Session::Loop() {
 
 // The result comes last: the client leaves when it has it, whatever is still to be taken down here.
 void Session::TellResult() {
-  if (request_.value("timings", false)) {
+  if (request_.timings) {
     const etl::Counters none{};
     const etl::Counters& c = etl_ == nullptr ? none : etl_->counters();
     timings_["proxy"] = {{"requests", c.requests},
@@ -228,26 +133,20 @@ void Session::TellResult() {
 }
 
 Status Session::DrainOutput() {
-  char buffer[32 << 10];
-  for (;;) {
+  char buffer[kOutputPiece];
+  for (int i = 0; i < kOutputsAtOnce; ++i) {
     const int64_t count = link_->TakeOutput(buffer, sizeof buffer);
     if (count < 0) return Status(EPROTO, "the guest broke its output ring");
-    if (count == 0) return Status();
-    partial_output_.append(buffer, count);
-    for (;;) {
-      abi::OutputFrame frame;
-      if (partial_output_.size() < sizeof frame) break;
-      std::memcpy(&frame, partial_output_.data(), sizeof frame);
-      if (partial_output_.size() < sizeof frame + frame.size) break;
-      Tell(run::Type::kOutput, frame.stream == 2 ? 2 : 1,
-           std::string_view(partial_output_).substr(sizeof frame, frame.size));
-      partial_output_.erase(0, sizeof frame + frame.size);
-    }
+    if (count == 0) break;
+    USETL_RETURN_IF_ERROR(output_.Add(
+        {buffer, static_cast<size_t>(count)},
+        [this](uint32_t stream, auto bytes) { Tell(run::Type::kOutput, stream, bytes); }));
   }
+  return Status();
 }
 
 Status Session::DrainGuest(bool* progress) {
-  for (;;) {
+  for (int i = 0; i < kRecordsAtOnce && !done_; ++i) {
     if (etl_ != nullptr && etl_->congested()) {
       // Its answers wait for room in the ring: no more requests until the guest has read some.
       etl_->OnRingRoom();
@@ -265,44 +164,41 @@ Status Session::DrainGuest(bool* progress) {
         // What was printed before an answer is shown before it.
         USETL_RETURN_IF_ERROR(DrainOutput());
         USETL_RETURN_IF_ERROR(OnRecord(header, payload));
-        if (done_) return Status();
     }
   }
+  return Status();
 }
 
 Status Session::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
   const auto type = static_cast<abi::RecordType>(header.type);
+  if (type != abi::RecordType::kLoaded && type != abi::RecordType::kResult) {
+    USETL_RETURN_IF_ERROR(EnsureEtl());
+    return etl_->OnRecord(header, payload);
+  }
+  const bool loading = type == abi::RecordType::kLoaded;
+  if (loading == loaded_) return Status(EPROTO, "the guest answered what nobody asked");
+  Mark(loading ? "load" : "invoke");
   const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
-  if (type == abi::RecordType::kLoaded) {
-    Mark("load");
-    const json loaded = json::parse(text, nullptr, false);
-    if (loaded.is_object() && loaded.value("ok", false)) return Status();
+  Result<AgentReply> reply = ParseAgentReply(text);
+  if (!reply.ok()) return reply.status();
+  if (loading && reply->ok) {
+    loaded_ = true;
+    return Status();  // the invocation is posted already
+  }
+  if (reply->path.empty()) {
     result_ = text;
-    done_ = true;
-    return Status();
+  } else {
+    Result<std::span<const uint8_t>> value = link_->guest_region().FindFile(reply->path);
+    if (!value.ok()) return value.status();
+    if (value->size() > kMaxResult) return Status(EFBIG, "the function's result exceeds 32 MB");
+    // The guest may still write there: one copy, then only the copy counts.
+    const std::string copy(value->begin(), value->end());
+    Result<std::string> whole = ReplyAround(copy);
+    if (!whole.ok()) return whole.status();
+    result_ = std::move(*whole);
   }
-  if (type == abi::RecordType::kResult) {
-    Mark("invoke");
-    const json result = json::parse(text, nullptr, false);
-    if (!result.is_object()) return Status(EPROTO, "the function's answer is no JSON");
-    if (result.contains("path") && result["path"].is_string()) {
-      Result<std::span<const uint8_t>> large =
-          link_->guest_region().FindFile(result["path"].get<std::string>());
-      if (!large.ok()) return large.status();
-      if (large->size() > kMaxResult) return Status(EFBIG, "the function's result exceeds 32 MB");
-      // The guest may still write there: one copy, then only the copy counts.
-      const std::string copy(large->begin(), large->end());
-      const json value = json::parse(copy, nullptr, false);
-      if (value.is_discarded()) return Status(EPROTO, "the function's answer is no JSON");
-      result_ = json({{"ok", true}, {"value", value}}).dump();
-    } else {
-      result_ = text;
-    }
-    done_ = true;
-    return Status();
-  }
-  USETL_RETURN_IF_ERROR(EnsureEtl());
-  return etl_->OnRecord(header, payload);
+  done_ = true;
+  return Status();
 }
 
 Status Session::OnVmmd() {
@@ -317,8 +213,13 @@ Status Session::OnVmmd() {
     return Status();
   }
   if (reply.reply != pool::Reply::kEnded) return Status();
-  bool progress = false;
-  USETL_RETURN_IF_ERROR(DrainGuest(&progress));
+  // It ended behind its last records: no more come than the ring holds.
+  constexpr uint32_t kMostRecords = abi::kToHostSize / sizeof(abi::RecordHeader);
+  bool progress = true;
+  for (uint32_t i = 0; i < kMostRecords / kRecordsAtOnce + 1 && progress && !done_; ++i) {
+    progress = false;
+    USETL_RETURN_IF_ERROR(DrainGuest(&progress));
+  }
   if (done_) return Status();
   done_ = true;
   if (reply.lost) {

@@ -12,7 +12,9 @@
 
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/etl/etl_proxy.h"
+#include "vmm/proxy/worker/output_frames.h"
 #include "vmm/proxy/worker/run_protocol.h"
+#include "vmm/proxy/worker/run_request.h"
 #include "vmm/proxy/worker/usf_link.h"
 
 namespace usetl {
@@ -34,9 +36,9 @@ class Session {
   using Clock = std::chrono::steady_clock;
 
   Status ReadRequest();
+  Result<std::string> ReadAll(int fd, const char* what);
   Status Prepare();
   Status AddInput();
-  Status MakePolicy();
   Status EnsureEtl();
   Status Loop();
   void TellResult();
@@ -49,17 +51,19 @@ class Session {
 
   Fd client_, vmmd_;
   etl::ObjectStore objects_;  // directories that the operator opened
-  nlohmann::json request_;
-  std::vector<Fd> files_;
+  RunRequest request_;
+  std::string code_, stdin_;  // until they lie in the region
   std::unique_ptr<UsfLink> link_;
   etl::Policy policy_;
   std::unique_ptr<etl::EtlProxy> etl_;  // made for the first HTTP request
   nlohmann::json timings_ = nlohmann::json::object();
   Clock::time_point mark_ = Clock::now();
   Clock::time_point deadline_;
-  std::string result_;          // JSON text, once there is one
-  std::string partial_output_;  // of the output ring: a frame that is not whole yet
+  std::string result_;  // JSON text, once there is one
+  OutputFrames output_;
+  bool loaded_ = false;  // the guest has said so
   bool done_ = false;
+  bool client_left_ = false;
 };
 
 }  // namespace usetl

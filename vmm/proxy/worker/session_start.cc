@@ -1,0 +1,129 @@
+// From the client's request to the records that load the function.
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "vmm/proxy/worker/session.h"
+
+namespace usetl {
+namespace {
+
+constexpr uint64_t kMaxInput = 32 << 20;  // function file, standard input
+constexpr size_t kMaxInline = 16 << 10;   // of an event within its record
+constexpr uint64_t kLoadId = 1, kInvokeId = 2;
+constexpr time_t kRequestSeconds = 10;  // a client connects to ask, not to wait
+
+std::span<const uint8_t> AsBytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+Status LimitWait(int socket, int option, time_t seconds) {
+  const timeval limit{seconds, 0};
+  if (setsockopt(socket, SOL_SOCKET, option, &limit, sizeof limit) == 0) return Status();
+  return Status::Errno("limiting how long a client is waited for");
+}
+
+template <size_t N>
+bool CopyText(const std::string& text, char (&field)[N]) {
+  if (text.size() >= N) return false;
+  std::memcpy(field, text.c_str(), text.size() + 1);
+  return true;
+}
+
+}  // namespace
+
+// All of a file, or of a pipe for as long as the client stays.
+Result<std::string> Session::ReadAll(int fd, const char* what) {
+  std::string text;
+  char buffer[64 << 10];
+  for (;;) {
+    pollfd fds[2] = {{fd, POLLIN, 0}, {client_.get(), POLLIN, 0}};
+    if (poll(fds, 2, -1) < 0 && errno != EINTR) return Status::Errno("poll");
+    if (fds[0].revents == 0) {
+      if (fds[1].revents != 0) return Status(ECANCELED, "the client left");
+      continue;
+    }
+    const ssize_t n = read(fd, buffer, sizeof buffer);
+    if (n == 0) return text;
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (n < 0) return Status::Errno(std::string("read ") + what);
+    if (text.size() + n > kMaxInput) return Status(EFBIG, std::string(what) + " exceeds 32 MB");
+    text.append(buffer, n);
+  }
+}
+
+Status Session::ReadRequest() {
+  USETL_RETURN_IF_ERROR(LimitWait(client_.get(), SO_RCVTIMEO, kRequestSeconds));
+  Result<ipc::Message> message = ipc::Receive(client_.get());
+  if (!message.ok()) return message.status().Annotate("the request to run a function");
+  Result<RunRequest> request = ParseRunRequest(
+      {reinterpret_cast<const char*>(message->bytes.data()), message->bytes.size()});
+  if (!request.ok()) return request.status();
+  request_ = std::move(*request);
+  if (message->fds.size() != (request_.has_stdin ? 2u : 1u)) {
+    return Status(EINVAL, "the request to run a function comes with the wrong number of files");
+  }
+  // One that reads no output may block us as long as its function may run, not for ever.
+  USETL_RETURN_IF_ERROR(
+      LimitWait(client_.get(), SO_SNDTIMEO, static_cast<time_t>(request_.timeout_ms / 1000 + 1)));
+  // Before a USF is claimed: standard input may come slowly.
+  Result<std::string> code = ReadAll(message->fds[0].get(), "the function");
+  if (!code.ok()) return code.status();
+  code_ = std::move(*code);
+  if (request_.has_stdin) {
+    Result<std::string> input = ReadAll(message->fds[1].get(), "standard input");
+    if (!input.ok()) return input.status();
+    stdin_ = std::move(*input);
+  }
+  mark_ = Clock::now();
+  return Status();
+}
+
+Status Session::Prepare() {
+  for (const std::string& origin : request_.allow) {
+    USETL_RETURN_IF_ERROR(policy_.Allow(origin));
+  }
+  pool::ClaimRequest claim{};
+  claim.request = pool::Request::kClaim;
+  claim.wait_ms = 10'000;
+  claim.ram_limit = request_.memory;
+  if (!CopyText(request_.runtime, claim.runtime) || !CopyText(request_.tenant, claim.tenant)) {
+    return Status(EINVAL, "the name of the runtime or tenant is too long");
+  }
+  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(std::move(vmmd_), claim);
+  if (!link.ok()) return link.status();
+  link_ = std::move(*link);
+  Mark("claim");
+  deadline_ = Clock::now() + std::chrono::milliseconds(request_.timeout_ms);
+  return AddInput();
+}
+
+Status Session::AddInput() {
+  HostRegion& region = link_->region();
+  const std::string path = "/function/" + request_.file;
+  USETL_RETURN_IF_ERROR(region.AddFile(path, AsBytes(code_), 0644));
+  std::string stdin_path, event_path;
+  if (request_.has_stdin) {
+    stdin_path = "/run/usetl/stdin";
+    USETL_RETURN_IF_ERROR(region.AddFile(stdin_path, AsBytes(stdin_), 0444));
+  }
+  if (request_.event.size() > kMaxInline) {
+    event_path = "/run/usetl/event.json";
+    USETL_RETURN_IF_ERROR(region.AddFile(event_path, AsBytes(request_.event), 0444));
+  }
+  code_.clear();
+  stdin_.clear();
+  const std::string load = LoadRecord(request_, path, stdin_path);
+  if (!link_->Post(abi::RecordType::kLoad, kLoadId, AsBytes(load))) {
+    return Status(E2BIG, "arguments and environment exceed 32 kB");
+  }
+  // At once: the guest goes on by itself when the load succeeds. After a failed one it has nothing
+  // to invoke, says so, and nobody listens.
+  const std::string invocation = InvokeRecord(request_, event_path);
+  if (link_->Post(abi::RecordType::kInvoke, kInvokeId, AsBytes(invocation))) return Status();
+  return Status(E2BIG, "the event does not fit the ring");
+}
+
+}  // namespace usetl
