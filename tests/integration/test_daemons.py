@@ -61,7 +61,7 @@ class Programs(unittest.TestCase):
         done = subprocess.run([BUILD / "usetl", "doctor", "--runtimes", "/nowhere"], capture_output=True,
                               text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("BAD  runtime python3.11 in /nowhere", done.stdout)
+        self.assertIn("BAD  no runtime python3.11 in /nowhere", done.stdout)
 
     def test_daemons_complain_by_themselves(self):
         for program, option in (("usetl-vmmd", "--runtimes"), ("usetl-proxy", "--objects")):

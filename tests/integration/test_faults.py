@@ -49,7 +49,7 @@ class Stacks(Faults):
 
     def test_deep_event(self):
         event = "[" * 5000 + "]" * 5000
-        self.check("def handler(e, c):\n return 1\n", 1, "RecursionError", "--event", event)
+        self.check("def handler(e, c):\n return 1\n", 125, "nested too deeply", "--event", event)
 
     def test_deep_result(self):
         self.check("def handler(e, c):\n nest = []\n for _ in range(10**5): nest = [nest]\n return nest\n", 1,
@@ -155,8 +155,8 @@ class Forgeries(Faults):
         self.forged(r"""b'{"ok":true,"value":"\xc3\x28"}'""", "no JSON")
 
     def test_deep_answers(self):
-        self.forged("""b'{"ok":true,"value":' + b'[' * 15000 + b']' * 15000 + b'}'""", "nested deeper")
-        self.forged("""b'{"ok":true,"path":"/tmp/deep"}'""", "nested deeper",
+        self.forged("""b'{"ok":true,"value":' + b'[' * 15000 + b']' * 15000 + b'}'""", "nested too deeply")
+        self.forged("""b'{"ok":true,"path":"/tmp/deep"}'""", "nested too deeply",
                     "open('/tmp/deep', 'wb').write(b'[' * 10**7 + b']' * 10**7)")
 
     def test_paths_that_lead_nowhere(self):

@@ -43,7 +43,7 @@ class Memory(unittest.TestCase):
         for limit in (64, 100, 128, 255, 256):
             with self.subTest(limit=limit):
                 megabytes = self.filled("--memory", f"{limit}M")
-                self.assertTrue(limit - 40 < megabytes < limit, megabytes)
+                self.assertTrue(limit - 48 < megabytes < limit, megabytes)
 
     def test_limit_goes_with_its_run(self):
         # The same USF, which a growth would have worn out.
