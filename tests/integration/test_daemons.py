@@ -172,6 +172,23 @@ class Deaths(unittest.TestCase):
                 wait_until(lambda: all(ended(pid) for pid in processes))
                 wait_until(lambda: not sockets.exists())
 
+    def test_embedded_node_while_it_starts(self):
+        with tempfile.TemporaryDirectory(prefix="test-usetl-") as directory:
+            path = pathlib.Path(directory) / "loop.py"
+            path.write_text(LOOP)
+            for daemons in (1, 2):
+                client = subprocess.Popen(
+                    [BUILD / "usetl", "run", path, "--runtimes", RUNTIMES, "--node", directory],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                started = lambda: [p for p in descendants(client.pid) if name(p) in ("usetl-vmmd", "usetl-proxy")]
+                wait_until(lambda: len(started()) >= daemons)
+                processes = descendants(client.pid)
+                arguments = pathlib.Path(f"/proc/{processes[0]}/cmdline").read_bytes().decode().split("\0")
+                client.kill()
+                client.wait()
+                wait_until(lambda: all(ended(pid) for pid in processes))
+                wait_until(lambda: not os.path.exists(os.path.dirname(arguments[arguments.index("--socket") + 1])))
+
     def test_interrupt_from_the_terminal(self):
         node = self.node()
         _, processes = self.victims(node.process.pid)
