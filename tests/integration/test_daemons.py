@@ -11,7 +11,7 @@ import tempfile
 import threading
 import unittest
 
-from node import BUILD, Node, wait_until
+from node import BUILD, Node, in_network_namespace, wait_until
 
 LOOP = "import os\ndef handler(e, c):\n os.write(1, b'running\\n')\n while True: pass\n"
 RUNTIMES = os.environ["USETL_RUNTIMES"]
@@ -98,6 +98,67 @@ class Starts(unittest.TestCase):
         self.assertEqual(node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
 
 
+class Workers(unittest.TestCase):
+    ONE = "def handler(e, c):\n return 1\n"
+
+    def test_spares_that_die_are_replaced(self):
+        node = Node()
+        self.addCleanup(node.close)
+        proxy = next(p for p in descendants(node.process.pid) if name(p) == "usetl-proxy")
+        wait_until(lambda: len(descendants(proxy)) == 2)
+        before = set(descendants(proxy))
+        for worker in before:
+            os.kill(worker, signal.SIGKILL)
+        self.assertEqual(node.run(self.ONE).stdout, "1\n")
+        wait_until(lambda: len(set(descendants(proxy)) - before) == 2)
+
+    def test_many_clients_at_once(self):
+        node = Node(pool=4)
+        self.addCleanup(node.close)
+        path = pathlib.Path(node.directory) / "one.py"
+        path.write_text(self.ONE)
+        clients = [subprocess.Popen([BUILD / "usetl", "run", path, "--node", node.directory],
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+                   for _ in range(24)]
+        self.assertEqual([client.communicate(timeout=120)[0] for client in clients], ["1\n"] * 24)
+
+    def test_daemons_by_hand_and_vmmd_replaced(self):
+        in_network_namespace()
+        with tempfile.TemporaryDirectory(prefix="test-usetl-") as directory:
+            path = pathlib.Path(directory) / "one.py"
+            path.write_text(self.ONE)
+
+            def start(program, *options):
+                daemon = subprocess.Popen([BUILD / program, *options], stdin=subprocess.DEVNULL)
+                self.addCleanup(daemon.wait)
+                self.addCleanup(daemon.terminate)
+                return daemon
+
+            def start_vmmd():
+                daemon = start("usetl-vmmd", "--socket", directory + "/vmmd.sock", "--runtimes", RUNTIMES)
+                wait_until(lambda: subprocess.run([BUILD / "usetl", "ps", "--node", directory],
+                                                  capture_output=True, check=False).returncode == 0)
+                return daemon
+
+            def run():
+                done = subprocess.run([BUILD / "usetl", "run", path, "--node", directory],
+                                      stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                      timeout=60, check=False)
+                return done.returncode, done.stdout + done.stderr
+
+            vmmd = start_vmmd()
+            start("usetl-proxy", "--socket", directory + "/proxy.sock", "--vmmd", directory + "/vmmd.sock")
+            wait_until(lambda: os.path.exists(directory + "/proxy.sock"))
+            self.assertEqual(run(), (0, "1\n"))
+            vmmd.terminate()
+            vmmd.wait()
+            status, said = run()
+            self.assertEqual(status, 125)
+            self.assertRegex(said, r"^usetl: connect .*/vmmd.sock: .*\n$")
+            start_vmmd()
+            self.assertEqual(run(), (0, "1\n"))
+
+
 class Deaths(unittest.TestCase):
     """Whoever is killed, in the middle of a function or not: one line, and nothing is left."""
 
@@ -171,6 +232,23 @@ class Deaths(unittest.TestCase):
                     self.assertEqual((client.returncode, len(error.splitlines())), (125, 1), error)
                 wait_until(lambda: all(ended(pid) for pid in processes))
                 wait_until(lambda: not sockets.exists())
+
+    def test_embedded_node_while_it_starts(self):
+        with tempfile.TemporaryDirectory(prefix="test-usetl-") as directory:
+            path = pathlib.Path(directory) / "loop.py"
+            path.write_text(LOOP)
+            for daemons in (1, 2):
+                client = subprocess.Popen(
+                    [BUILD / "usetl", "run", path, "--runtimes", RUNTIMES, "--node", directory],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                started = lambda: [p for p in descendants(client.pid) if name(p) in ("usetl-vmmd", "usetl-proxy")]
+                wait_until(lambda: len(started()) >= daemons)
+                processes = descendants(client.pid)
+                arguments = pathlib.Path(f"/proc/{processes[0]}/cmdline").read_bytes().decode().split("\0")
+                client.kill()
+                client.wait()
+                wait_until(lambda: all(ended(pid) for pid in processes))
+                wait_until(lambda: not os.path.exists(os.path.dirname(arguments[arguments.index("--socket") + 1])))
 
     def test_interrupt_from_the_terminal(self):
         node = self.node()

@@ -24,6 +24,11 @@ Status Starter::Follow() {
   // The daemon's children are none of the starter's business.
   if (fcntl(fd_.get(), F_SETFD, FD_CLOEXEC) != 0) return Status::Errno("--ready-fd");
   signal(SIGPIPE, SIG_IGN);  // a reader that leaves is an error below, no death
+  // Held back until the daemon reads it in its loop, so that it cleans up whenever it comes.
+  sigset_t term;
+  sigemptyset(&term);
+  sigaddset(&term, SIGTERM);
+  if (sigprocmask(SIG_BLOCK, &term, nullptr) != 0) return Status::Errno("sigprocmask");
   if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) return Status::Errno("PR_SET_PDEATHSIG");
   // It may have died before: then nobody holds the reading end.
   pollfd reader{fd_.get(), 0, 0};

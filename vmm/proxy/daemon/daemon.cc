@@ -75,6 +75,44 @@ void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& object
   Session(std::move(client), std::move(*vmmd), objects).Run();
 }
 
+// Keeps workers ready until a signal ends it.
+Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int listener,
+             int signals) {
+  Fd vmmd;  // of the worker that this process has become
+  const pid_t daemon = getpid();
+  Result<Spares> spares = Spares::Create(
+      listener, [&] { Prepare(options, &vmmd); },
+      [&](Fd client) { Work(std::move(client), options, objects, &vmmd, daemon); });
+  if (!spares.ok()) return spares.status();
+  USETL_RETURN_IF_ERROR(options.ready());
+  // Workers are made in quiet moments, unless none is left: not beside a function that just
+  // started.
+  constexpr int kQuietMs = 5;
+  constexpr int kPauseMs = 100;  // after what would fail again at once
+  int wait = 0;
+  for (;;) {
+    pollfd fds[2] = {{spares->poll_fd(), POLLIN, 0}, {signals, POLLIN, 0}};
+    const int ready = poll(fds, 2, wait);
+    if (ready < 0 && errno != EINTR) return Status::Errno("poll");
+    if (ready == 0) {
+      const Status filled = spares->Fill();
+      if (!filled.ok()) std::fprintf(stderr, "usetl-proxy: %s\n", filled.message().c_str());
+      wait = filled.ok() ? -1 : kPauseMs;
+      continue;
+    }
+    signalfd_siginfo info;
+    while (read(signals, &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo != SIGCHLD) return Status();
+    }
+    spares->OnTaken();
+    if (spares->OnDeaths()) {
+      wait = kPauseMs;
+    } else if (spares->missing()) {
+      wait = spares->empty() ? 0 : kQuietMs;
+    }
+  }
+}
+
 }  // namespace
 
 Status RunProxy(const ProxyOptions& options) {
@@ -91,41 +129,9 @@ Status RunProxy(const ProxyOptions& options) {
   USETL_RETURN_IF_ERROR(AddObjects(options.objects, &objects));
   Result<Fd> listener = ipc::Listen(options.socket);
   if (!listener.ok()) return listener.status();
-  Fd vmmd;  // of the worker that this process has become
-  const pid_t daemon = getpid();
-  Result<Spares> spares = Spares::Create(
-      listener->get(), [&] { Prepare(options, &vmmd); },
-      [&](Fd client) { Work(std::move(client), options, objects, &vmmd, daemon); });
-  if (!spares.ok()) return spares.status();
-  USETL_RETURN_IF_ERROR(options.ready());
-  // Workers are made in quiet moments, unless none is left: not beside a function that just
-  // started.
-  constexpr int kQuietMs = 5;
-  constexpr int kPauseMs = 100;  // after what would fail again at once
-  int wait = 0;
-  for (;;) {
-    pollfd fds[2] = {{spares->poll_fd(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
-    const int ready = poll(fds, 2, wait);
-    if (ready < 0 && errno != EINTR) return Status::Errno("poll");
-    if (ready == 0) {
-      const Status filled = spares->Fill();
-      if (!filled.ok()) std::fprintf(stderr, "usetl-proxy: %s\n", filled.message().c_str());
-      wait = filled.ok() ? -1 : kPauseMs;
-      continue;
-    }
-    if (fds[0].revents != 0) {
-      spares->OnTaken();
-      wait = spares->empty() ? 0 : kQuietMs;
-    }
-    if (fds[1].revents == 0) continue;
-    signalfd_siginfo info;
-    while (read(signals.get(), &info, sizeof info) == sizeof info) {
-      if (info.ssi_signo == SIGCHLD) continue;
-      unlink(options.socket.c_str());
-      return Status();
-    }
-    if (spares->OnDeaths()) wait = kPauseMs;
-  }
+  const Status status = Serve(options, objects, listener->get(), signals.get());
+  unlink(options.socket.c_str());
+  return status;
 }
 
 }  // namespace usetl

@@ -7,12 +7,6 @@
 #include <sys/wait.h>
 
 namespace usetl {
-namespace {
-
-// One serves the next client while the other is being made.
-constexpr size_t kSpares = 2;
-
-}  // namespace
 
 Result<Spares> Spares::Create(int listener, Prepare prepare, Work work) {
   int ends[2];
@@ -28,7 +22,7 @@ Result<Spares> Spares::Create(int listener, Prepare prepare, Work work) {
 
 Status Spares::Fill() {
   const pid_t daemon = getpid();
-  while (waiting_.size() < kSpares) {
+  while (missing()) {
     const pid_t worker = fork();
     if (worker < 0) return Status::Errno("fork a worker");
     if (worker == 0) BeWorker(daemon);

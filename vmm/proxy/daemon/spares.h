@@ -30,6 +30,7 @@ class Spares {
   Status Fill();
   // The next client would have to wait for a fork.
   bool empty() const { return waiting_.empty(); }
+  bool missing() const { return waiting_.size() < kSpares; }
   // Readable when workers have taken clients.
   int poll_fd() const { return taken_read_.get(); }
   void OnTaken();
@@ -37,6 +38,9 @@ class Spares {
   bool OnDeaths();
 
  private:
+  // One serves the next client while the other is being made.
+  static constexpr size_t kSpares = 2;
+
   Spares() = default;
   [[noreturn]] void BeWorker(pid_t daemon);
 

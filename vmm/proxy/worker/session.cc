@@ -1,6 +1,5 @@
 #include "vmm/proxy/worker/session.h"
 
-#include <malloc.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -44,19 +43,6 @@ void Session::Mark(const char* step) {
   const auto now = Clock::now();
   timings_[step] = std::chrono::duration_cast<std::chrono::microseconds>(now - mark_).count();
   mark_ = now;
-}
-
-void Session::Rehearse() {
-  // The next pages of heap and stack, which a fork leaves unmapped. Freed memory stays mapped.
-  constexpr size_t kHeap = 512 << 10;
-  mallopt(M_MMAP_THRESHOLD, 4 << 20);
-  mallopt(M_TRIM_THRESHOLD, 8 << 20);
-  std::string warm(kHeap, '\0');
-  volatile char stack[kHeap / 2];
-  for (size_t i = 0; i < sizeof stack; i += abi::kPageSize) stack[i] = 0;
-  // The code of the two.
-  const nlohmann::json text = nlohmann::json::parse(R"({"a":["b",1,true,null,{"c":1.5}]})");
-  warm = text.dump();
 }
 
 void Session::Run() {

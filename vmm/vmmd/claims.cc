@@ -1,0 +1,84 @@
+// claims.cc: which USF a worker gets, and what it is told when there is none.
+#include <cstring>
+
+#include "vmm/vmmd/daemon.h"
+
+namespace usetl {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+template <size_t N>
+std::string Text(const char (&field)[N]) {
+  return std::string(field, strnlen(field, N));
+}
+
+}  // namespace
+
+Status Vmmd::CheckMemory(uint64_t wanted) const {
+  const auto megabytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MB"; };
+  if (wanted == 0) return Status();
+  if (wanted < pool_->least_memory()) {
+    return Status(EINVAL, "--memory: a function of this runtime has at least " +
+                              megabytes(pool_->least_memory()));
+  }
+  if (wanted > pool_->most_memory()) {
+    return Status(EINVAL, "--memory: this node gives a function at most " +
+                              megabytes(pool_->most_memory()) + " (usetl up --memory)");
+  }
+  return Status();
+}
+
+void Vmmd::ServeWaiting() {
+  const auto now = SteadyClock::now();
+  for (auto& [fd, connection] : connections_) {
+    if (!connection.waiting) continue;
+    if (Text(connection.claim.runtime) != pool_->runtime()) {
+      Answer(&connection, nullptr, ENOENT,
+             "this node keeps no pool of runtime '" + Text(connection.claim.runtime) + "'");
+      continue;
+    }
+    if (const Status fits = CheckMemory(connection.claim.ram_limit); !fits.ok()) {
+      Answer(&connection, nullptr, fits.code(), fits.message());
+      continue;
+    }
+    UsfHandle* usf = pool_->Claim(Text(connection.claim.tenant));
+    if (usf != nullptr) {
+      const uint64_t wanted = connection.claim.ram_limit;
+      const Status limited = usf->SetMemoryLimit(wanted != 0 ? wanted : pool_->most_memory());
+      if (limited.ok()) {
+        Answer(&connection, usf, 0, "");
+      } else {
+        pool_->Remove(usf);
+        Answer(&connection, nullptr, limited.code(), limited.message());
+      }
+    } else if (!launch_error_.empty()) {
+      Answer(&connection, nullptr, EIO, launch_error_);
+    } else if (now >= connection.give_up) {
+      Answer(&connection, nullptr, EAGAIN, "no USF became ready in time");
+    }
+  }
+}
+
+void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text) {
+  connection->waiting = false;
+  connection->usf = usf;
+  pool::ReplyRecord reply{};
+  reply.reply = pool::Reply::kClaimed;
+  reply.error = error;
+  reply.text_size = static_cast<uint32_t>(text.size());
+  std::vector<int> fds;
+  if (usf != nullptr) {
+    reply.usf = usf->number();
+    reply.host_region_size = options_.usf.host_region_size;
+    reply.guest_region_size = options_.usf.guest_region_size;
+    reply.huge_pages = options_.usf.huge_directory_fd >= 0;
+    fds = {usf->control.get(), usf->host_region.get(), usf->guest_region.get(),
+           usf->host_event.get(), usf->guest_event.get()};
+  }
+  const std::span body(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  // A peer that left is noticed by the loop.
+  (void)!ipc::Send(connection->socket.get(), ipc::Bytes(reply), body, fds).ok();
+}
+
+}  // namespace usetl

@@ -1,0 +1,41 @@
+// inspect.cc: the state of a node as JSON.
+#include "vmm/vmmd/daemon.h"
+
+namespace usetl {
+
+std::string Vmmd::Inspect() const {
+  std::string json = "{\"runtime\":\"" + pool_->runtime() + "\"";
+  const auto number = [&](const char* key, uint64_t value) {
+    json += std::string(",\"") + key + "\":" + std::to_string(value);
+  };
+  number("made", pool_->made);
+  number("rolled_back", pool_->rolled_back);
+  number("retired", pool_->retired);
+  number("lost", pool_->lost);
+  number("stuck", pool_->stuck);
+  number("starting", pool_->Count(UsfState::kStarting));
+  number("idle", pool_->Count(UsfState::kIdle));
+  number("claimed", pool_->Count(UsfState::kClaimed));
+  // One message holds a few hundred; the counts above are of all.
+  json += ",\"usfs\":[";
+  bool first = true;
+  for (const UsfHandle& usf : pool_->usfs()) {
+    if (json.size() > 60'000) break;
+    json += first ? "{" : ",{";
+    first = false;
+    json += "\"usf\":" + std::to_string(usf.number());
+    number("pid", usf.pid());
+    json += std::string(",\"state\":\"") + Name(usf.state) + "\"";
+    number("uses", usf.uses);
+    number("exits", usf.last.exits);
+    number("mapping_calls", usf.last.mapping_calls);
+    number("rollback_ns", usf.last.nanoseconds);
+    number("hot_pages", usf.last.hot_pages);
+    number("cold_pages", usf.last.cold_pages);
+    number("cpu_ns", usf.last.cpu_ns);
+    json += "}";
+  }
+  return json + "]}";
+}
+
+}  // namespace usetl
