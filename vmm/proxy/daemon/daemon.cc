@@ -62,7 +62,12 @@ Result<Fd> TakeConnection(const ProxyOptions& options, Fd* vmmd) {
 void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects, Fd* prepared,
           pid_t daemon) {
   Result<Fd> vmmd = TakeConnection(options, prepared);
-  Status status = vmmd.ok() ? DropPrivileges(options.worker_uid, daemon) : vmmd.status();
+  Status status = DropPrivileges(options.worker_uid, daemon);
+  if (status.ok() && !vmmd.ok()) {
+    status = vmmd.status();
+    // An answer to a request that nobody has read would be lost when this end closes.
+    if (!ipc::Receive(client.get()).ok()) _exit(1);
+  }
   if (!status.ok()) {
     const run::Header header{run::Type::kFailed, 125};
     const std::string& text = status.message();
