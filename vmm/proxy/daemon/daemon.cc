@@ -19,8 +19,7 @@ namespace usetl {
 namespace {
 
 // No capabilities, an unprivileged user, no way back.
-Status DropPrivileges(uint32_t uid) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
+Status DropPrivileges(uint32_t uid, pid_t daemon) {
   const rlimit none{0, 0};
   if (setrlimit(RLIMIT_CORE, &none) != 0) return Status::Errno("RLIMIT_CORE");
   if (geteuid() == 0 && (setgroups(0, nullptr) != 0 || setresgid(uid, uid, uid) != 0 ||
@@ -28,6 +27,9 @@ Status DropPrivileges(uint32_t uid) {
     return Status::Errno("dropping the worker's privileges");
   }
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Status::Errno("PR_SET_NO_NEW_PRIVS");
+  // Becoming another user takes it back, so it comes last.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
+  if (getppid() != daemon) return Status(ESRCH, "usetl-proxy ended");
   return Status();
 }
 
@@ -43,12 +45,13 @@ Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store
   return Status();
 }
 
-[[noreturn]] void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects) {
+[[noreturn]] void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects,
+                       pid_t daemon) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   Result<Fd> vmmd = ipc::Connect(options.vmmd_socket);
-  Status status = vmmd.ok() ? DropPrivileges(options.worker_uid) : vmmd.status();
+  Status status = vmmd.ok() ? DropPrivileges(options.worker_uid, daemon) : vmmd.status();
   if (!status.ok()) {
     const run::Header header{run::Type::kFailed, 125};
     const std::string& text = status.message();
@@ -69,7 +72,7 @@ Status RunProxy(const ProxyOptions& options) {
   sigemptyset(&set);
   for (const int signal : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&set, signal);
   if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return Status::Errno("sigprocmask");
-  const Fd signals(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  Fd signals(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals.ok()) return Status::Errno("signalfd");
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
     return Status(EIO, "curl_global_init failed");
@@ -92,10 +95,12 @@ Status RunProxy(const ProxyOptions& options) {
     if (fds[0].revents == 0) continue;
     Fd client(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!client.ok()) continue;  // it left again, or descriptors are short for a moment
+    const pid_t daemon = getpid();
     const pid_t worker = fork();
     if (worker == 0) {
       listener->Reset();
-      Work(std::move(client), options, objects);
+      signals.Reset();
+      Work(std::move(client), options, objects, daemon);
     }
     if (worker < 0) std::fprintf(stderr, "usetl-proxy: cannot fork a worker\n");
   }
