@@ -175,6 +175,27 @@ TEST_F(StreamTest, SendsStreamedBodies) {
   EXPECT_EQ(Wait(empty).head.body_size, 0u);
 }
 
+// A generator that yields single bytes, and a server that does not read yet.
+TEST_F(StreamTest, SendsManySmallPieces) {
+  std::atomic<bool> go = false;
+  Server server([&](Connection& connection) {
+    while (!go) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const std::string head = connection.ReadHead();
+    connection.Send(Reply("200 OK", connection.ReadBody(head)));
+  });
+  Allow(server);
+  const uint64_t id = Send({.method = "POST", .url = server.Url(), .kind = BodyKind::kStream});
+  const std::string content = Pattern(200'000);
+  for (size_t at = 0; at < content.size(); ++at) {
+    SendBody(id, content.substr(at, 1), at);
+    ASSERT_TRUE(last_status.ok()) << last_status.message();
+  }
+  Post(abi::RecordType::kHttpBodyEnd, id);
+  go = true;
+  EXPECT_TRUE(Wait(id).body == content);
+  EXPECT_EQ(answers[id].done_bytes, content.size());
+}
+
 TEST_F(StreamTest, StreamsBothWaysAtOnce) {
   // Sends back every piece as it comes: the answer begins before the request has ended.
   Server server([&](Connection& connection) {

@@ -39,6 +39,10 @@ inline void StoreRelease(uint64_t& word, uint64_t value) {
   __atomic_store_n(&word, value, __ATOMIC_RELEASE);
 }
 
+// An index of one's own line. Nobody else ought to write it, but it is shared memory: it is loaded
+// once, so that what was checked is what is used.
+inline uint64_t LoadOwn(const uint64_t& word) { return __atomic_load_n(&word, __ATOMIC_RELAXED); }
+
 // The producer's end. `mine` and `data` are written here, `theirs` is only read.
 class RingProducer {
  public:
@@ -48,7 +52,7 @@ class RingProducer {
 
   // Bytes that may be written now; 0 when the other side's index makes no sense.
   uint64_t Free() const {
-    const uint64_t used = mine_->index - LoadAcquire(theirs_->index);
+    const uint64_t used = LoadOwn(mine_->index) - LoadAcquire(theirs_->index);
     return used > capacity_ ? 0 : capacity_ - used;
   }
 
@@ -59,7 +63,7 @@ class RingProducer {
     const uint32_t size = sizeof(RecordHeader) + head_size + body_size;
     if (size > kMaxRecord) return false;
     const uint32_t span = RecordSpan(size);
-    uint64_t index = mine_->index;
+    uint64_t index = LoadOwn(mine_->index);
     const uint32_t tail_room = capacity_ - static_cast<uint32_t>(index % capacity_);
     const uint32_t pad = tail_room < span ? tail_room : 0;
     if (Free() < uint64_t{span} + pad) return false;
@@ -82,11 +86,12 @@ class RingProducer {
   uint32_t PutBytes(const void* bytes, uint32_t size) {
     const uint64_t room = Free();
     if (size > room) size = static_cast<uint32_t>(room);
-    const uint32_t offset = static_cast<uint32_t>(mine_->index % capacity_);
+    const uint64_t index = LoadOwn(mine_->index);
+    const uint32_t offset = static_cast<uint32_t>(index % capacity_);
     const uint32_t first = size < capacity_ - offset ? size : capacity_ - offset;
     __builtin_memcpy(data_ + offset, bytes, first);
     __builtin_memcpy(data_, static_cast<const uint8_t*>(bytes) + first, size - first);
-    StoreRelease(mine_->index, mine_->index + size);
+    StoreRelease(mine_->index, index + size);
     return size;
   }
 
@@ -116,7 +121,7 @@ class RingConsumer {
   // kBroken: the producer broke the rules; the caller gives the peer up.
   RingRead Take(RecordHeader* header, uint8_t* payload) {
     for (;;) {
-      const uint64_t index = mine_->index;
+      const uint64_t index = LoadOwn(mine_->index);
       const uint64_t ready = LoadAcquire(theirs_->index) - index;
       if (ready == 0) return RingRead::kEmpty;
       if (ready > capacity_ || index % 8 != 0) return RingRead::kBroken;
@@ -144,18 +149,19 @@ class RingConsumer {
 
   // Takes up to `size` bytes (rings of plain bytes). -1: broken.
   int64_t TakeBytes(void* bytes, uint32_t size) {
-    const uint64_t ready = LoadAcquire(theirs_->index) - mine_->index;
+    const uint64_t index = LoadOwn(mine_->index);
+    const uint64_t ready = LoadAcquire(theirs_->index) - index;
     if (ready > capacity_) return -1;
     if (size > ready) size = static_cast<uint32_t>(ready);
-    const uint32_t offset = static_cast<uint32_t>(mine_->index % capacity_);
+    const uint32_t offset = static_cast<uint32_t>(index % capacity_);
     const uint32_t first = size < capacity_ - offset ? size : capacity_ - offset;
     __builtin_memcpy(bytes, data_ + offset, first);
     __builtin_memcpy(static_cast<uint8_t*>(bytes) + first, data_, size - first);
-    StoreRelease(mine_->index, mine_->index + size);
+    StoreRelease(mine_->index, index + size);
     return size;
   }
 
-  bool Empty() const { return LoadAcquire(theirs_->index) == mine_->index; }
+  bool Empty() const { return LoadAcquire(theirs_->index) == LoadOwn(mine_->index); }
 
   // Announces sleep. True: still empty, the caller may sleep; false: something came, flag cleared.
   bool PrepareWait() {

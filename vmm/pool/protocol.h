@@ -3,6 +3,8 @@
 #define USETL_VMM_POOL_PROTOCOL_H_
 
 #include <cstdint>
+#include <cstring>
+#include <string>
 
 namespace usetl::pool {
 
@@ -19,6 +21,12 @@ struct ClaimRequest {
   char runtime[64];    // zero-terminated
   char tenant[128];    // zero-terminated; a USF never serves two of them
 };
+
+// A text field of a record, whose peer may have left out the zero.
+template <size_t N>
+std::string Text(const char (&field)[N]) {
+  return std::string(field, strnlen(field, N));
+}
 
 struct PlainRequest {
   Request request;

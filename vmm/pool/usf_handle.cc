@@ -156,6 +156,8 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
   Result<std::pair<Fd, Fd>> pair = ipc::Pair();
   if (!pair.ok()) return pair.status();
   usf.socket_ = std::move(pair->first);
+  // Only this end: vmmd waits for no USF, whose process may be anybody's by now.
+  if (fcntl(usf.socket_.get(), F_SETFL, O_NONBLOCK) != 0) return Status::Errno("fcntl");
   Result<pid_t> pid = Spawn(options.program, pair->second.get());
   if (!pid.ok()) return pid.status();
   usf.pid_ = *pid;

@@ -8,11 +8,6 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-template <size_t N>
-std::string Text(const char (&field)[N]) {
-  return std::string(field, strnlen(field, N));
-}
-
 }  // namespace
 
 Status Vmmd::CheckMemory(uint64_t wanted) const {
@@ -33,16 +28,16 @@ void Vmmd::ServeWaiting() {
   const auto now = SteadyClock::now();
   for (auto& [fd, connection] : connections_) {
     if (!connection.waiting) continue;
-    if (Text(connection.claim.runtime) != pool_->runtime()) {
+    if (pool::Text(connection.claim.runtime) != pool_->runtime()) {
       Answer(&connection, nullptr, ENOENT,
-             "this node keeps no pool of runtime '" + Text(connection.claim.runtime) + "'");
+             "this node keeps no pool of runtime '" + pool::Text(connection.claim.runtime) + "'");
       continue;
     }
     if (const Status fits = CheckMemory(connection.claim.ram_limit); !fits.ok()) {
       Answer(&connection, nullptr, fits.code(), fits.message());
       continue;
     }
-    UsfHandle* usf = pool_->Claim(Text(connection.claim.tenant));
+    UsfHandle* usf = pool_->Claim(pool::Text(connection.claim.tenant));
     if (usf != nullptr) {
       const uint64_t wanted = connection.claim.ram_limit;
       const Status limited = usf->SetMemoryLimit(wanted != 0 ? wanted : pool_->most_memory());
@@ -77,8 +72,7 @@ void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::
            usf->host_event.get(), usf->guest_event.get()};
   }
   const std::span body(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-  // A peer that left is noticed by the loop.
-  (void)!ipc::Send(connection->socket.get(), ipc::Bytes(reply), body, fds).ok();
+  if (!ipc::Send(connection->socket.get(), ipc::Bytes(reply), body, fds).ok()) Drop(connection);
 }
 
 }  // namespace usetl

@@ -139,7 +139,8 @@ void Vmmd::ReplaceStuck() {
 }
 
 void Vmmd::Accept() {
-  Fd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  // Never waited for, in either direction: a peer that does not read loses its connection.
+  Fd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket.ok()) return;
   const int fd = socket.get();
   if (!Watch(fd).ok()) return;
@@ -159,11 +160,9 @@ void Vmmd::OnConnection(int fd) {
   const auto it = connections_.find(fd);
   if (it == connections_.end()) return;
   Result<ipc::Message> message = ipc::Receive(fd);
-  if (!message.ok()) {
-    Close(fd);
-    return;
-  }
-  OnRequest(&it->second, *message);
+  if (message.ok()) return OnRequest(&it->second, *message);
+  // Nothing there: the event was for a connection that had this number before.
+  if (message.status().code() != EAGAIN) Close(fd);
 }
 
 void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
@@ -174,6 +173,9 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
     case pool::Request::kClaim:
       if (message.bytes.size() != sizeof connection->claim || connection->usf != nullptr) break;
       std::memcpy(&connection->claim, message.bytes.data(), sizeof connection->claim);
+      // A worker that a function has taken over must not reach the USFs of other tenants.
+      if (!connection->tenant) connection->tenant = pool::Text(connection->claim.tenant);
+      if (*connection->tenant != pool::Text(connection->claim.tenant)) break;
       connection->waiting = true;
       connection->give_up =
           SteadyClock::now() + std::chrono::milliseconds(connection->claim.wait_ms);
@@ -207,12 +209,19 @@ Vmmd::Connection* Vmmd::HolderOf(const UsfHandle* usf) {
 
 void Vmmd::OnUsf(UsfHandle* usf) {
   Result<ipc::Message> message = ipc::Receive(usf->socket());
+  if (!message.ok() && message.status().code() == EAGAIN) return;
   usf::EventRecord event{};
-  const bool alive = message.ok() && message->bytes.size() >= sizeof event;
+  bool alive = message.ok() && message->bytes.size() >= sizeof event;
   std::string text;
   if (alive) {
     std::memcpy(&event, message->bytes.data(), sizeof event);
     text.assign(message->bytes.begin() + sizeof event, message->bytes.end());
+    // One that says what cannot be is not trusted any further.
+    if ((event.event == usf::Event::kReady && usf->state != UsfState::kStarting) ||
+        (event.event == usf::Event::kRolledBack && usf->state != UsfState::kRolling)) {
+      alive = false;
+      text = "the USF's process broke the protocol";
+    }
   }
   Connection* holder = HolderOf(usf);
   pool::ReplyRecord reply{};
@@ -250,7 +259,11 @@ void Vmmd::OnUsf(UsfHandle* usf) {
 void Vmmd::Tell(Connection* connection, pool::ReplyRecord reply, const std::string& text) {
   reply.text_size = static_cast<uint32_t>(text.size());
   const std::span body(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-  (void)!ipc::Send(connection->socket.get(), ipc::Bytes(reply), body).ok();
+  const bool sent = ipc::Send(connection->socket.get(), ipc::Bytes(reply), body).ok();
+  if (!sent && reply.reply != pool::Reply::kLog) Drop(connection);  // a trace line may be lost
 }
+
+// The loop sees its end next, and closes it.
+void Vmmd::Drop(Connection* connection) { shutdown(connection->socket.get(), SHUT_RDWR); }
 
 }  // namespace usetl

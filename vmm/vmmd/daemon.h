@@ -8,6 +8,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "vmm/ipc/socket.h"
@@ -40,6 +41,7 @@ class Vmmd {
     UsfHandle* usf = nullptr;
     bool waiting = false;  // for a USF
     pool::ClaimRequest claim{};
+    std::optional<std::string> tenant;  // of the first claim, and so of all
     std::chrono::steady_clock::time_point give_up;
     bool releasing = false;  // wants an answer when the rollback is done
   };
@@ -58,6 +60,7 @@ class Vmmd {
   void Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text);
   void Tell(Connection* connection, pool::ReplyRecord reply, const std::string& text);
   void Close(int fd);
+  void Drop(Connection* connection);
   Connection* HolderOf(const UsfHandle* usf);
   std::string Inspect() const;
 

@@ -86,7 +86,11 @@ Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int l
   Fd vmmd;  // of the worker that this process has become
   const pid_t daemon = getpid();
   Result<Spares> spares = Spares::Create(
-      listener, [&] { Prepare(options, &vmmd); },
+      listener,
+      [&] {
+        close(signals);
+        Prepare(options, &vmmd);
+      },
       [&](Fd client) { Work(std::move(client), options, objects, &vmmd, daemon); });
   if (!spares.ok()) return spares.status();
   USETL_RETURN_IF_ERROR(options.ready());

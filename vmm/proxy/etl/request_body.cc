@@ -6,7 +6,9 @@ namespace usetl::etl {
 namespace {
 
 // Of one stream: a guest that sends more without waiting for answers only fills our memory.
-constexpr size_t kMaxSpans = 4096;
+constexpr size_t kMaxSpans = 1024;
+// Small pieces that lie behind one another are kept, and answered, as one of at most this size.
+constexpr uint64_t kMergedSpan = 64 << 10;
 
 }  // namespace
 
@@ -27,13 +29,18 @@ Status RequestBody::OnSpan(const abi::HttpSpan& span) {
   if (!guest_->Span(span.offset, span.size).ok()) {
     return Status(EPROTO, "HTTP: a piece of body beyond the guest region");
   }
-  if (spans_.size() >= kMaxSpans) return Status(EPROTO, "HTTP: too many pieces of body at once");
   received_ += span.size;
   if (sink_ || span.size == 0) {
     Answer(span);
-  } else {
-    spans_.push_back(span);
+    return Status();
   }
+  if (!spans_.empty() && spans_.back().offset + spans_.back().size == span.offset &&
+      spans_.back().size + span.size <= kMergedSpan) {
+    spans_.back().size += span.size;
+    return Status();
+  }
+  if (spans_.size() >= kMaxSpans) return Status(EPROTO, "HTTP: too many pieces of body at once");
+  spans_.push_back(span);
   return Status();
 }
 

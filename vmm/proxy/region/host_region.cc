@@ -41,6 +41,7 @@ void HostRegion::Format() {
   first_free_ = 0;
   live_bodies_ = 0;
   std::fill(books_.begin(), books_.end(), Book{});
+  names_.clear();
   free_.Reset(data_base(), size_);
   ++epoch_;
 }
@@ -50,6 +51,7 @@ void HostRegion::Reset() {
     if (books_[slot].slot != Slot::kFree) Write(slot, abi::FileEntry{});
     books_[slot] = {};
   }
+  names_.clear();
   first_free_ = 0;
   live_bodies_ = 0;
   free_.Reset(data_base(), size_);
@@ -82,25 +84,12 @@ void HostRegion::Write(uint32_t slot, abi::FileEntry entry) {
   __atomic_store_n(&table().generation, table().generation + 1, __ATOMIC_RELEASE);
 }
 
-bool HostRegion::NameTaken(std::string_view path) const {
-  for (uint32_t slot = 0; slot < used_; ++slot) {
-    if (books_[slot].slot != Slot::kFile) continue;
-    // Ours alone to write, so reading it back is safe.
-    const abi::FileEntry& entry = table().entries[slot];
-    if (path == std::string_view(reinterpret_cast<const char*>(base_) + entry.name_offset,
-                                 entry.name_size)) {
-      return true;
-    }
-  }
-  return false;
-}
-
 Status HostRegion::AddEntry(std::string_view path, BodyCursor content, uint16_t mode) {
   while (!path.empty() && path.front() == '/') path.remove_prefix(1);
   if (path.empty() || path.size() > abi::kMaxName || path.find('\0') != path.npos) {
     return Status(EINVAL, "bad name of a file of the function");
   }
-  if (NameTaken(path)) return Status(EINVAL, std::string(path) + ": given twice");
+  if (names_.contains(path)) return Status(EINVAL, std::string(path) + ": given twice");
   Result<uint32_t> slot = FreeSlot();
   if (!slot.ok()) return slot.status();
   // The name lies in the content's last page when it fits behind it, else in a page of its own.
@@ -120,6 +109,7 @@ Status HostRegion::AddEntry(std::string_view path, BodyCursor content, uint16_t 
   std::memcpy(base_ + entry.name_offset, path.data(), path.size());
   free_.Give(content.offset_ + room, content.capacity_ - room);
   books_[*slot] = {Slot::kFile, content.offset_, room};
+  names_.emplace(path);
   content.region_ = nullptr;
   Write(*slot, entry);
   return Status();

@@ -6,7 +6,9 @@
 #define USETL_VMM_PROXY_REGION_HOST_REGION_H_
 
 #include <cstdint>
+#include <set>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -115,7 +117,6 @@ class HostRegion {
   uint64_t AlignFor(uint64_t size) const;
   Result<uint32_t> FreeSlot();
   Status AddEntry(std::string_view path, BodyCursor content, uint16_t mode);
-  bool NameTaken(std::string_view path) const;
   void Write(uint32_t slot, abi::FileEntry entry);
   abi::FileTable& table() const { return *reinterpret_cast<abi::FileTable*>(base_); }
 
@@ -127,7 +128,8 @@ class HostRegion {
   uint32_t first_free_ = 0;  // no slot below it is free
   uint32_t live_bodies_ = 0;
   FreeMap free_;
-  std::vector<Book> books_;  // by slot
+  std::vector<Book> books_;                   // by slot
+  std::set<std::string, std::less<>> names_;  // of files
 };
 
 }  // namespace usetl

@@ -1,0 +1,131 @@
+"""Who may speak to the daemons, and what a worker is left with."""
+
+import os
+import pathlib
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import unittest
+
+from node import BUILD, Node, wait_until
+
+CLAIM = struct.Struct("=IIQ64s128s")
+ENDLESS = "def handler(e, c):\n print('on', flush=True)\n while True: pass\n"
+
+
+def claim(tenant: bytes) -> bytes:
+    return CLAIM.pack(1, 10_000, 0, b"python3.11", tenant)
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def name(pid: int) -> str:
+    return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def listening() -> set[str]:
+    """Unix sockets that accept connections, as /proc names them."""
+    lines = pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    return {f"socket:[{field[6]}]" for field in fields if int(field[3], 16) & 0x10000}
+
+
+class Security(unittest.TestCase):
+    def setUp(self):
+        self.node = Node()
+        self.addCleanup(self.node.close)
+
+    def connect(self, which: str) -> socket.socket:
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.addCleanup(peer.close)
+        peer.settimeout(20)
+        peer.connect(f"{self.node.directory}/{which}.sock")
+        return peer
+
+    def answers(self):
+        done = self.node.run("def handler(e, c): return 5\n")
+        self.assertEqual(done.stdout, "5\n", done.stderr)
+
+    def test_sockets_are_roots(self):
+        os.chmod(self.node.directory, 0o755)
+        for which in ("vmmd", "proxy"):
+            path = f"{self.node.directory}/{which}.sock"
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+            code = ("import socket, sys\n"
+                    "socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect(sys.argv[1])\n")
+            done = subprocess.run(["/usr/bin/python3.11", "-c", code, path], user=65534, group=65534, extra_groups=[],
+                                  capture_output=True, text=True, check=False)
+            self.assertIn("PermissionError", done.stderr)
+
+    def test_peers_that_break_the_rules_are_dropped(self):
+        for message in (b"x", b"x" * 1000, claim(b"a")[:-1], struct.pack("=II", 99, 0), struct.pack("=II", 2, 0)):
+            peer = self.connect("vmmd")
+            peer.send(message)
+            self.assertEqual(peer.recv(100), b"", message[:8])
+        for message in (b"nonsense", b'{"argv": 1}', b"[" * 60_000):
+            peer = self.connect("proxy")
+            peer.send(message)
+            self.assertIn(b"request", peer.recv(1000))
+        self.answers()
+
+    def test_one_connection_is_for_one_tenant(self):
+        peer = self.connect("vmmd")
+        for tenant in (b"a", b"a", b"b"):
+            peer.send(claim(tenant))
+            answer, fds, _, _ = socket.recv_fds(peer, 1000, 16)
+            for fd in fds:
+                os.close(fd)
+            if tenant == b"b":
+                self.assertEqual((answer, fds), (b"", []))
+                break
+            self.assertEqual(len(fds), 5)
+            peer.send(struct.pack("=II", 2, 0))
+            self.assertEqual(struct.unpack_from("=I", peer.recv(1000))[0], 2)
+        self.answers()
+
+    def test_a_peer_that_reads_nothing_harms_nobody(self):
+        deaf = self.connect("vmmd")
+        with self.assertRaises(OSError):  # it is dropped before long
+            for _ in range(100_000):
+                deaf.send(struct.pack("=II", 3, 0))
+        self.answers()
+
+    def test_workers(self):
+        proxy = next(pid for pid in children(self.node.process.pid) if name(pid) == "usetl-proxy")
+        function = pathlib.Path(self.node.directory) / "endless.py"
+        function.write_text(ENDLESS)
+        with subprocess.Popen([BUILD / "usetl", "run", function, "--node", self.node.directory],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+            self.assertEqual(run.stdout.readline(), b"on\n")
+            [worker] = children(proxy)
+            status = dict(line.split(":\t", 1) for line in
+                          pathlib.Path(f"/proc/{worker}/status").read_text().splitlines() if ":\t" in line)
+            self.assertEqual(status["Uid"].split(), ["65534"] * 4)
+            self.assertEqual(status["Gid"].split(), ["65534"] * 4)
+            self.assertEqual(status["Groups"].strip(), "")
+            self.assertEqual(int(status["CapPrm"], 16) | int(status["CapEff"], 16), 0)
+            self.assertEqual(status["NoNewPrivs"].strip(), "1")
+            opened = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
+            self.assertFalse([path for path in opened if "kvm" in path or "snapshot" in path or "pack" in path
+                              or "signalfd" in path or "memfd" in path], opened)
+            self.assertTrue(listening())
+            self.assertFalse(listening() & set(opened))
+            os.kill(proxy, signal.SIGKILL)
+            wait_until(lambda: not alive(worker))
+            run.wait(20)
+            self.assertEqual(run.returncode, 125)
+
+
+if __name__ == "__main__":
+    unittest.main()
