@@ -18,7 +18,7 @@ struct RunOptions {
   double timeout_seconds = 60;
   std::string node;  // directory of a running node
   bool timings = false;
-  uint64_t memory = 0;  // 0: what the node gives
+  uint64_t memory = 0;   // 0: what the node gives
   NodeOptions embedded;  // when none runs there
 };
 // Each returns the process's exit status and has told the user what went wrong.
