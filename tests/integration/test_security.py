@@ -41,6 +41,11 @@ def listening() -> set[str]:
     return {f"socket:[{field[6]}]" for field in fields if int(field[3], 16) & 0x10000}
 
 
+def status_of(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
 class Security(unittest.TestCase):
     def setUp(self):
         self.node = Node()
@@ -108,9 +113,9 @@ class Security(unittest.TestCase):
         with subprocess.Popen([BUILD / "usetl", "run", function, "--node", self.node.directory],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
             self.assertEqual(run.stdout.readline(), b"on\n")
-            [worker] = children(proxy)
-            status = dict(line.split(":\t", 1) for line in
-                          pathlib.Path(f"/proc/{worker}/status").read_text().splitlines() if ":\t" in line)
+            # The others wait for a client, and become nobody when they have one.
+            [(worker, status)] = [(pid, of) for pid in children(proxy)
+                                  if (of := status_of(pid))["Uid"].split()[0] != "0"]
             self.assertEqual(status["Uid"].split(), ["65534"] * 4)
             self.assertEqual(status["Gid"].split(), ["65534"] * 4)
             self.assertEqual(status["Groups"].strip(), "")
