@@ -89,7 +89,7 @@ TEST_F(RingTest, WaitingConsumerIsSeenByTheProducer) {
 
 // Both ends at once, each asleep now and then: nothing is lost, doubled or seen half written.
 TEST_F(RingTest, CarriesRecordsBetweenThreads) {
-  constexpr uint64_t kRecords = 100'000;
+  constexpr uint64_t kRecords = 10'000;
   constexpr uint32_t kLongest = 3000;
   std::atomic<uint64_t> bells = 0;
   std::thread sender([&] {
@@ -129,7 +129,7 @@ TEST_F(RingTest, CarriesRecordsBetweenThreads) {
 }
 
 TEST_F(RingTest, CarriesBytesBetweenThreads) {
-  constexpr size_t kBytes = 4 << 20;
+  constexpr size_t kBytes = 1 << 20;
   std::thread sender([&] {
     uint8_t piece[1000];
     for (size_t sent = 0; sent < kBytes;) {
