@@ -181,7 +181,7 @@ class Output(Faults):
         client.stdout.close()
         self.assertEqual((client.wait(), size), (0, pieces * (1 << 20) + len("null\n")))
         self.assertGreater(most, 0)
-        self.assertLess(most, 200 << 20)
+        self.assertLess(most, pieces << 19)  # half of the output: sanitizers keep freed memory for a while
 
     def memory_of_node(self) -> int:
         """Bytes of its own that the processes of the node hold: daemons, workers, USFs."""

@@ -35,6 +35,14 @@ class Handlers(unittest.TestCase):
         done = self.node.run("def handler(e, c):\n return e['text'] * 10\n", "--event", event)
         self.assertEqual((done.returncode, len(json.loads(done.stdout))), (0, 300000))
 
+    def test_values_pass_unchanged(self):
+        # Order of members, integers beyond 64 bits, text beyond ASCII; of the event and of the result.
+        event = '{"z":1180591620717411303424,"a":["ä","\\u0416"],"\\u00e9":2.50}'
+        done = self.node.run("def handler(e, c):\n return e\n", "--event", event)
+        self.assertEqual(done.stdout, '{"z":1180591620717411303424,"a":["ä","Ж"],"é":2.5}\n', done.stderr)
+        done = self.node.run("def handler(e, c):\n return [e] * 1000\n", "--event", event)
+        self.assertEqual(len(done.stdout), len('{"z":1180591620717411303424,"a":["ä","Ж"],"é":2.5},') * 1000 + 2)
+
     def test_two_runs_share_no_randomness_and_no_state(self):
         code = ("import os, random, uuid, secrets, sqlite3, ssl, tempfile, builtins\n"
                 "def handler(e, c):\n"
@@ -85,6 +93,11 @@ class Failures(unittest.TestCase):
     def test_exception(self):
         done = self.check("def handler(e, c):\n return 1 / 0\n", 1, "ZeroDivisionError")
         self.assertIn("line 2, in handler", done.stderr)
+
+    def test_results_that_are_no_json(self):
+        self.check("def handler(e, c):\n return float('nan')\n", 1, "ValueError")
+        self.check("def handler(e, c):\n return {1, 2}\n", 1, "TypeError")
+        self.check("def handler(e, c):\n return '\\ud800'\n", 1, "UnicodeEncodeError")
 
     def test_exit(self):
         self.check("import sys\ndef handler(e, c):\n sys.exit(3)\n", 3, "SystemExit")

@@ -69,6 +69,9 @@ TEST(RunRequest, RefusesWrongTypes) {
                            R"({"memory": "1"})",
                            R"({"timeout_ms": 4294967296})",
                            R"({"timeout_ms": 1e999})",
+                           R"({"event_text": 5})",
+                           R"({"event_text": "5,"})",
+                           R"({"event_text": ""})",
                            "{\"event\": \"\xff\"}"}) {
     EXPECT_EQ(ParseRunRequest(text).status().code(), EINVAL) << text;
   }
@@ -77,12 +80,24 @@ TEST(RunRequest, RefusesWrongTypes) {
             EINVAL);
 }
 
+TEST(RunRequest, KeepsTheTextOfAnEvent) {
+  const auto request =
+      ParseRunRequest(R"({"event_text": "\n {\"z\": 1180591620717411303424, \"a\": 2.50}"})");
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(request->event, R"({"z": 1180591620717411303424, "a": 2.50})");
+}
+
 TEST(RunRequest, BoundsDepth) {
   const auto nested = [](int depth) {
     return "{\"event\": " + std::string(depth, '[') + std::string(depth, ']') + "}";
   };
   EXPECT_TRUE(ParseRunRequest(nested(500)).ok());
   EXPECT_EQ(ParseRunRequest(nested(513)).status().code(), EINVAL);
+  const auto text = [](int depth) {
+    return "{\"event_text\": \"" + std::string(depth, '[') + std::string(depth, ']') + "\"}";
+  };
+  EXPECT_TRUE(ParseRunRequest(text(512)).ok());
+  EXPECT_EQ(ParseRunRequest(text(513)).status().code(), EINVAL);
   // Brackets within text do not count.
   EXPECT_TRUE(ParseRunRequest("{\"event\": \"\\\"" + std::string(1000, '[') + "\"}").ok());
 }

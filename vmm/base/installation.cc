@@ -17,7 +17,9 @@ std::string InstalledPath(const std::string& name) {
 
 std::string DefaultRuntimes() {
   const char* set = std::getenv("USETL_RUNTIMES");
-  return set != nullptr ? set : "/var/lib/usetl/runtimes";
+  if (set != nullptr) return set;
+  const std::string beside = InstalledPath("runtimes");  // where a build folder has them
+  return access(beside.c_str(), F_OK) == 0 ? beside : "/var/lib/usetl/runtimes";
 }
 
 }  // namespace usetl

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
 
 #include "vmm/cli/commands.h"
 #include "vmm/ipc/socket.h"
@@ -16,8 +18,9 @@ namespace {
 
 using nlohmann::json;
 
-Result<json> ReadEvent(const std::string& text) {
-  if (text.empty()) return json();
+// The text of the event, checked but otherwise as it was written.
+Result<std::string> ReadEvent(const std::string& text) {
+  if (text.empty()) return std::string("null");
   std::string content = text;
   if (text[0] == '@') {
     const Fd file(open(text.c_str() + 1, O_RDONLY | O_CLOEXEC));
@@ -29,16 +32,16 @@ Result<json> ReadEvent(const std::string& text) {
       content.append(buffer, n);
     }
   }
-  json event = json::parse(content, nullptr, false);
-  if (event.is_discarded()) {
+  if (content.starts_with("\xef\xbb\xbf")) content.erase(0, 3);  // as some editors write it
+  if (!json::accept(content)) {
     return Status(EINVAL, "--event is no JSON; text needs quotes: --event '\"text\"'");
   }
-  return event;
+  return content;
 }
 
 Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
-  Result<json> event = ReadEvent(options.event);
-  if (!event.ok()) return event;
+  Result<std::string> event = ReadEvent(options.event);
+  if (!event.ok()) return event.status();
   json env = json::object();
   for (const std::string& item : options.env) {
     const size_t equals = item.find('=');
@@ -49,7 +52,7 @@ Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
                   {"tenant", "uid-" + std::to_string(getuid())},
                   {"file", options.function.substr(options.function.rfind('/') + 1)},
                   {"mode", options.handler.empty() ? options.mode : "handler"},
-                  {"event", *event},
+                  {"event_text", *event},
                   {"argv", options.arguments},
                   {"env", env},
                   {"allow", options.allow},
@@ -69,8 +72,23 @@ void WriteAll(int fd, const char* bytes, size_t size) {
   }
 }
 
+// The text of the value in {"ok":true,"value":TEXT}, as the agent and the worker write it.
+std::optional<std::string_view> ValueOf(std::string_view text) {
+  constexpr std::string_view kPrefix = R"({"ok":true,"value":)";
+  if (!text.starts_with(kPrefix) || !text.ends_with('}')) return std::nullopt;
+  text.remove_prefix(kPrefix.size());
+  text.remove_suffix(1);
+  if (!json::accept(text)) return std::nullopt;
+  return text;
+}
+
 // Prints a result of the agent; the exit status.
 int ShowResult(const std::string& text) {
+  // As the function wrote it: members in their order, integers of any size.
+  if (const auto value = ValueOf(text)) {
+    std::printf("%.*s\n", static_cast<int>(value->size()), value->data());
+    return 0;
+  }
   const json result = json::parse(text, nullptr, false);
   if (!result.is_object()) return Complain("the function's answer cannot be read", 125);
   if (result.value("ok", false)) {

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from json import JSONDecoder, JSONEncoder
-from json.encoder import c_make_encoder, encode_basestring_ascii
+from json.encoder import c_make_encoder, encode_basestring
 from types import CoroutineType
 from typing import Any, Union
 
@@ -23,12 +23,12 @@ _RESULT_FILE = "/tmp/.usetl-result-{}.json"
 
 _decode = JSONDecoder().scan_once  # without the regular expressions of loads(); the host is exact
 
-# What JSONEncoder(separators=(",", ":"), allow_nan=False).encode does, with one encoder for all
-# values in place of one per call. NaN and Infinity are no JSON: an error here is better than one in
+# What JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode does, with one
+# encoder for all values in place of one per call. Text stays readable: UTF-8, no escapes. NaN and Infinity are no JSON: an error here is better than one in
 # whoever reads the result.
 _open_containers: dict[int, Any] = {}
 _encode_value = c_make_encoder(
-    _open_containers, JSONEncoder().default, encode_basestring_ascii, None, ":", ",", False, False, False
+    _open_containers, JSONEncoder().default, encode_basestring, None, ":", ",", False, False, False
 )
 
 
@@ -105,10 +105,10 @@ class Function:
             result = self._call(event, context)
             if type(result) is CoroutineType:
                 result = await_result(result)
-            value = _encode(result)
+            value = _encode(result).encode()
             if len(value) > _abi.MAX_JSON:
                 return self._result_by_file(value, number)
-            return b'{"ok":true,"value":%b}' % value.encode()
+            return b'{"ok":true,"value":%b}' % value
         except SystemExit as end:
             return encode_failure(end, self._root, exit=exit_status(end))
         except BaseException as error:
@@ -121,11 +121,11 @@ class Function:
             raise UsetlError("no function is loaded")
         return b'{"ok":true,"exit":%d}' % self._script.run()
 
-    def _result_by_file(self, value: str, number: int) -> bytes:
+    def _result_by_file(self, value: bytes, number: int) -> bytes:
         """The host reads it from the guest region; it goes when the next event comes."""
         path = self._result_file = _RESULT_FILE.format(number)
         with open(path, "wb", buffering=0) as file:
-            view = memoryview(value.encode())
+            view = memoryview(value)
             while view:
                 view = view[file.write(view) :]
         return b'{"ok":true,"path":%b}' % _encode(path).encode()

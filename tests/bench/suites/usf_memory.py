@@ -8,7 +8,7 @@ import memory
 from environment import Node, wait_until
 from rows import row
 
-FEW, MANY, ROUNDS = 50, 100, 3
+FEW, MANY, ROUNDS = 50, 100, 5
 
 
 def state(node: Node) -> dict:
@@ -38,15 +38,17 @@ def node_of(count: int) -> tuple[dict[str, float], list[dict[str, float]]]:
 
 
 def run() -> list[dict]:
-    processes, kernel, available, lines = [], [], [], []
+    processes, kernel, files, available, lines = [], [], [], [], []
     for _ in range(ROUNDS):
         few, _ = node_of(FEW)
         many, measured = node_of(MANY)
         processes += measured
         kernel.append((memory.of_kernel(many) - memory.of_kernel(few)) / (MANY - FEW))
+        mapped = statistics.median(process["in_files"] for process in measured)
+        files.append(max(0.0, (many["Shmem"] - few["Shmem"]) / (MANY - FEW) - mapped))
         available.append((few["MemAvailable"] - many["MemAvailable"]) / (MANY - FEW))
         lines.append({name: (many[name] - few[name]) / (MANY - FEW) for name in memory.KERNEL_LINES if name in many})
-    share = statistics.median(kernel)
+    share = statistics.median(kernel) + statistics.median(files)
     private = [process["private"] for process in processes]
     tables = [process["page_tables"] for process in processes]
     total = [process["private"] + process["page_tables"] + share for process in processes]
@@ -54,6 +56,7 @@ def run() -> list[dict]:
     return [
         row("idle USF: guest pages and process (smaps, private)", "MB", private),
         row("idle USF: page tables of the process", "MB", tables),
+        row("idle USF: pages of its regions that it does not map", "MB", files),
         row("idle USF: share of KVM and the kernel", "MB", kernel, by_line=by_line),
         row("private memory of an idle USF, all of it", "MB", total, 4, 2),
         row("cross-check: MemAvailable that an idle USF takes", "MB", available),

@@ -11,6 +11,8 @@ namespace usetl::run {
 //   {"runtime": NAME, "tenant": NAME, "file": NAME, "mode": "handler"|"script"|"auto",
 //    "handler": NAME|null, "event": ANY, "argv": [...], "env": {...}, "allow": [...], "stdin":
 //    BOOL, "memory": BYTES, "timeout_ms": N, "timings": BOOL}
+// In place of "event", "event_text" has its JSON as text, which then reaches the function as it was
+// written: members in their order, integers of any size.
 
 enum class Type : uint32_t {
   kOutput = 1,   // bytes; `detail` is 1 (stdout) or 2 (stderr)

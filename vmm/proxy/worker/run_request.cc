@@ -115,6 +115,14 @@ Result<RunRequest> ParseRunRequest(std::string_view text) {
   }
   if (!reader.status().ok()) return reader.status();
   if (const json* event = Member(*parsed, "event")) request.event = event->dump();
+  if (const json* written = Member(*parsed, "event_text")) {
+    if (!written->is_string()) return Status(EINVAL, "event_text is no text");
+    request.event = written->get_ref<const std::string&>();
+    const Status sound = CheckJson(request.event, "the event");
+    if (!sound.ok()) return Status(EINVAL, sound.message());
+    // The agent's decoder begins with the value.
+    request.event.erase(0, request.event.find_first_not_of(" \t\r\n"));
+  }
   return request;
 }
 
