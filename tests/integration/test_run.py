@@ -1,9 +1,12 @@
 """usetl run through the real binaries: results, statuses, errors, traffic."""
 
 import json
+import os
+import pathlib
+import subprocess
 import unittest
 
-from node import Node, in_network_namespace
+from node import BUILD, Node, in_network_namespace
 
 
 class Handlers(unittest.TestCase):
@@ -29,6 +32,19 @@ class Handlers(unittest.TestCase):
         script = "import os, sys\nprint(sys.argv[1:], sys.stdin.read(), os.environ['X'])\nsys.exit(3)\n"
         done = self.node.run(script, "--script", "--env", "X=y", "--", "a", "b", stdin="typed")
         self.assertEqual((done.stdout, done.returncode), ("['a', 'b'] typed y\n", 3))
+
+    def test_standard_input_without_an_end(self):
+        read, write = os.pipe()
+        try:
+            path = pathlib.Path(self.node.directory) / "quick.py"
+            path.write_text("print(1)\n")
+            done = subprocess.run([BUILD / "usetl", "run", path, "--node", self.node.directory, "--timeout", "300ms"],
+                                  stdin=read, capture_output=True, text=True, timeout=60, check=False)
+        finally:
+            os.close(read)
+            os.close(write)
+        self.assertEqual(done.returncode, 124, done.stderr)
+        self.assertIn("standard input did not end", done.stderr)
 
     def test_large_event_and_large_result(self):
         event = json.dumps({"text": "x" * 30000})

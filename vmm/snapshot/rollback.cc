@@ -15,6 +15,8 @@ namespace {
 constexpr uint8_t kPromoteAfter = 2;
 constexpr uint64_t kPage = abi::kPageSize;
 
+alignas(64) constexpr uint8_t kZero[kPage] = {};
+
 bool IsZero(const uint8_t* page) {
   return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0;
 }
@@ -31,18 +33,14 @@ Rollback::Rollback(const Snapshot* snapshot, Vm* vm)
   const std::span<const PageRun> runs(snapshot->index().runs, snapshot->index().run_count);
   const auto frames = std::ranges::find(runs, PageRun::kFrames, &PageRun::part);
   const size_t in_ram = frames - runs.begin();
-  ram_ = {
-      kRamSlot, memory.ram(), memory.config().ram_size / kPage, runs.first(in_ram), 0, {}, {}, {},
-      {}};
-  frames_ = {kFramesSlot,
-             memory.frames(),
-             memory.config().frames_size / kPage,
-             runs.subspan(in_ram),
-             0,
-             {},
-             {},
-             {},
-             {}};
+  ram_.slot = kRamSlot;
+  ram_.memory = memory.ram();
+  ram_.pages = memory.config().ram_size / kPage;
+  ram_.runs = runs.first(in_ram);
+  frames_.slot = kFramesSlot;
+  frames_.memory = memory.frames();
+  frames_.pages = memory.config().frames_size / kPage;
+  frames_.runs = runs.subspan(in_ram);
   for (Part* part : {&ram_, &frames_}) {
     part->log.resize((part->pages + 63) / 64);
     part->hot.resize(part->log.size());
@@ -73,22 +71,39 @@ uint64_t Rollback::HashTables() const {
   return hash;
 }
 
+void Rollback::ListHotPages(Part* part) const {
+  part->hot_pages.clear();
+  for (size_t word = 0; word < part->hot.size(); ++word) {
+    for (uint64_t bits = part->hot[word]; bits != 0; bits &= bits - 1) {
+      const uint64_t page = word * 64 + std::countr_zero(bits);
+      const uint8_t* clean = Clean(part, page);
+      part->hot_pages.push_back({part->memory + page * kPage, clean != nullptr ? clean : kZero});
+    }
+  }
+}
+
 void Rollback::RestorePage(Part* part, uint64_t page) {
-  alignas(64) static constexpr uint8_t kZero[kPage] = {};
   const uint8_t* clean = Clean(part, page);
   RestorePageLines(part->memory + page * kPage, clean != nullptr ? clean : kZero);
 }
 
 Status Rollback::RestorePart(Part* part, RollbackStats* stats) {
   USETL_RETURN_IF_ERROR(vm_->machine().ReadDirtyLog(part->slot, part->log));
+  const std::vector<HotPage>& hot = part->hot_pages;
+  for (size_t i = 0; i < hot.size(); ++i) {
+    // Pages lie apart: the first lines of each cost a walk of the page tables, which may go on
+    // while the pages before are compared.
+    constexpr size_t kAhead = 3, kStep = 1024;
+    for (size_t at = 0; i + kAhead < hot.size() && at < kPage; at += kStep) {
+      __builtin_prefetch(hot[i + kAhead].at + at);
+      __builtin_prefetch(hot[i + kAhead].clean + at);
+    }
+    RestorePageLines(hot[i].at, hot[i].clean);
+  }
+  stats->hot += hot.size();
   std::vector<uint32_t> cold;
   for (size_t word = 0; word < part->log.size(); ++word) {
-    const uint64_t hot = part->hot[word];
-    for (uint64_t bits = hot; bits != 0; bits &= bits - 1) {
-      RestorePage(part, word * 64 + std::countr_zero(bits));
-      ++stats->hot;
-    }
-    for (uint64_t bits = part->log[word] & ~hot; bits != 0; bits &= bits - 1) {
+    for (uint64_t bits = part->log[word] & ~part->hot[word]; bits != 0; bits &= bits - 1) {
       cold.push_back(static_cast<uint32_t>(word * 64 + std::countr_zero(bits)));
     }
   }
@@ -129,6 +144,7 @@ Status Rollback::RestorePart(Part* part, RollbackStats* stats) {
     first_word = std::min<size_t>(first_word, page / 64);
     last_word = std::max<size_t>(last_word, page / 64);
   }
+  if (still_cold.size() != cold.size()) ListHotPages(part);
   part->was_dirty = std::move(still_cold);
   if (first_word > last_word) return Status();
   const uint64_t first = first_word * 64;

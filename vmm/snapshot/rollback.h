@@ -34,14 +34,19 @@ class Rollback {
   Result<std::string> Verify();
 
  private:
+  struct HotPage {
+    uint8_t* at;
+    const uint8_t* clean;
+  };
   struct Part {
     uint32_t slot;
     uint8_t* memory;
     uint64_t pages;
     std::span<const PageRun> runs;    // of the snapshot, sorted
-    size_t run;                       // where the last page was found, or would be
+    size_t run = 0;                   // where the last page was found, or would be
     std::vector<uint64_t> log;        // bitmap
     std::vector<uint64_t> hot;        // bitmap
+    std::vector<HotPage> hot_pages;   // the same, in order
     std::vector<uint8_t> streak;      // times in a row that a page was dirty
     std::vector<uint32_t> was_dirty;  // cold pages of the last run
   };
@@ -49,6 +54,7 @@ class Rollback {
   // The page in the snapshot; null: zero. Cheap when pages are asked for in order.
   const uint8_t* Clean(Part* part, uint64_t page) const;
   void RestorePage(Part* part, uint64_t page);
+  void ListHotPages(Part* part) const;
   void RestoreControl();
   uint64_t HashTables() const;
 

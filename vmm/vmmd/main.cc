@@ -1,4 +1,5 @@
 // main.cc: usetl-vmmd, the daemon that keeps the pool of USFs.
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -11,7 +12,17 @@
 namespace usetl {
 namespace {
 
+// Each USF takes seven descriptors; shells allow 1,024 unless told otherwise.
+void AllowManyFiles() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  // Refused: the pool ends earlier, with an error that says so.
+  (void)!setrlimit(RLIMIT_NOFILE, &files);
+}
+
 Status Serve(VmmdOptions options, Starter* starter) {
+  AllowManyFiles();
   USETL_RETURN_IF_ERROR(starter->Follow());
   Result<std::unique_ptr<Vmmd>> daemon = Vmmd::Create(std::move(options));
   if (!daemon.ok()) return daemon.status();

@@ -48,13 +48,21 @@ void Session::Rehearse() {
   warm = text.dump();
 }
 
-// All of a file, or of a pipe for as long as the client stays.
+// All of a file, or of a pipe for as long as the client stays and the function's time lasts.
 Result<std::string> Session::ReadAll(int fd, const char* what) {
   std::string text;
   char buffer[64 << 10];
+  const auto end = Clock::now() + std::chrono::milliseconds(request_.timeout_ms);
   for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
+    if (left.count() <= 0) {
+      return Status(ETIMEDOUT, std::string(what) +
+                                   " did not end within the time limit; give </dev/null if the "
+                                   "function reads none");
+    }
     pollfd fds[2] = {{fd, POLLIN, 0}, {client_.get(), POLLIN, 0}};
-    if (poll(fds, 2, -1) < 0 && errno != EINTR) return Status::Errno("poll");
+    const int timeout = static_cast<int>(std::min<int64_t>(left.count() + 1, 1000));
+    if (poll(fds, 2, timeout) < 0 && errno != EINTR) return Status::Errno("poll");
     if (fds[0].revents == 0) {
       if (fds[1].revents != 0) return Status(ECANCELED, "the client left");
       continue;
