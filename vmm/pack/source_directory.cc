@@ -51,7 +51,9 @@ class Walker {
       if (item == nullptr) break;
       const std::string name = item->d_name;
       if (name == "." || name == "..") continue;
-      const std::string child_path = path.empty() ? name : path + "/" + name;
+      std::string child_path = path;
+      if (!path.empty()) child_path += '/';
+      child_path += name;
       if (child_path.size() >= kMaxPath) return Status(ENAMETOOLONG, "name too long in " + path);
       USETL_RETURN_IF_ERROR(Add(dirfd(directory.get()), node, name, child_path));
     }
