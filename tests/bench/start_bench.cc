@@ -5,6 +5,7 @@
 // The part of usetl-vmmd is played here, so that the clock starts when the process is launched, not
 // when a refill of the pool happens to begin.
 #include <fcntl.h>
+#include <poll.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -27,6 +28,8 @@ T Take(Result<T> result) {
 // Launches a USF and waits until it says that it is ready.
 UsfHandle MakeUsf(const UsfOptions& options, const Runtime& runtime, uint32_t number) {
   UsfHandle usf = Take(UsfHandle::Launch(options, runtime, number));
+  pollfd ready{usf.socket(), POLLIN, 0};  // it never blocks, for vmmd's sake
+  if (poll(&ready, 1, 10'000) != 1) Die("a USF does not become ready");
   const ipc::Message message = Take(ipc::Receive(usf.socket()));
   usf::EventRecord event;
   if (message.bytes.size() < sizeof event) Die("a USF died while it was prepared");
