@@ -114,7 +114,7 @@ void CheckJail(Report* report) {
 
 // How many USFs the limits of this machine allow.
 void CheckRoom(Report* report) {
-  constexpr uint64_t kDescriptors = 7, kMegabytes = 6;  // of one USF, ready
+  constexpr uint64_t kDescriptors = 7, kMegabytes = 3;  // of one USF, ready
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
     report->Line(false, std::string("open files: ") + std::strerror(errno));
