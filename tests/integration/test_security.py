@@ -1,5 +1,6 @@
 """Who may speak to the daemons, and what a worker is left with."""
 
+import json
 import os
 import pathlib
 import signal
@@ -130,6 +131,52 @@ class Security(unittest.TestCase):
             wait_until(lambda: not alive(worker))
             run.wait(20)
             self.assertEqual(run.returncode, 125)
+
+
+
+class Residue(unittest.TestCase):
+    """What a run left in memory that it shares with the host, as the tenant's next run would find it."""
+
+    SECRET = "p9Q-residue-7Zx"
+    LOOK = ("import ctypes\n"
+            "def handler(event, context):\n"
+            " secret = event[::-1].encode()\n"
+            " places = {'rings': (0x30010000, 0x90000), 'region': (0x30_0000_0000, 32 << 20)}\n"
+            " return [name for name, place in places.items() if secret in ctypes.string_at(*place)]\n")
+
+    def setUp(self):
+        self.node = Node(verify=True)
+        self.addCleanup(self.node.close)
+
+    def left(self):
+        done = self.node.run(self.LOOK, "--event", json.dumps(self.SECRET[::-1]))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def rolled_back(self):
+        return json.loads(self.node.usetl("inspect").stdout)["rolled_back"]
+
+    def test_of_a_run_that_ended(self):
+        done = self.node.run("def handler(event, context):\n print(event)\n open('/tmp/f', 'w').write(event)\n"
+                             " return event\n",
+                             "--event", json.dumps(self.SECRET), "--env", f"TOKEN={self.SECRET}")
+        self.assertIn(self.SECRET, done.stdout)
+        wait_until(lambda: self.rolled_back() == 1)
+        self.assertEqual(self.left(), [])
+
+    def test_of_a_run_that_writes_until_it_is_stopped(self):
+        code = ("import ctypes\n"
+                "def handler(event, context):\n"
+                " piece = event.encode() * 1000\n"
+                " while True:\n"
+                "  for at in (0x30_0100_0000, 0x30040000, 0x30060000 + (128 << 10)):\n"
+                "   ctypes.memmove(at, piece, len(piece))\n")
+        for rounds in range(1, 6):
+            done = self.node.run(code, "--event", json.dumps(self.SECRET), "--timeout", "100ms")
+            self.assertIn(done.returncode, (124, 125), done.stderr)
+            wait_until(lambda: self.rolled_back() == 2 * rounds - 1)
+            self.assertEqual(self.left(), [])
+            wait_until(lambda: self.rolled_back() == 2 * rounds)
 
 
 if __name__ == "__main__":

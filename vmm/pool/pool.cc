@@ -13,12 +13,22 @@ uint32_t Pool::FreshOrStarting() const {
   }));
 }
 
-bool Pool::wants_refill() const {
-  return FreshOrStarting() < options_.size && usfs_.size() < options_.most;
+UsfHandle* Pool::IdleOfTenant() {
+  const auto it = std::find_if(usfs_.begin(), usfs_.end(), [](const UsfHandle& usf) {
+    return !usf.tenant.empty() && usf.state == UsfState::kIdle;
+  });
+  return it == usfs_.end() ? nullptr : &*it;
+}
+
+bool Pool::wants_refill() {
+  return FreshOrStarting() < options_.size &&
+         (usfs_.size() < options_.most || IdleOfTenant() != nullptr);
 }
 
 Status Pool::Refill() {
   if (!wants_refill()) return Status();
+  // Tenants that do not come back must not keep out those that come.
+  if (usfs_.size() >= options_.most) Remove(IdleOfTenant());
   Result<UsfHandle> usf = UsfHandle::Launch(usf_options_, runtime_, next_number_++);
   if (!usf.ok()) return usf.status();
   usfs_.push_back(std::move(*usf));

@@ -27,7 +27,7 @@ class Pool {
 
   // Starts what is missing. Call after every change; at most one process a call.
   Status Refill();
-  bool wants_refill() const;
+  bool wants_refill();
 
   // An idle USF for the tenant, marked claimed; null when none is ready.
   UsfHandle* Claim(const std::string& tenant);
@@ -57,6 +57,8 @@ class Pool {
   uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0, stuck = 0;
 
  private:
+  // The oldest that waits for a tenant to come back; null when there is none.
+  UsfHandle* IdleOfTenant();
   uint32_t FreshOrStarting() const;
 
   UsfOptions usf_options_;

@@ -207,7 +207,6 @@ Status UsfHandle::SetMemoryLimit(uint64_t bytes) {
 
 Status UsfHandle::BeginRollback() {
   USETL_RETURN_IF_ERROR(WarmHostRegion());
-  USETL_RETURN_IF_ERROR(Punch(guest_region, 0, guest_region_size_));
   const usf::PlainCommand command{usf::Command::kRollback, 0};
   USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command)));
   state = UsfState::kRolling;

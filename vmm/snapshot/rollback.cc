@@ -15,6 +15,18 @@ namespace {
 constexpr uint8_t kPromoteAfter = 2;
 constexpr uint64_t kPage = abi::kPageSize;
 
+// Parts of the control window that hold nothing in the snapshot. Their first bytes are used by
+// every run and stay warm; the rest is given back.
+struct Scrubbed {
+  uint64_t begin, warm, end;
+};
+constexpr Scrubbed kScrubbed[] = {
+    {abi::kToGuestOffset, kPage, abi::kGuestPageOffset},
+    {abi::kGuestPageOffset + abi::kGuestPageSize, 0, abi::kToHostOffset},
+    {abi::kToHostOffset, kPage, abi::kOutputOffset},
+    {abi::kOutputOffset, kPage, abi::kControl.size},
+};
+
 alignas(64) constexpr uint8_t kZero[kPage] = {};
 
 bool IsZero(const uint8_t* page) {
@@ -153,7 +165,7 @@ Status Rollback::RestorePart(Part* part, RollbackStats* stats) {
                                       std::span(clear).subspan(first_word));
 }
 
-void Rollback::RestoreControl() {
+Status Rollback::RestoreControl() {
   GuestMemory& memory = vm_->memory();
   const uint8_t* image = snapshot_->clean() + snapshot_->index().control_offset;
   const abi::HostPage& clean = *reinterpret_cast<const abi::HostPage*>(image);
@@ -163,6 +175,25 @@ void Rollback::RestoreControl() {
   page.output = clean.output;
   page.preempt_rip = page.fault_address = 0;
   std::memcpy(&memory.guest_page(), image + abi::kBootOffset + abi::kBootSize, abi::kGuestPageSize);
+  return ScrubShared();
+}
+
+// What the guest wrote or was sent outside of its RAM: the rings and the guest region. Only here,
+// for until the vCPU stands still it could go on writing.
+Status Rollback::ScrubShared() {
+  GuestMemory& memory = vm_->memory();
+  for (const Scrubbed& part : kScrubbed) {
+    uint8_t* begin = memory.control() + part.begin;
+    std::memset(begin, 0, part.warm);
+    if (madvise(begin + part.warm, part.end - part.begin - part.warm, MADV_REMOVE) != 0) {
+      return Status::Errno("scrubbing the control window");
+    }
+  }
+  const uint64_t size = memory.config().guest_region_size;
+  if (size != 0 && madvise(memory.guest_region(), size, MADV_REMOVE) != 0) {
+    return Status::Errno("scrubbing the guest region");
+  }
+  return Status();
 }
 
 Result<RollbackStats> Rollback::Run() {
@@ -185,7 +216,7 @@ Result<RollbackStats> Rollback::Run() {
     if (page < frames_.pages) RestorePage(&frames_, page);
   }
   vm_->address_space().Reset(space_);
-  RestoreControl();
+  USETL_RETURN_IF_ERROR(RestoreControl());
   USETL_RETURN_IF_ERROR(vm_->machine().RestoreCpu(cpu_));
   USETL_RETURN_IF_ERROR(NewGeneration(&memory.host_page(), vm_->tsc_khz()));
   return stats;
@@ -201,6 +232,11 @@ Result<std::string> Rollback::Verify() {
       if (same) continue;
       what += std::string(part == &ram_ ? " RAM" : " frame") + " page " + std::to_string(page);
       if (what.size() > 400) return what;
+    }
+  }
+  for (const Scrubbed& part : kScrubbed) {
+    for (uint64_t at = part.begin; at < part.end; at += kPage) {
+      if (!IsZero(vm_->memory().control() + at)) what += " control window";
     }
   }
   if (HashTables() != tables_hash_) what += " page or descriptor tables";

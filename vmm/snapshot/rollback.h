@@ -55,7 +55,8 @@ class Rollback {
   const uint8_t* Clean(Part* part, uint64_t page) const;
   void RestorePage(Part* part, uint64_t page);
   void ListHotPages(Part* part) const;
-  void RestoreControl();
+  Status RestoreControl();
+  Status ScrubShared();
   uint64_t HashTables() const;
 
   const Snapshot* snapshot_;

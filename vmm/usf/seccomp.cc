@@ -19,7 +19,7 @@ constexpr int kPlainCalls[] = {
     SCMP_SYS(sendmsg),          // answers and events to vmmd
     SCMP_SYS(close),            // descriptors that came with a command
     SCMP_SYS(munmap),           // libc gives large allocations back
-    SCMP_SYS(madvise),          // rollback returns long runs of zero pages
+    SCMP_SYS(madvise),          // rollback returns runs of zero pages, scrubs what is shared
     SCMP_SYS(brk),              // malloc
     SCMP_SYS(timer_settime),    // the preemption tick
     SCMP_SYS(clock_gettime),    // where the vDSO cannot answer

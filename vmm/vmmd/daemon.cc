@@ -31,6 +31,11 @@ Vmmd::~Vmmd() {
 
 Status Vmmd::SetUp(VmmdOptions options) {
   options_ = std::move(options);
+  constexpr uint64_t kLeastRegion = 8 << 20;
+  const uint64_t region = options_.usf.host_region_size;
+  if (region % abi::kHugePageSize != 0 || region < kLeastRegion || region > abi::kHostRegion.size) {
+    return Status(EINVAL, "--region: want a multiple of 2 MB, from 8 MB to 32 GB");
+  }
   kvm_ = Fd(open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!kvm_.ok()) return Status::Errno("open /dev/kvm (run usetl doctor)");
   Result<Runtime> runtime = OpenRuntime(options_.runtimes, options_.runtime, options_.kernel);
@@ -57,15 +62,15 @@ Status Vmmd::SetUp(VmmdOptions options) {
   if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return Status::Errno("sigprocmask");
   signals_ = Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.ok()) return Status::Errno("signalfd");
-  USETL_RETURN_IF_ERROR(take(ipc::Listen(options_.socket), &listener_));
-  USETL_RETURN_IF_ERROR(Watch(listener_.get()));
-  USETL_RETURN_IF_ERROR(Watch(signals_.get()));
-
   if (options_.usf.ram_limit < runtime->snapshot.index().ram_size) {
     return Status(EINVAL, "--memory: a function of runtime '" + options_.runtime +
                               "' has at least " +
                               std::to_string(runtime->snapshot.index().ram_size >> 20) + " MB");
   }
+  USETL_RETURN_IF_ERROR(take(ipc::Listen(options_.socket), &listener_));
+  USETL_RETURN_IF_ERROR(Watch(listener_.get()));
+  USETL_RETURN_IF_ERROR(Watch(signals_.get()));
+
   pool_ = std::make_unique<Pool>(options_.usf, options_.pool, std::move(*runtime));
   pool_->watch = [this](int fd) {
     const Status status = Watch(fd);
@@ -91,7 +96,10 @@ Status Vmmd::Run() {
     const bool refill = pool_->wants_refill() && launch_error_.empty();
     const int count = epoll_wait(epoll_.get(), events, 64, refill ? 0 : Patience());
     if (count < 0 && errno != EINTR) return Status::Errno("epoll_wait");
-    if (count <= 0 && refill) {
+    // But a node whose USFs never cease to talk needs them too.
+    constexpr int kBusyLoops = 64;
+    busy_loops_ = count > 0 ? busy_loops_ + 1 : 0;
+    if (refill && (count <= 0 || busy_loops_ % kBusyLoops == 0)) {
       const Status status = pool_->Refill();
       if (!status.ok()) launch_error_ = status.message();
     } else if (count == 0) {
@@ -173,6 +181,7 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
     case pool::Request::kClaim:
       if (message.bytes.size() != sizeof connection->claim || connection->usf != nullptr) break;
       std::memcpy(&connection->claim, message.bytes.data(), sizeof connection->claim);
+      if (connection->claim.tenant[0] == 0) break;  // no name means fresh here
       // A worker that a function has taken over must not reach the USFs of other tenants.
       if (!connection->tenant) connection->tenant = pool::Text(connection->claim.tenant);
       if (*connection->tenant != pool::Text(connection->claim.tenant)) break;

@@ -68,6 +68,7 @@ class Vmmd {
   Fd epoll_, listener_, signals_, kvm_, empty_root_, network_, huge_;
   std::unique_ptr<Pool> pool_;
   std::map<int, Connection> connections_;
+  int busy_loops_ = 0;
   std::string launch_error_;  // why the pool cannot grow; told to those who wait
 };
 

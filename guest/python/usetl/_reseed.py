@@ -1,5 +1,8 @@
 """A restored interpreter must not repeat what its siblings draw.
 
+What cannot be drawn anew stays that of the runtime: the secret of str hashes (and pyexpat's salt), the
+stack guard of the C library.
+
 The kernel gives os.urandom fresh entropy on every restore; this module does the same for state
 that Python and its libraries drew before the snapshot and keep in memory. A restore pays for every
 page that this touches, so `settle` puts into the snapshot what draws lazily, and `reseed` looks

@@ -22,6 +22,10 @@ bool IsError(const json& error) {
     const json* text = Member(error, key);
     if (text != nullptr && !text->is_string()) return false;
   }
+  // Clients read these two without a look: null is not as good as nothing.
+  for (const char* key : {"type", "message"}) {
+    if (error.contains(key) && error[key].is_null()) return false;
+  }
   const json* line = Member(error, "line");
   return line == nullptr || line->is_number_integer();
 }

@@ -32,7 +32,9 @@ void Session::Tell(run::Type type, uint32_t detail, std::string_view bytes) {
     const bool last = piece.size() == bytes.size();
     const run::Header header{type, type == run::Type::kResult && !last ? 0 : detail};
     const std::span body(reinterpret_cast<const uint8_t*>(piece.data()), piece.size());
-    // Gone, or it has not read for as long as a function may run.
+    // Gone, or it does not read, or so slowly that it would hold the USF long after its time.
+    constexpr std::chrono::seconds kGrace{10};
+    client_left_ = client_left_ || (link_ != nullptr && Clock::now() > deadline_ + kGrace);
     client_left_ = client_left_ || !ipc::Send(client_.get(), ipc::Bytes(header), body).ok();
     if (client_left_) return;
     bytes.remove_prefix(piece.size());
