@@ -27,6 +27,19 @@ constexpr Scrubbed kScrubbed[] = {
     {abi::kOutputOffset, kPage, abi::kControl.size},
 };
 
+// Whether a bit of [first, end) is set.
+bool AnySet(const std::vector<uint64_t>& bits, uint64_t first, uint64_t end) {
+  for (uint64_t i = first; i < end;) {
+    if (i % 64 == 0 && i + 64 <= end && bits[i / 64] == 0) {
+      i += 64;
+      continue;
+    }
+    if (bits[i / 64] >> (i % 64) & 1) return true;
+    ++i;
+  }
+  return false;
+}
+
 alignas(64) constexpr uint8_t kZero[kPage] = {};
 
 bool IsZero(const uint8_t* page) {
@@ -53,6 +66,8 @@ Rollback::Rollback(const Snapshot* snapshot, Vm* vm)
   frames_.memory = memory.frames();
   frames_.pages = memory.config().frames_size / kPage;
   frames_.runs = runs.subspan(in_ram);
+  control_log_.resize(abi::kControl.size / kPage / 64);
+  region_log_.resize((memory.config().guest_region_size / kPage + 63) / 64);
   for (Part* part : {&ram_, &frames_}) {
     part->log.resize((part->pages + 63) / 64);
     part->hot.resize(part->log.size());
@@ -170,27 +185,39 @@ Status Rollback::RestoreControl() {
   const uint8_t* image = snapshot_->clean() + snapshot_->index().control_offset;
   const abi::HostPage& clean = *reinterpret_cast<const abi::HostPage*>(image);
   abi::HostPage& page = memory.host_page();
+  const uint64_t sent_to_guest = page.to_guest.index;
   page.to_guest = clean.to_guest;
   page.to_host = clean.to_host;
   page.output = clean.output;
   page.preempt_rip = page.fault_address = 0;
   std::memcpy(&memory.guest_page(), image + abi::kBootOffset + abi::kBootSize, abi::kGuestPageSize);
-  return ScrubShared();
+  return ScrubShared(sent_to_guest);
 }
 
 // What the guest wrote or was sent outside of its RAM: the rings and the guest region. Only here,
 // for until the vCPU stands still it could go on writing.
-Status Rollback::ScrubShared() {
+Status Rollback::ScrubShared(uint64_t sent_to_guest) {
   GuestMemory& memory = vm_->memory();
+  // Giving pages back costs 10 us a call, so it is done only where the guest has ever written: bits
+  // of these two slots are never cleared.
+  USETL_RETURN_IF_ERROR(vm_->machine().ReadDirtyLog(kControlSlot, control_log_));
   for (const Scrubbed& part : kScrubbed) {
     uint8_t* begin = memory.control() + part.begin;
     std::memset(begin, 0, part.warm);
+    const bool by_host = part.begin == abi::kToGuestOffset && sent_to_guest > part.warm;
+    if (!by_host && !AnySet(control_log_, (part.begin + part.warm) / kPage, part.end / kPage)) {
+      continue;
+    }
     if (madvise(begin + part.warm, part.end - part.begin - part.warm, MADV_REMOVE) != 0) {
       return Status::Errno("scrubbing the control window");
     }
   }
   const uint64_t size = memory.config().guest_region_size;
-  if (size != 0 && madvise(memory.guest_region(), size, MADV_REMOVE) != 0) {
+  if (size == 0) return Status();
+  USETL_RETURN_IF_ERROR(vm_->machine().ReadDirtyLog(kGuestRegionSlot, region_log_));
+  if (!AnySet(region_log_, 1, size / kPage)) {
+    std::memset(memory.guest_region(), 0, kPage);  // the head of the table
+  } else if (madvise(memory.guest_region(), size, MADV_REMOVE) != 0) {
     return Status::Errno("scrubbing the guest region");
   }
   return Status();

@@ -56,7 +56,8 @@ class Rollback {
   void RestorePage(Part* part, uint64_t page);
   void ListHotPages(Part* part) const;
   Status RestoreControl();
-  Status ScrubShared();
+  // `sent_to_guest`: bytes that the worker has put into the ring to the guest.
+  Status ScrubShared(uint64_t sent_to_guest);
   uint64_t HashTables() const;
 
   const Snapshot* snapshot_;
@@ -66,6 +67,7 @@ class Rollback {
   CpuState cpu_;
   Part ram_;
   Part frames_;
+  std::vector<uint64_t> control_log_, region_log_;  // bitmaps
 };
 
 }  // namespace usetl

@@ -69,7 +69,7 @@ Result<GuestMemory> GuestMemory::Create(const MemoryConfig& config, Machine* mac
        abi::kControl.size,
        kReadWrite,
        config.control_fd,
-       {kControlSlot, abi::kControl, nullptr, false, false}},
+       {kControlSlot, abi::kControl, nullptr, false, true}},
       {&memory.host_region_,
        config.host_region_size,
        config.host_region_size,
@@ -85,7 +85,7 @@ Result<GuestMemory> GuestMemory::Create(const MemoryConfig& config, Machine* mac
         {abi::kGuestRegion.base, config.guest_region_size},
         nullptr,
         false,
-        false}},
+        true}},
   };
   for (const Part& part : parts) {
     if (part.reserve == 0) continue;
