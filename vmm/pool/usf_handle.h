@@ -49,7 +49,8 @@ class UsfHandle {
 
   // How much memory the next function may have; at most what the USF was made with.
   Status SetMemoryLimit(uint64_t bytes);
-  // Scrubs regions and asks for a rollback. REQUIRES: nobody else writes regions or rings.
+  // Scrubs the host region, which the guest cannot write, and asks for a rollback, within which usf
+  // scrubs the rest. REQUIRES: the worker has let go.
   Status BeginRollback();
 
   int socket() const { return socket_.get(); }
