@@ -52,9 +52,10 @@ struct Runtime {
   Snapshot snapshot;
 };
 
-// Opens and checks one. The Status says what is wrong and what to do.
+// Opens and checks one. The Status says what is wrong and what to do. `huge_directory_fd` as in
+// Snapshot::Load.
 Result<Runtime> OpenRuntime(const std::string& directory, const std::string& name,
-                            const std::string& kernel);
+                            const std::string& kernel, int huge_directory_fd = -1);
 
 }  // namespace usetl
 

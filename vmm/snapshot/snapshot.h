@@ -1,8 +1,8 @@
 // snapshot.h: a READY snapshot in memory and on disk.
 //
-// In memory it is one sealed memfd that every USF of a runtime maps privately. On disk it is the
-// same bytes behind a header with a checksum, the ABI version, the CPU's fingerprint and the
-// digests of kernel and packs: refused when any of them differs.
+// In memory it is one file that nobody can write and every USF of a runtime maps privately. On disk
+// it is the same bytes behind a header with a checksum, the ABI version, the CPU's fingerprint and
+// the digests of kernel and packs: refused when any of them differs.
 #ifndef USETL_VMM_SNAPSHOT_SNAPSHOT_H_
 #define USETL_VMM_SNAPSHOT_SNAPSHOT_H_
 
@@ -60,10 +60,11 @@ class Snapshot {
  public:
   // Takes the state of a VM that has reported kReady.
   static Result<Snapshot> Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel);
-  // Reads and checks a stored one; `why` in the Status says what differs and what to do.
+  // Reads and checks a stored one; the Status says what differs and what to do. With a tmpfs of
+  // huge=advise its bytes lie in 2 MB pages: rollback then walks few page tables for clean pages.
   static Result<Snapshot> Load(const std::string& path, const std::vector<Digest>& packs,
-                               const Digest& kernel);
-  // Adopts a sealed memfd made by one of the above (in usf). Checks bounds, not the checksum.
+                               const Digest& kernel, int huge_directory_fd = -1);
+  // Adopts the file of one of the above (in usf). Checks bounds, not the checksum.
   static Result<Snapshot> Adopt(int fd);
 
   // Writes it beside `path` and renames; nothing is left behind on failure.

@@ -38,8 +38,6 @@ Status Vmmd::SetUp(VmmdOptions options) {
   }
   kvm_ = Fd(open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!kvm_.ok()) return Status::Errno("open /dev/kvm (run usetl doctor)");
-  Result<Runtime> runtime = OpenRuntime(options_.runtimes, options_.runtime, options_.kernel);
-  if (!runtime.ok()) return runtime.status();
   const auto take = [](Result<Fd> from, Fd* to) -> Status {
     if (!from.ok()) return from.status();
     *to = std::move(*from);
@@ -48,6 +46,9 @@ Status Vmmd::SetUp(VmmdOptions options) {
   USETL_RETURN_IF_ERROR(take(MakeEmptyRoot(), &empty_root_));
   USETL_RETURN_IF_ERROR(take(MakeEmptyNetwork(), &network_));
   if (options_.huge_pages) USETL_RETURN_IF_ERROR(take(MakeHugeDirectory(), &huge_));
+  Result<Runtime> runtime =
+      OpenRuntime(options_.runtimes, options_.runtime, options_.kernel, huge_.get());
+  if (!runtime.ok()) return runtime.status();
   options_.usf.kvm_fd = kvm_.get();
   options_.usf.empty_root_fd = empty_root_.get();
   options_.usf.network_fd = network_.get();

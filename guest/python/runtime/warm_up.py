@@ -4,5 +4,8 @@ import json
 
 
 def handler(event, context):
-    text = json.dumps(event)
-    return {"sum": sum(event["numbers"]), "size": len(text), "again": json.loads(text)}
+    result = {"sum": sum(event["numbers"])}
+    if event["more"]:
+        text = json.dumps(event)
+        result |= {"size": len(text), "again": json.loads(text)}
+    return result
