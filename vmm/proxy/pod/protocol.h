@@ -1,0 +1,112 @@
+// protocol.h: what usetld and the worker of a container say to each other.
+//
+// usetld connects to usetl-proxy's socket for pods (root's, mode 0600) and is trusted until the
+// worker has joined the pod and dropped its privileges. One connection starts one container:
+//
+//   usetld                                         worker
+//     JoinRecord + descriptors  ------------------>  joins network and cgroup, drops privileges
+//     StartRecord + JSON + descriptors ----------->  claims a USF, loads, listens
+//     <------------------------------- kStarted or kFailed
+//     kStop, kKill, kReopenLog  ------------------>
+//     <------------------------------------ kExited  and the worker ends
+//
+// A usetld that was restarted connects to the container's own control socket, where the worker
+// listens from its start on, and is greeted with kStarted. The worker serves the latest connection
+// only, and goes on without one. Its exit is also written to the exit file, so that nobody misses
+// it.
+#ifndef USETL_VMM_PROXY_POD_PROTOCOL_H_
+#define USETL_VMM_PROXY_POD_PROTOCOL_H_
+
+#include <cstdint>
+
+namespace usetl::pod {
+
+// Descriptors of a join, in this order.
+enum JoinFd : uint32_t {
+  kNetworkFd,    // the pod's network namespace
+  kControlFd,    // listening unix socket of the container
+  kExitFd,       // empty file for the ExitRecord, open for writing
+  kJoinFdCount,  // then, when has_cgroup: cgroup.procs, open for writing (one per hierarchy)
+};
+
+struct JoinRecord {
+  uint32_t version;  // kVersion
+  uint32_t cgroups;  // descriptors behind the fixed ones
+  uint32_t reserved[2];
+};
+inline constexpr uint32_t kVersion = 1;
+
+// Descriptors of a start, in this order: the log (when has_log), one pack per layer (lowest first),
+// one file of contents (when has_contents).
+//
+// The JSON that follows:
+//   {"id": ID, "runtime": NAME, "tenant": NAME, "memory": BYTES (0: the node's limit),
+//    "mode": "http" | "script" | "auto", "path": FILE OR DIRECTORY, "target":
+//    "module:attribute"|"", "cwd": DIR, "argv": [...], "env": {NAME: VALUE}, "hostname": NAME,
+//    "ports": [N, ...]            TCP ports to serve HTTP on, all addresses of the pod
+//    "allow": [ORIGIN, ...]       for the ETL proxy, beyond the pod's default
+//    "files": [{"path": ABSOLUTE, "mode": N, "offset": N, "size": N}, ...]   within the contents
+//    "directories": [{"path": ABSOLUTE, "mode": N}],  "links": [{"path": ABSOLUTE, "target":
+//    TEXT}], "timeout_ms": N              of one request; 0: none "start_timeout_ms": N} until
+//    loaded
+struct StartRecord {
+  uint32_t has_log;
+  uint32_t packs;
+  uint32_t has_contents;
+  uint32_t text_size;  // of the JSON: within this message when it fits, else in the file that is
+                       // the last descriptor
+};
+
+enum class Type : uint32_t {
+  // worker to usetld
+  kStarted = 1,  // StartedRecord
+  kFailed = 2,   // FailedRecord, then text: it could not be started; the worker ends
+  kExited = 3,   // ExitRecord, then text; the worker ends
+  // usetld to worker
+  kStop = 16,       // StopRecord: let the function end itself, then kill it
+  kReopenLog = 17,  // with one descriptor: the new log
+};
+
+struct Header {
+  Type type;
+  uint32_t text_size;  // bytes of text that follow the record
+};
+
+struct StartedRecord {
+  Header header;
+  int32_t worker;       // pid
+  int32_t usf;          // pid of the USF's process, as usetl-vmmd says
+  uint64_t usf_cpu_ns;  // what the USF had used before it was claimed
+};
+
+struct FailedRecord {
+  Header header;
+  int32_t code;  // errno
+  uint32_t reserved;
+};
+
+enum class Reason : uint32_t {
+  kCompleted = 0,  // exit code 0
+  kError = 1,
+  kOutOfMemory = 2,
+  kLost = 3,  // the USF or its daemon went away
+};
+
+struct ExitRecord {
+  Header header;
+  int32_t code;  // 0-255, 128 + signal
+  Reason reason;
+  int64_t finished_at;  // ns since 1970
+  uint64_t cpu_ns;      // of USF and worker, over the container's life
+  uint64_t lines_lost;  // of the log: disk full or too slow
+};
+
+struct StopRecord {
+  Header header;
+  uint32_t grace_ms;  // 0: kill at once
+  uint32_t reserved;
+};
+
+}  // namespace usetl::pod
+
+#endif  // USETL_VMM_PROXY_POD_PROTOCOL_H_
