@@ -1,0 +1,33 @@
+// function.h: what a container's command, image and environment mean to a USF.
+#ifndef USETL_CRI_CONTAINER_FUNCTION_H_
+#define USETL_CRI_CONTAINER_FUNCTION_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cri/image/image_store.h"
+#include "records.pb.h"
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+struct Function {
+  std::string runtime;  // name of the baked runtime
+  std::string tenant;   // who may use the USF after it
+  std::string mode;     // "http", "script" or "auto"
+  std::string path;     // file, or directory in which the agent looks for one
+  std::string target;   // "module:attribute", or empty
+  std::string working_directory;
+  std::vector<std::string> arguments;  // behind the program
+  std::map<std::string, std::string> environment;
+  std::vector<uint16_t> ports;  // to serve HTTP on; empty for a script
+};
+
+// EINVAL, with one line that says what cannot run and why. `runtime`: of images that name none.
+Result<Function> ResolveFunction(const image::Image& image, const SandboxRecord& sandbox,
+                                 const ContainerRecord& container, const std::string& runtime);
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_CONTAINER_FUNCTION_H_

@@ -1,0 +1,186 @@
+#include "cri/container/worker.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <cstring>
+
+#include "vmm/ipc/socket.h"
+
+namespace usetl::cri {
+namespace {
+
+constexpr size_t kMaxExitText = 4096;
+
+std::span<const uint8_t> AsBytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+// A record and the text behind it; false when there is less than it says.
+template <typename Record>
+bool Parse(std::span<const uint8_t> bytes, Record* record, std::string* text) {
+  if (bytes.size() < sizeof *record) return false;
+  std::memcpy(record, bytes.data(), sizeof *record);
+  const size_t rest = bytes.size() - sizeof *record;
+  if (record->header.text_size > rest) return false;
+  text->assign(reinterpret_cast<const char*>(bytes.data()) + sizeof *record,
+               record->header.text_size);
+  return true;
+}
+
+Status LimitWait(int socket, std::chrono::milliseconds limit) {
+  const timeval wait{static_cast<time_t>(limit.count() / 1000),
+                     static_cast<suseconds_t>(limit.count() % 1000 * 1000)};
+  if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0 &&
+      setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) == 0) {
+    return Status();
+  }
+  return Status::Errno("limiting the wait for a worker");
+}
+
+// Text too large for a message.
+Result<Fd> AsFile(std::string_view text) {
+  Fd file(memfd_create("usetl-start", MFD_CLOEXEC));
+  if (!file.ok()) return Status::Errno("memfd_create");
+  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return Status::Errno("writing a start record");
+  }
+  return file;
+}
+
+Status SendJoin(int socket, const WorkerStart& start) {
+  Result<Fd> control = ipc::Listen(start.control_socket);
+  if (!control.ok()) return control.status();
+  const Fd exit(open(start.exit_file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!exit.ok()) return Status::Errno("create " + start.exit_file);
+  pod::JoinRecord join{};
+  join.version = pod::kVersion;
+  join.cgroups = static_cast<uint32_t>(start.cgroups.size());
+  std::vector<int> fds(pod::kJoinFdCount);
+  fds[pod::kNetworkFd] = start.network_namespace;
+  fds[pod::kControlFd] = control->get();
+  fds[pod::kExitFd] = exit.get();
+  fds.insert(fds.end(), start.cgroups.begin(), start.cgroups.end());
+  return ipc::Send(socket, ipc::Bytes(join), {}, fds);
+}
+
+Status SendStart(int socket, const WorkerStart& start) {
+  pod::StartRecord record{};
+  record.has_log = start.log >= 0;
+  record.packs = static_cast<uint32_t>(start.packs.size());
+  record.has_contents = start.contents >= 0;
+  record.text_size = static_cast<uint32_t>(start.text.size());
+  std::vector<int> fds;
+  if (start.log >= 0) fds.push_back(start.log);
+  fds.insert(fds.end(), start.packs.begin(), start.packs.end());
+  if (start.contents >= 0) fds.push_back(start.contents);
+  constexpr size_t kRoom = ipc::kMaxMessage - sizeof record;
+  if (start.text.size() <= kRoom) {
+    return ipc::Send(socket, ipc::Bytes(record), AsBytes(start.text), fds);
+  }
+  Result<Fd> file = AsFile(start.text);
+  if (!file.ok()) return file.status();
+  fds.push_back(file->get());
+  return ipc::Send(socket, ipc::Bytes(record), {}, fds);
+}
+
+}  // namespace
+
+Result<Worker> Worker::Launch(const WorkerStart& start) {
+  Result<Fd> socket = ipc::Connect(start.pods_socket);
+  if (!socket.ok()) return socket.status().Annotate("usetl-proxy");
+  Worker worker;
+  worker.socket_ = std::move(*socket);
+  Status status = LimitWait(worker.fd(), start.limit);
+  if (status.ok()) status = SendJoin(worker.fd(), start);
+  if (status.ok()) status = SendStart(worker.fd(), start);
+  if (status.ok()) status = worker.ReceiveStarted();
+  // From now on it has nothing to say that takes long.
+  if (status.ok()) status = LimitWait(worker.fd(), std::chrono::seconds(2));
+  if (status.ok()) return worker;
+  unlink(start.control_socket.c_str());
+  unlink(start.exit_file.c_str());
+  return status;
+}
+
+Result<Worker> Worker::Reconnect(const std::string& control_socket) {
+  Result<Fd> socket = ipc::Connect(control_socket);
+  if (!socket.ok()) return socket.status();
+  Worker worker;
+  worker.socket_ = std::move(*socket);
+  // It greets at once, unless it is just ending.
+  USETL_RETURN_IF_ERROR(LimitWait(worker.fd(), std::chrono::seconds(2)));
+  USETL_RETURN_IF_ERROR(worker.ReceiveStarted());
+  return worker;
+}
+
+Status Worker::ReceiveStarted() {
+  Result<ipc::Message> message = ipc::Receive(fd());
+  if (!message.ok()) {
+    const int code = message.status().code();
+    if (code == EAGAIN) return Status(ETIMEDOUT, "the function was not ready within its time");
+    return message.status().Annotate("the worker of the container");
+  }
+  pod::Header header;
+  if (message->bytes.size() < sizeof header) return Status(EPROTO, "worker: short message");
+  std::memcpy(&header, message->bytes.data(), sizeof header);
+  std::string text;
+  if (header.type == pod::Type::kStarted && Parse(message->bytes, &started_, &text)) {
+    process_ = Fd(static_cast<int>(syscall(SYS_pidfd_open, started_.worker, 0)));
+    // ESRCH: it has ended meanwhile, which its socket will say.
+    if (process_.ok() || errno == ESRCH) return Status();
+    return Status::Errno("pidfd_open of a worker");
+  }
+  pod::FailedRecord failed;
+  if (header.type == pod::Type::kFailed && Parse(message->bytes, &failed, &text)) {
+    return Status(failed.code != 0 ? failed.code : EIO, text);
+  }
+  return Status(EPROTO, "worker: unexpected answer to a start");
+}
+
+Status Worker::Stop(std::chrono::milliseconds grace) {
+  pod::StopRecord stop{};
+  stop.header.type = pod::Type::kStop;
+  stop.grace_ms = static_cast<uint32_t>(grace.count());
+  return ipc::Send(fd(), ipc::Bytes(stop));
+}
+
+Status Worker::ReopenLog(int log) {
+  const pod::Header header{pod::Type::kReopenLog, 0};
+  const int fds[] = {log};
+  return ipc::Send(fd(), ipc::Bytes(header), {}, fds);
+}
+
+void Worker::Kill() {
+  if (process_.ok()) syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
+}
+
+Result<std::optional<ContainerExit>> Worker::Receive() {
+  Result<ipc::Message> message = ipc::Receive(fd());
+  if (!message.ok()) return message.status();
+  ContainerExit exit;
+  if (Parse(message->bytes, &exit.record, &exit.text) &&
+      exit.record.header.type == pod::Type::kExited) {
+    return std::optional(std::move(exit));
+  }
+  return std::optional<ContainerExit>();
+}
+
+std::optional<ContainerExit> ReadExitFile(const std::string& path) {
+  const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.ok()) return std::nullopt;
+  uint8_t bytes[sizeof(pod::ExitRecord) + kMaxExitText];
+  const ssize_t size = read(file.get(), bytes, sizeof bytes);
+  ContainerExit exit;
+  if (size <= 0 || !Parse({bytes, static_cast<size_t>(size)}, &exit.record, &exit.text) ||
+      exit.record.header.type != pod::Type::kExited) {
+    return std::nullopt;
+  }
+  return exit;
+}
+
+}  // namespace usetl::cri

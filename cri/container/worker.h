@@ -1,0 +1,67 @@
+// worker.h: usetld's end of the connection to the worker that runs a container
+// (vmm/proxy/pod/protocol.h).
+#ifndef USETL_CRI_CONTAINER_WORKER_H_
+#define USETL_CRI_CONTAINER_WORKER_H_
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/base/fd.h"
+#include "vmm/base/status.h"
+#include "vmm/proxy/pod/protocol.h"
+
+namespace usetl::cri {
+
+// How a container ended, as its worker says or as its exit file has it.
+struct ContainerExit {
+  pod::ExitRecord record{};
+  std::string text;
+};
+
+// What a worker is started with. Descriptors are the caller's.
+struct WorkerStart {
+  std::string pods_socket;     // of usetl-proxy
+  std::string control_socket;  // a path to listen at, for usetld after a restart
+  std::string exit_file;
+  int network_namespace = -1;
+  std::vector<int> cgroups;  // cgroup.procs, open for writing
+  int log = -1;              // -1: no log
+  std::vector<int> packs;    // layers of the image, lowest first
+  int contents = -1;         // files beside the image; -1: none
+  std::string text;          // JSON, see the protocol
+  std::chrono::milliseconds limit{60'000};
+};
+
+class Worker {
+ public:
+  // Starts the container and waits until its function is ready. The Status is the cause that users
+  // see; then no worker is left.
+  static Result<Worker> Launch(const WorkerStart& start);
+  // To a worker that an earlier usetld started. ENOENT or ECONNREFUSED: it has ended.
+  static Result<Worker> Reconnect(const std::string& control_socket);
+
+  const pod::StartedRecord& started() const { return started_; }
+  int fd() const { return socket_.get(); }
+
+  // Neither waits for the worker.
+  Status Stop(std::chrono::milliseconds grace);
+  Status ReopenLog(int log);
+  void Kill();
+  // When fd() is readable: the exit, if it is one; ECONNRESET when the worker is gone.
+  Result<std::optional<ContainerExit>> Receive();
+
+ private:
+  Status ReceiveStarted();
+
+  Fd socket_, process_;  // the latter is the worker's pidfd
+  pod::StartedRecord started_{};
+};
+
+// What the worker wrote before it ended; none when it was killed before.
+std::optional<ContainerExit> ReadExitFile(const std::string& path);
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_CONTAINER_WORKER_H_

@@ -1,0 +1,112 @@
+// main.cc: usetld, the CRI server.
+#include <grpcpp/grpcpp.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <thread>
+
+#include "cri/server/image_service.h"
+#include "cri/server/node.h"
+#include "cri/server/runtime_service.h"
+#include "vmm/base/installation.h"
+#include "vmm/base/starter.h"
+
+namespace usetl::cri {
+namespace {
+
+// Only root may talk to us: a pod's manifest is as good as a root shell's word.
+Status Protect(const std::string& socket) {
+  return chmod(socket.c_str(), 0600) == 0 ? Status() : Status::Errno("chmod " + socket);
+}
+
+// Serves until SIGTERM or SIGINT. REQUIRES: they are blocked in all threads.
+Status Serve(const NodeOptions& options, Starter* starter) {
+  Result<std::unique_ptr<Node>> node = Node::Open(options);
+  if (!node.ok()) return node.status();
+  RuntimeService runtime(node->get());
+  ImageService images(node->get());
+  grpc::ServerBuilder builder;
+  int bound = 0;
+  builder.AddListeningPort("unix://" + options.socket, grpc::InsecureServerCredentials(), &bound);
+  builder.RegisterService(&runtime);
+  builder.RegisterService(&images);
+  constexpr int kMaxMessage = 16 << 20;  // what kubelet's client takes
+  builder.SetMaxReceiveMessageSize(kMaxMessage);
+  builder.SetMaxSendMessageSize(kMaxMessage);
+  const mode_t before = umask(0177);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  umask(before);
+  if (server == nullptr || bound == 0) {
+    return Status(EADDRINUSE, "cannot serve at " + options.socket +
+                                  "; is another usetld running, does the directory exist?");
+  }
+  USETL_RETURN_IF_ERROR(Protect(options.socket));
+  USETL_RETURN_IF_ERROR(starter->Ready());
+  spdlog::info("usetld {} serves {}", USETL_VERSION, options.socket);
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT}) sigaddset(&set, signal);
+  int signal = 0;
+  sigwait(&set, &signal);
+  constexpr std::chrono::seconds kLinger{2};  // for calls that are under way
+  server->Shutdown(std::chrono::system_clock::now() + kLinger);
+  return Status();
+}
+
+int Main(int argc, char** argv) {
+  NodeOptions options;
+  options.socket = "/run/usetl/usetl.sock";
+  options.state = "/var/lib/usetl/pods";
+  options.images = "/var/lib/usetl/images";
+  options.pods = PodsSocket(kDefaultNode);
+  options.network_directory = "/var/run/netns";
+  options.runtime = "python3.11";
+  bool no_network = false;
+  int ready_fd = -1;
+  CLI::App app{
+      "Serves the Container Runtime Interface: pods with the runtime handler \"usetl\" are "
+      "functions\n"
+      "in pooled micro-VMs. May be killed and started again at any moment: pods go on.\n"
+      "`usetl up --cri` starts it together with the other daemons; by itself:\n"
+      "  usetld --socket /run/usetl/usetl.sock\n"
+      "  crictl --runtime-endpoint unix:///run/usetl/usetl.sock pods"};
+  app.add_option("--socket", options.socket, "where the CRI is served")->capture_default_str();
+  app.add_option("--state", options.state, "directory of what it remembers")->capture_default_str();
+  app.add_option("--images", options.images, "directory of the image store")->capture_default_str();
+  app.add_option("--pods", options.pods, "usetl-proxy's socket for pods")->capture_default_str();
+  app.add_option("--namespaces", options.network_directory, "where network namespaces get a path")
+      ->capture_default_str();
+  app.add_option("--runtime", options.runtime, "runtime of images that name none")
+      ->capture_default_str();
+  app.add_option("--ready-namespaces", options.ready_namespaces,
+                 "network namespaces that are kept ready")
+      ->capture_default_str();
+  app.add_flag("--no-network", no_network, "give pods a loopback only, no address");
+  app.add_option(
+      "--ready-fd", ready_fd,
+      "descriptor of a pipe that gets the line \"ready\", or the error; the daemon then\n"
+      "ends with the process that started it");
+  CLI11_PARSE(app, argc, argv);
+  options.network = !no_network;
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("usetld"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT}) sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  Starter starter(ready_fd);
+  Status status = starter.Follow();
+  if (status.ok()) status = Serve(options, &starter);
+  return status.ok() ? 0 : starter.Fail("usetld", status);
+}
+
+}  // namespace
+}  // namespace usetl::cri
+
+int main(int argc, char** argv) { return usetl::cri::Main(argc, argv); }

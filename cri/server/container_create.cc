@@ -1,0 +1,65 @@
+#include "cri/container/function.h"
+#include "cri/server/admission.h"
+#include "cri/server/lifecycle.h"
+#include "cri/server/runtime_service.h"
+#include "cri/server/views.h"
+
+namespace usetl::cri {
+namespace {
+
+std::string LogPath(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& container) {
+  if (container.log_path().empty() || pod.log_directory().empty()) return "";
+  return pod.log_directory() + "/" + container.log_path();
+}
+
+}  // namespace
+
+grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
+                                             const v1::CreateContainerRequest* request,
+                                             v1::CreateContainerResponse* response) {
+  const std::shared_ptr<Sandbox> sandbox = node_.store->FindSandbox(request->pod_sandbox_id());
+  if (sandbox == nullptr) return NotFound("pod sandbox", request->pod_sandbox_id());
+  const v1::ContainerConfig& config = request->config();
+  if (usetl::Status status = AdmitContainer(config); !status.ok()) return ToGrpc(status);
+
+  // A pod that is being stopped gets no container any more.
+  const std::lock_guard lock(sandbox->verb);
+  const std::shared_ptr<const SandboxRecord> pod = sandbox->Get();
+  if (pod->state() != v1::SANDBOX_READY) {
+    return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
+                        "the pod sandbox " + pod->id() + " is not ready");
+  }
+  Result<image::ImageLease> lease = node_.images->Lease(config.image().image());
+  if (!lease.ok()) return ToGrpc(lease.status());
+  const image::Image& image = lease->image();
+  Result<std::string> id = NewId();
+  if (!id.ok()) return ToGrpc(id.status());
+  const std::string name = ContainerName(config.metadata(), pod->id());
+  if (usetl::Status status = node_.container_names.Reserve(name, *id); !status.ok()) {
+    return ToGrpc(status.Annotate("failed to reserve container name"));
+  }
+  NameGuard guard(&node_.container_names, name);
+
+  ContainerRecord record;
+  record.set_id(*id);
+  record.set_sandbox_id(pod->id());
+  *record.mutable_config() = config;
+  record.set_state(v1::CONTAINER_CREATED);
+  record.set_created_at(node_.store->NextTimestamp());
+  record.set_image_id(image.id);
+  record.set_image_ref(image.id);
+  record.set_log_path(LogPath(pod->config(), config));
+  *record.mutable_resources() = config.linux().resources();
+  // What cannot run is refused here, where users see the reason.
+  Result<Function> function = ResolveFunction(image, *pod, record, node_.options.runtime);
+  if (!function.ok()) return ToGrpc(function.status());
+  if (context->IsCancelled()) return ToGrpc(usetl::Status(ECANCELED, "the client gave up"));
+  if (usetl::Status status = node_.store->Add(record); !status.ok()) return ToGrpc(status);
+  guard.Keep();
+  node_.leases.Keep(*id, std::move(*lease));
+  PublishContainerEvent(&node_, record, v1::CONTAINER_CREATED_EVENT);
+  response->set_container_id(*id);
+  return grpc::Status::OK;
+}
+
+}  // namespace usetl::cri

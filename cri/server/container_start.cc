@@ -1,0 +1,137 @@
+#include <fcntl.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "cri/container/contents.h"
+#include "cri/container/function.h"
+#include "cri/server/lifecycle.h"
+#include "cri/server/runtime_service.h"
+#include "cri/server/views.h"
+
+namespace usetl::cri {
+namespace {
+
+Result<nlohmann::json> StartText(const Function& function, const Contents& contents,
+                                 const SandboxRecord& pod, const ContainerRecord& container) {
+  return nlohmann::json{{"id", container.id()},
+                        {"runtime", function.runtime},
+                        {"tenant", function.tenant},
+                        {"memory", container.resources().memory_limit_in_bytes()},
+                        {"mode", function.mode},
+                        {"path", function.path},
+                        {"target", function.target},
+                        {"cwd", function.working_directory},
+                        {"argv", function.arguments},
+                        {"env", function.environment},
+                        {"hostname", pod.config().hostname()},
+                        {"ports", function.ports},
+                        {"allow", nlohmann::json::array()},
+                        {"files", contents.files},
+                        {"directories", contents.directories},
+                        {"links", contents.links},
+                        {"timeout_ms", 0},
+                        {"start_timeout_ms", 60'000}};
+}
+
+// Everything that a worker needs; the descriptors live as long as this.
+struct Prepared {
+  image::ImagePtr image;
+  Contents contents;
+  Fd network, log;
+  std::vector<Fd> packs;
+  WorkerStart start;
+};
+
+Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& record,
+               Prepared* prepared) {
+  Result<image::ImagePtr> image = node->images->Find(record.image_id());
+  if (!image.ok()) return image.status();
+  prepared->image = *image;
+  Result<Function> function = ResolveFunction(**image, pod, record, node->options.runtime);
+  if (!function.ok()) return function.status();
+  Result<Contents> contents = CollectContents(record);
+  if (!contents.ok()) return contents.status();
+  prepared->contents = std::move(*contents);
+  Result<nlohmann::json> text = StartText(*function, prepared->contents, pod, record);
+  if (!text.ok()) return text.status();
+  Result<Fd> network = Namespaces::Open(pod.network_namespace());
+  if (!network.ok()) return network.status();
+  prepared->network = std::move(*network);
+  if (!record.log_path().empty()) {
+    Result<Fd> log = OpenLog(record.log_path());
+    if (!log.ok()) return log.status();
+    prepared->log = std::move(*log);
+  }
+  WorkerStart& start = prepared->start;
+  for (const std::string& path : (*image)->packs) {
+    Fd pack(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!pack.ok()) return Status::Errno("open " + path);
+    start.packs.push_back(pack.get());
+    prepared->packs.push_back(std::move(pack));
+  }
+  start.pods_socket = node->options.pods;
+  start.control_socket = ControlSocket(*node, record.id());
+  start.exit_file = ExitFile(*node, record.id());
+  start.network_namespace = prepared->network.get();
+  start.log = prepared->log.ok() ? prepared->log.get() : -1;
+  start.contents = prepared->contents.file.ok() ? prepared->contents.file.get() : -1;
+  start.text = text->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return Status();
+}
+
+}  // namespace
+
+grpc::Status RuntimeService::StartContainer(grpc::ServerContext*,
+                                            const v1::StartContainerRequest* request,
+                                            v1::StartContainerResponse*) {
+  const std::shared_ptr<Container> container = node_.store->FindContainer(request->container_id());
+  if (container == nullptr) return NotFound("container", request->container_id());
+  const std::lock_guard lock(container->verb);
+  ContainerRecord record = *container->Get();
+  if (record.state() != v1::CONTAINER_CREATED) {
+    return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
+                        "the container " + record.id() + " was started before");
+  }
+  const std::shared_ptr<Sandbox> sandbox = node_.store->FindSandbox(record.sandbox_id());
+  if (sandbox == nullptr) return NotFound("pod sandbox", record.sandbox_id());
+  const std::shared_ptr<const SandboxRecord> pod = sandbox->Get();
+  if (pod->state() != v1::SANDBOX_READY) {
+    return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
+                        "the pod sandbox " + pod->id() + " is not ready");
+  }
+  Prepared prepared;
+  usetl::Status status = Prepare(&node_, *pod, record, &prepared);
+  std::optional<Worker> worker;
+  if (status.ok()) {
+    Result<Worker> launched = Worker::Launch(prepared.start);
+    status = launched.status();
+    if (launched.ok()) worker = std::move(*launched);
+  }
+  record.set_started_at(node_.store->NextTimestamp());
+  if (!status.ok()) {
+    record.set_state(v1::CONTAINER_EXITED);
+    record.set_finished_at(node_.store->NextTimestamp());
+    record.set_exit_code(128);
+    record.set_reason("StartError");
+    record.set_message(status.message());
+    if (usetl::Status stored = node_.store->Update(record); !stored.ok()) return ToGrpc(stored);
+    PublishContainerEvent(&node_, record, v1::CONTAINER_STOPPED_EVENT);
+    return ToGrpc(status);
+  }
+  record.set_state(v1::CONTAINER_RUNNING);
+  record.set_worker_pid(worker->started().worker);
+  record.set_usf_pid(worker->started().usf);
+  record.set_usf_cpu_ns(worker->started().usf_cpu_ns);
+  // A worker whose container is not stored as running must not stay: it ends with its connection
+  // only after a stop.
+  status = node_.store->Update(record);
+  if (!status.ok()) {
+    (void)worker->Stop(std::chrono::milliseconds(0));  // the error below is what counts
+    return ToGrpc(status);
+  }
+  PublishContainerEvent(&node_, record, v1::CONTAINER_STARTED_EVENT);
+  return ToGrpc(node_.monitor->Watch(record.id(), std::move(*worker)));
+}
+
+}  // namespace usetl::cri

@@ -1,0 +1,52 @@
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+
+#include "cri/server/image_service.h"
+#include "cri/server/views.h"
+
+namespace usetl::cri {
+namespace {
+
+// Says in the log how a pull goes on, every few seconds.
+class Reporter {
+ public:
+  explicit Reporter(std::string image) : image_(std::move(image)) {}
+  void operator()(const image::Progress& progress) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_ < std::chrono::seconds(5)) return;
+    const double seconds = std::chrono::duration<double>(now - begin_).count();
+    spdlog::info("pulling {}: {} of {} MB, {:.1f} MB/s, {} of {} layers done", image_,
+                 progress.bytes_done >> 20, progress.bytes >> 20,
+                 static_cast<double>(progress.bytes_done) / (1 << 20) / seconds,
+                 progress.layers_done, progress.layers);
+    last_ = now;
+  }
+
+ private:
+  const std::string image_;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_ = begin_;
+};
+
+}  // namespace
+
+grpc::Status ImageService::PullImage(grpc::ServerContext* context,
+                                     const v1::PullImageRequest* request,
+                                     v1::PullImageResponse* response) {
+  const v1::AuthConfig& given = request->auth();
+  image::Auth auth;
+  auth.username = given.username();
+  auth.password = given.password();
+  auth.encoded = given.auth();
+  auth.identity_token = given.identity_token();
+  auth.registry_token = given.registry_token();
+  Result<std::string> id =
+      node_.images->Pull(request->image().image(), auth, Reporter(request->image().image()),
+                         [context] { return context->IsCancelled(); });
+  if (!id.ok()) return ToGrpc(id.status());
+  response->set_image_ref(*id);
+  return grpc::Status::OK;
+}
+
+}  // namespace usetl::cri

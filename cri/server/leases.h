@@ -1,0 +1,32 @@
+// leases.h: keeps the images of existing containers on the disk.
+#ifndef USETL_CRI_SERVER_LEASES_H_
+#define USETL_CRI_SERVER_LEASES_H_
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "cri/image/image_store.h"
+
+namespace usetl::cri {
+
+// Thread-safe.
+class Leases {
+ public:
+  void Keep(const std::string& container, image::ImageLease lease) {
+    const std::lock_guard lock(mutex_);
+    leases_.insert_or_assign(container, std::move(lease));
+  }
+  void Drop(const std::string& container) {
+    const std::lock_guard lock(mutex_);
+    leases_.erase(container);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, image::ImageLease> leases_;
+};
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_SERVER_LEASES_H_

@@ -1,0 +1,41 @@
+// lifecycle.h: steps that several verbs take.
+#ifndef USETL_CRI_SERVER_LIFECYCLE_H_
+#define USETL_CRI_SERVER_LIFECYCLE_H_
+
+#include <chrono>
+
+#include "cri/server/node.h"
+
+namespace usetl::cri {
+
+namespace v1 = ::runtime::v1;
+
+// Files of a container's worker, below options.state.
+std::string ControlSocket(const Node& node, const std::string& container);
+std::string ExitFile(const Node& node, const std::string& container);
+// For appending; makes it and its directories.
+Result<Fd> OpenLog(const std::string& path);
+
+// Network namespace and addresses; fills the record. Detach undoes whatever the record says there
+// is, and may be repeated.
+Status AttachNetwork(Node* node, SandboxRecord* record);
+Status DetachNetwork(Node* node, SandboxRecord* record);
+
+// Ends the pod's containers and its network; the pod stays listed. Idempotent.
+Status StopSandbox(Node* node, Sandbox& sandbox);
+
+// Returns when the container has ended. After `grace` (0: at once) it is killed. Idempotent.
+Status StopContainerOf(Node* node, Container& container, std::chrono::milliseconds grace);
+// Kills it, if it runs, and forgets it. Idempotent.
+Status RemoveContainerOf(Node* node, Container& container);
+
+// Stores how a container ended. Called by the monitor, and at the start for those that ended while
+// no usetld was there.
+void OnContainerExit(Node* node, const std::string& id, std::optional<ContainerExit> exit);
+
+void PublishSandboxEvent(Node* node, const SandboxRecord& record, v1::ContainerEventType type);
+void PublishContainerEvent(Node* node, const ContainerRecord& record, v1::ContainerEventType type);
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_SERVER_LIFECYCLE_H_

@@ -1,0 +1,58 @@
+#include "cri/server/node.h"
+
+#include <spdlog/spdlog.h>
+
+#include <filesystem>
+
+#include "cri/server/lifecycle.h"
+#include "cri/server/views.h"
+
+namespace usetl::cri {
+
+Result<std::unique_ptr<Node>> Node::Open(const NodeOptions& options) {
+  std::error_code error;
+  std::filesystem::create_directories(options.state + "/containers", error);
+  if (error) return Status(error.value(), "create " + options.state + ": " + error.message());
+  Result<std::unique_ptr<Store>> store = Store::Open(options.state + "/state.db");
+  if (!store.ok()) return store.status();
+  Result<std::unique_ptr<image::ImageStore>> images =
+      image::ImageStore::Open(options.images, image::StoreConfig());
+  if (!images.ok()) return images.status();
+  std::unique_ptr<Node> node(new Node(options, std::move(*store), std::move(*images)));
+  Result<std::unique_ptr<Monitor>> monitor =
+      Monitor::Create([raw = node.get()](const std::string& id, std::optional<ContainerExit> exit) {
+        OnContainerExit(raw, id, std::move(exit));
+      });
+  if (!monitor.ok()) return monitor.status();
+  node->monitor = std::move(*monitor);
+  USETL_RETURN_IF_ERROR(node->TakeUp());
+  return node;
+}
+
+Status Node::TakeUp() {
+  for (const auto& sandbox : store->Sandboxes()) {
+    USETL_RETURN_IF_ERROR(
+        sandbox_names.Reserve(SandboxName(sandbox->config().metadata()), sandbox->id()));
+  }
+  for (const auto& container : store->Containers()) {
+    const std::string& id = container->id();
+    USETL_RETURN_IF_ERROR(container_names.Reserve(
+        ContainerName(container->config().metadata(), container->sandbox_id()), id));
+    Result<image::ImageLease> lease = images->Lease(container->image_id());
+    if (lease.ok()) {
+      leases.Keep(id, std::move(*lease));
+    } else {
+      spdlog::warn("container {}: its image is gone: {}", id, lease.status().message());
+    }
+    if (container->state() != v1::CONTAINER_RUNNING) continue;
+    Result<Worker> worker = Worker::Reconnect(ControlSocket(*this, id));
+    if (worker.ok()) {
+      USETL_RETURN_IF_ERROR(monitor->Watch(id, std::move(*worker)));
+    } else {
+      OnContainerExit(this, id, std::nullopt);
+    }
+  }
+  return Status();
+}
+
+}  // namespace usetl::cri

@@ -1,0 +1,56 @@
+// node.h: what the verbs share: configuration, records, names, events.
+#ifndef USETL_CRI_SERVER_NODE_H_
+#define USETL_CRI_SERVER_NODE_H_
+
+#include <memory>
+#include <string>
+
+#include "cri/container/monitor.h"
+#include "cri/image/image_store.h"
+#include "cri/network/namespaces.h"
+#include "cri/server/events.h"
+#include "cri/server/leases.h"
+#include "cri/store/names.h"
+#include "cri/store/store.h"
+
+namespace usetl::cri {
+
+struct NodeOptions {
+  std::string socket;             // where the CRI is served
+  std::string state;              // directory: database, exit files, control sockets
+  std::string images;             // directory of the image store
+  std::string pods;               // usetl-proxy's socket for pods
+  std::string network_directory;  // paths of network namespaces
+  std::string runtime;            // of images that name none
+  uint32_t ready_namespaces = 4;
+  bool network = true;  // false: pods have a loopback only
+};
+
+class Node {
+ public:
+  // Opens the records of the last usetld and takes up its containers: those that still run are
+  // watched on, the others get the exit that their workers wrote.
+  static Result<std::unique_ptr<Node>> Open(const NodeOptions& options);
+
+  const NodeOptions options;
+  const std::unique_ptr<Store> store;
+  const std::unique_ptr<image::ImageStore> images;
+  Namespaces namespaces;
+  Names sandbox_names, container_names;
+  Leases leases;
+  Events events;
+  std::unique_ptr<Monitor> monitor;  // last: its thread uses the others
+
+ private:
+  Node(NodeOptions options_in, std::unique_ptr<Store> store_in,
+       std::unique_ptr<image::ImageStore> images_in)
+      : options(std::move(options_in)),
+        store(std::move(store_in)),
+        images(std::move(images_in)),
+        namespaces(options.network_directory, options.ready_namespaces) {}
+  Status TakeUp();
+};
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_SERVER_NODE_H_

@@ -1,0 +1,79 @@
+// runtime_service.h: the CRI's RuntimeService. One file per verb, named after it.
+//
+// What is not declared answers UNIMPLEMENTED. Verbs run on gRPC's threads, many at a time. Whoever
+// changes a pod or a container holds its entry's `verb` mutex; a pod's before those of its
+// containers.
+#ifndef USETL_CRI_SERVER_RUNTIME_SERVICE_H_
+#define USETL_CRI_SERVER_RUNTIME_SERVICE_H_
+
+#include "cri/server/node.h"
+#include "runtime.grpc.pb.h"
+
+namespace usetl::cri {
+
+namespace v1 = ::runtime::v1;
+
+class RuntimeService final : public v1::RuntimeService::Service {
+ public:
+  // `node` must outlive this.
+  explicit RuntimeService(Node* node) : node_(*node) {}
+
+  grpc::Status Version(grpc::ServerContext* context, const v1::VersionRequest* request,
+                       v1::VersionResponse* response) override;
+  grpc::Status RunPodSandbox(grpc::ServerContext* context, const v1::RunPodSandboxRequest* request,
+                             v1::RunPodSandboxResponse* response) override;
+  grpc::Status StopPodSandbox(grpc::ServerContext* context,
+                              const v1::StopPodSandboxRequest* request,
+                              v1::StopPodSandboxResponse* response) override;
+  grpc::Status RemovePodSandbox(grpc::ServerContext* context,
+                                const v1::RemovePodSandboxRequest* request,
+                                v1::RemovePodSandboxResponse* response) override;
+  grpc::Status PodSandboxStatus(grpc::ServerContext* context,
+                                const v1::PodSandboxStatusRequest* request,
+                                v1::PodSandboxStatusResponse* response) override;
+  grpc::Status ListPodSandbox(grpc::ServerContext* context,
+                              const v1::ListPodSandboxRequest* request,
+                              v1::ListPodSandboxResponse* response) override;
+  grpc::Status StreamPodSandboxes(
+      grpc::ServerContext* context, const v1::StreamPodSandboxesRequest* request,
+      grpc::ServerWriter<v1::StreamPodSandboxesResponse>* writer) override;
+  grpc::Status CreateContainer(grpc::ServerContext* context,
+                               const v1::CreateContainerRequest* request,
+                               v1::CreateContainerResponse* response) override;
+  grpc::Status StartContainer(grpc::ServerContext* context,
+                              const v1::StartContainerRequest* request,
+                              v1::StartContainerResponse* response) override;
+  grpc::Status StopContainer(grpc::ServerContext* context, const v1::StopContainerRequest* request,
+                             v1::StopContainerResponse* response) override;
+  grpc::Status RemoveContainer(grpc::ServerContext* context,
+                               const v1::RemoveContainerRequest* request,
+                               v1::RemoveContainerResponse* response) override;
+  grpc::Status ListContainers(grpc::ServerContext* context,
+                              const v1::ListContainersRequest* request,
+                              v1::ListContainersResponse* response) override;
+  grpc::Status StreamContainers(grpc::ServerContext* context,
+                                const v1::StreamContainersRequest* request,
+                                grpc::ServerWriter<v1::StreamContainersResponse>* writer) override;
+  grpc::Status ContainerStatus(grpc::ServerContext* context,
+                               const v1::ContainerStatusRequest* request,
+                               v1::ContainerStatusResponse* response) override;
+  grpc::Status ReopenContainerLog(grpc::ServerContext* context,
+                                  const v1::ReopenContainerLogRequest* request,
+                                  v1::ReopenContainerLogResponse* response) override;
+  grpc::Status UpdateRuntimeConfig(grpc::ServerContext* context,
+                                   const v1::UpdateRuntimeConfigRequest* request,
+                                   v1::UpdateRuntimeConfigResponse* response) override;
+  grpc::Status Status(grpc::ServerContext* context, const v1::StatusRequest* request,
+                      v1::StatusResponse* response) override;
+  grpc::Status GetContainerEvents(grpc::ServerContext* context, const v1::GetEventsRequest* request,
+                                  grpc::ServerWriter<v1::ContainerEventResponse>* writer) override;
+  grpc::Status RuntimeConfig(grpc::ServerContext* context, const v1::RuntimeConfigRequest* request,
+                             v1::RuntimeConfigResponse* response) override;
+
+ private:
+  Node& node_;
+};
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_SERVER_RUNTIME_SERVICE_H_

@@ -1,0 +1,132 @@
+#include "cri/store/database.h"
+
+#include <sqlite3.h>
+
+namespace usetl::cri {
+namespace {
+
+// Each brings the schema from its index to the next version; user_version counts them.
+constexpr const char* kMigrations[] = {
+    "CREATE TABLE record (kind INTEGER NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL,"
+    " PRIMARY KEY (kind, id)) WITHOUT ROWID",
+};
+constexpr int kVersion = std::size(kMigrations);
+
+}  // namespace
+
+Status Database::Error(const std::string& what) const {
+  const int code = sqlite3_errcode(db_);
+  const std::string text = what + " " + path_ + ": " + sqlite3_errmsg(db_);
+  if (code == SQLITE_FULL) return Status(ENOSPC, text);
+  if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
+    return Status(EBADMSG, text + "; stop all pods, move the file away and start usetld again");
+  }
+  return Status(EIO, text);
+}
+
+Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
+  std::unique_ptr<Database> database(new Database);
+  database->path_ = path;
+  constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+  if (sqlite3_open_v2(path.c_str(), &database->db_, kFlags, nullptr) != SQLITE_OK) {
+    return database->Error("open");
+  }
+  // Another usetld that is just ending may still hold the file.
+  sqlite3_busy_timeout(database->db_, 5000);
+  for (const char* pragma : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL",
+                             "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA quick_check(1)"}) {
+    USETL_RETURN_IF_ERROR(database->Execute(pragma));
+  }
+  USETL_RETURN_IF_ERROR(database->Migrate());
+  USETL_RETURN_IF_ERROR(database->Prepare());
+  return database;
+}
+
+Database::~Database() {
+  for (sqlite3_stmt* statement : statements_) sqlite3_finalize(statement);
+  sqlite3_close(db_);
+}
+
+Status Database::Execute(const std::string& sql) {
+  if (sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) return Status();
+  return Error("use");
+}
+
+Status Database::Migrate() {
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v2(db_, "PRAGMA user_version", -1, &statement, nullptr) != SQLITE_OK) {
+    return Error("read");
+  }
+  const bool row = sqlite3_step(statement) == SQLITE_ROW;
+  const int version = row ? sqlite3_column_int(statement, 0) : -1;
+  sqlite3_finalize(statement);
+  if (!row) return Error("read the version of");
+  if (version > kVersion) {
+    return Status(EPROTO, path_ + " was written by a newer usetld (version " +
+                              std::to_string(version) + "); install that one");
+  }
+  for (int next = version; next < kVersion; ++next) {
+    USETL_RETURN_IF_ERROR(Execute(std::string("BEGIN; ") + kMigrations[next] +
+                                  "; PRAGMA user_version = " + std::to_string(next + 1) +
+                                  "; COMMIT"));
+  }
+  return Status();
+}
+
+Status Database::Prepare() {
+  constexpr const char* kSql[kStatements] = {
+      "INSERT OR REPLACE INTO record (kind, id, value) VALUES (?, ?, ?)",
+      "DELETE FROM record WHERE kind = ? AND id = ?",
+      "SELECT id, value FROM record WHERE kind = ?",
+  };
+  for (int i = 0; i < kStatements; ++i) {
+    if (sqlite3_prepare_v3(db_, kSql[i], -1, SQLITE_PREPARE_PERSISTENT, &statements_[i], nullptr) !=
+        SQLITE_OK) {
+      return Error("prepare");
+    }
+  }
+  return Status();
+}
+
+Status Database::Finish(sqlite3_stmt* statement, int result) {
+  const Status status = result == SQLITE_DONE ? Status() : Error("write");
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+  return status;
+}
+
+Status Database::Put(Kind kind, const std::string& id, std::string_view record) {
+  const std::lock_guard lock(mutex_);
+  sqlite3_stmt* put = statements_[kPut];
+  sqlite3_bind_int(put, 1, static_cast<int>(kind));
+  sqlite3_bind_text(put, 2, id.data(), static_cast<int>(id.size()), SQLITE_STATIC);
+  sqlite3_bind_blob(put, 3, record.data(), static_cast<int>(record.size()), SQLITE_STATIC);
+  return Finish(put, sqlite3_step(put));
+}
+
+Status Database::Remove(Kind kind, const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  sqlite3_stmt* remove = statements_[kRemove];
+  sqlite3_bind_int(remove, 1, static_cast<int>(kind));
+  sqlite3_bind_text(remove, 2, id.data(), static_cast<int>(id.size()), SQLITE_STATIC);
+  return Finish(remove, sqlite3_step(remove));
+}
+
+Status Database::ForEach(
+    Kind kind, const std::function<Status(const std::string& id, std::string_view record)>& use) {
+  const std::lock_guard lock(mutex_);
+  sqlite3_stmt* list = statements_[kList];
+  sqlite3_bind_int(list, 1, static_cast<int>(kind));
+  int result;
+  Status used;
+  while (used.ok() && (result = sqlite3_step(list)) == SQLITE_ROW) {
+    const auto* id = reinterpret_cast<const char*>(sqlite3_column_text(list, 0));
+    const auto* value = static_cast<const char*>(sqlite3_column_blob(list, 1));
+    const int size = sqlite3_column_bytes(list, 1);
+    used = use(id, {value, static_cast<size_t>(size)});
+  }
+  const Status status = Finish(list, used.ok() ? result : SQLITE_DONE);
+  return used.ok() ? status : used;
+}
+
+}  // namespace usetl::cri

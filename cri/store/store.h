@@ -1,0 +1,85 @@
+// store.h: all pods and containers of the node, in memory, written through to the database.
+//
+// Records are immutable once stored: readers get a shared pointer and never wait for a verb. A verb
+// that changes an entry holds its `verb` mutex from reading the record to storing the next one.
+#ifndef USETL_CRI_STORE_STORE_H_
+#define USETL_CRI_STORE_STORE_H_
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cri/store/database.h"
+#include "records.pb.h"
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+template <typename Record>
+struct Entry {
+  std::mutex verb;  // held by whoever changes this entry
+  std::shared_ptr<const Record> Get() const { return record.load(); }
+
+  std::atomic<std::shared_ptr<const Record>> record;
+};
+using Sandbox = Entry<SandboxRecord>;
+using Container = Entry<ContainerRecord>;
+
+// Thread-safe.
+class Store {
+ public:
+  // Opens the database and reads all of it.
+  static Result<std::unique_ptr<Store>> Open(const std::string& path);
+
+  // By id, or by a prefix that only one entry has. Null: there is none.
+  std::shared_ptr<Sandbox> FindSandbox(std::string_view id) const;
+  std::shared_ptr<Container> FindContainer(std::string_view id) const;
+  // Sorted by id.
+  std::vector<std::shared_ptr<const SandboxRecord>> Sandboxes() const;
+  std::vector<std::shared_ptr<const ContainerRecord>> Containers() const;
+  std::vector<std::shared_ptr<Container>> ContainersOf(const std::string& sandbox_id) const;
+
+  // On disk first; nothing changes on an error.
+  Status Add(SandboxRecord record);
+  Status Add(ContainerRecord record);
+  // REQUIRES: the entry's `verb` is held. ENOENT when it was removed meanwhile.
+  Status Update(SandboxRecord record);
+  Status Update(ContainerRecord record);
+  Status RemoveSandbox(const std::string& id);
+  Status RemoveContainer(const std::string& id);
+
+  // Nanoseconds since 1970, later than any that was given out before: kubelet sorts by them.
+  int64_t NextTimestamp();
+
+ private:
+  template <typename Record>
+  using Table = std::map<std::string, std::shared_ptr<Entry<Record>>, std::less<>>;
+
+  explicit Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  template <typename Record>
+  static std::shared_ptr<Entry<Record>> Find(const Table<Record>& table, std::string_view id);
+  template <typename Record>
+  Status Write(Database::Kind kind, Table<Record>* table, Record record);
+  template <typename Record>
+  Status Update(Database::Kind kind, Table<Record>* table, Record record);
+  template <typename Record>
+  Status Load(Database::Kind kind, Table<Record>* table);
+
+  std::unique_ptr<Database> database_;
+  mutable std::shared_mutex mutex_;  // of the tables, not of what is in them
+  Table<SandboxRecord> sandboxes_;
+  Table<ContainerRecord> containers_;
+  std::atomic<int64_t> last_timestamp_ = 0;
+};
+
+// 64 random hex digits.
+Result<std::string> NewId();
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_STORE_STORE_H_
