@@ -1,5 +1,5 @@
 // A client's request: whatever is accepted makes records that are JSON.
-#include "vmm/proxy/worker/json_text.h"
+#include "vmm/base/json_text.h"
 #include "vmm/proxy/worker/run_request.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

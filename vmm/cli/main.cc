@@ -32,6 +32,8 @@ constexpr struct Verb {
      "Show pool, USFs and counters of a running node as JSON."},
     {"bake", nullptr, "usetl-bake", nullptr,
      "Make a runtime out of a root file system: a directory, or a tar archive."},
+    {"image", nullptr, "usetl-image", nullptr,
+     "Pull, import, list and remove images of the node's image store."},
     {"doctor", nullptr, "usetl-vmmd", "--doctor",
      "Say what this machine has and lacks, and what to do."},
 };

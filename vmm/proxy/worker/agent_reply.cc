@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "vmm/proxy/worker/json_text.h"
+#include "vmm/base/json_text.h"
 
 namespace usetl {
 namespace {

@@ -1,4 +1,4 @@
-#include "vmm/proxy/worker/json_text.h"
+#include "vmm/base/json_text.h"
 
 namespace usetl {
 namespace {

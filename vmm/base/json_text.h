@@ -1,9 +1,9 @@
 // json_text.h: JSON of strangers, made safe to handle.
 //
-// nlohmann's own calls throw on wrong types and walk values recursively; both would end the worker.
-// Everything that a client or a guest sent is read through these.
-#ifndef USETL_VMM_PROXY_WORKER_JSON_TEXT_H_
-#define USETL_VMM_PROXY_WORKER_JSON_TEXT_H_
+// nlohmann's own calls throw on wrong types and walk values recursively; both would end the process.
+// Everything that a client, a guest or an image sent is read through these.
+#ifndef USETL_VMM_BASE_JSON_TEXT_H_
+#define USETL_VMM_BASE_JSON_TEXT_H_
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -25,4 +25,4 @@ const nlohmann::json* Member(const nlohmann::json& object, const char* key);
 
 }  // namespace usetl
 
-#endif  // USETL_VMM_PROXY_WORKER_JSON_TEXT_H_
+#endif  // USETL_VMM_BASE_JSON_TEXT_H_

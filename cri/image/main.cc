@@ -1,0 +1,272 @@
+// main.cc: usetl-image, which `usetl image` becomes: the image store by hand.
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include "cri/image/image_store.h"
+
+namespace usetl::image {
+namespace {
+
+volatile sig_atomic_t interrupted = 0;
+
+// For scripts: what kind of failure it was.
+int ExitStatus(const Status& status) {
+  switch (status.code()) {
+    case 0:
+      return 0;
+    case ENOENT:
+      return 3;
+    case EACCES:
+      return 4;
+    case EHOSTUNREACH:
+    case ETIMEDOUT:
+      return 5;
+    case EBADMSG:
+      return 6;
+    case ENOSPC:
+      return 7;
+    case ECANCELED:
+      return 130;
+    default:
+      return 1;
+  }
+}
+
+int Complain(const Status& status) {
+  std::fprintf(stderr, "usetl: %s\n", status.message().c_str());
+  return ExitStatus(status);
+}
+
+// One line that is drawn again and again; nothing when nobody looks.
+class ProgressLine {
+ public:
+  ~ProgressLine() {
+    if (drawn_) std::fprintf(stderr, "\r\033[K");
+  }
+  void Draw(const Progress& progress) {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const int64_t tenth = now.tv_sec * 10 + now.tv_nsec / 100'000'000;
+    if (!shown_ || tenth == last_) return;
+    last_ = tenth;
+    drawn_ = true;
+    std::fprintf(stderr, "\r\033[K%.1f of %.1f MB, %zu of %zu layers ready",
+                 progress.bytes_done / 1e6, progress.bytes / 1e6, progress.layers_done,
+                 progress.layers);
+  }
+
+ private:
+  const bool shown_ = isatty(STDERR_FILENO) == 1;
+  bool drawn_ = false;
+  int64_t last_ = 0;
+};
+
+struct Options {
+  std::string directory = "/var/lib/usetl/images";
+  StoreConfig config;
+  std::vector<std::string> insecure, mirrors, references;
+  std::string source, name;
+  Auth auth;
+  bool password_on_stdin = false, identity_on_stdin = false;
+  bool json = false;
+};
+
+bool Interrupted() { return interrupted != 0; }
+
+Status ReadSecret(std::string* secret) {
+  if (!std::getline(std::cin, *secret) || secret->empty()) {
+    return Status(EINVAL, "standard input holds no secret");
+  }
+  return Status();
+}
+
+Status Pull(ImageStore* store, Options* options) {
+  if (options->password_on_stdin) USETL_RETURN_IF_ERROR(ReadSecret(&options->auth.password));
+  if (options->identity_on_stdin) USETL_RETURN_IF_ERROR(ReadSecret(&options->auth.identity_token));
+  for (const std::string& reference : options->references) {
+    Result<std::string> id = Status();
+    {
+      ProgressLine line;
+      id = store->Pull(
+          reference, options->auth, [&](const Progress& p) { line.Draw(p); }, Interrupted);
+    }
+    if (!id.ok()) return id.status();
+    std::printf("%s\n", id->c_str());
+  }
+  return Status();
+}
+
+Status Import(ImageStore* store, const Options& options) {
+  Result<std::vector<std::string>> ids = Status();
+  {
+    ProgressLine line;
+    ids = store->Import(
+        options.source, options.name, [&](const Progress& p) { line.Draw(p); }, Interrupted);
+  }
+  if (!ids.ok()) return ids.status();
+  for (const std::string& id : *ids) std::printf("%s\n", id.c_str());
+  return Status();
+}
+
+nlohmann::json Describe(const Image& image) {
+  return {{"id", image.id},
+          {"repoTags", image.repo_tags},
+          {"repoDigests", image.repo_digests},
+          {"size", image.size},
+          {"pinned", image.pinned},
+          {"chainId", image.chain_id},
+          {"layers", image.layers},
+          {"packs", image.packs},
+          {"entrypoint", image.config.entrypoint},
+          {"cmd", image.config.command},
+          {"env", image.config.environment},
+          {"workingDir", image.config.working_directory},
+          {"user", image.config.user},
+          {"labels", image.config.labels},
+          {"exposedPorts", image.config.exposed_ports},
+          {"stopSignal", image.config.stop_signal}};
+}
+
+Status List(ImageStore* store, const Options& options) {
+  std::vector<ImagePtr> images;
+  if (options.references.empty()) {
+    const auto list = store->List();
+    if (!list.ok()) return list.status();
+    images = (*list)->images;
+    for (const std::string& problem : (*list)->problems) {
+      std::fprintf(stderr, "usetl: %s\n", problem.c_str());
+    }
+  }
+  for (const std::string& reference : options.references) {
+    const Result<ImagePtr> image = store->Find(reference);
+    if (!image.ok()) return image.status();
+    images.push_back(*image);
+  }
+  if (options.json) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const ImagePtr& image : images) list.push_back(Describe(*image));
+    std::printf("%s\n", list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    return Status();
+  }
+  std::printf("%-14s %10s  %s\n", "ID", "SIZE", "NAME");
+  for (const ImagePtr& image : images) {
+    std::vector<std::string> names = image->repo_tags;
+    if (names.empty()) names = image->repo_digests;
+    if (names.empty()) names = {"-"};
+    for (const std::string& name : names) {
+      std::printf("%-14s %7.1f MB  %s\n", image->id.substr(7, 12).c_str(), image->size / 1e6,
+                  name.c_str());
+    }
+  }
+  return Status();
+}
+
+Status Remove(ImageStore* store, const Options& options) {
+  for (const std::string& reference : options.references) {
+    const Result<ImagePtr> image = store->Find(reference);
+    USETL_RETURN_IF_ERROR(store->Remove(reference));
+    if (image.ok()) std::printf("%s\n", (*image)->id.c_str());
+  }
+  return Status();
+}
+
+Status Collect(ImageStore* store) {
+  const Result<CollectReport> report = store->CollectGarbage();
+  if (!report.ok()) return report.status();
+  std::printf("removed %lu files, %.1f MB\n", report->files, report->bytes / 1e6);
+  return Status();
+}
+
+Status FinishConfig(Options* options) {
+  options->config.insecure.insert(options->insecure.begin(), options->insecure.end());
+  for (const std::string& mirror : options->mirrors) {
+    const size_t equals = mirror.find('=');
+    if (equals == std::string::npos) return Status(EINVAL, "--mirror wants DOMAIN=URL");
+    options->config.mirrors[mirror.substr(0, equals)].push_back(mirror.substr(equals + 1));
+  }
+  return Status();
+}
+
+void AddPullOptions(CLI::App* pull, Options* options) {
+  pull->add_option("name", options->references, "as docker writes them: busybox, host:5000/a:tag")
+      ->required();
+  pull->add_option("--username", options->auth.username, "who pulls");
+  pull->add_flag("--password-stdin", options->password_on_stdin,
+                 "read the password from standard input");
+  pull->add_flag("--identity-token-stdin", options->identity_on_stdin,
+                 "read an identity token (OAuth refresh token) from standard input");
+  pull->add_option("--insecure", options->insecure,
+                   "host[:port] that is spoken to without TLS (loopback always is)");
+  pull->add_option("--mirror", options->mirrors, "DOMAIN=URL that is asked before DOMAIN");
+  pull->add_option("--ca", options->config.ca_file, "certificates to trust, PEM");
+  pull->add_option("--retries", options->config.retries, "of a request without progress")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  pull->add_option("--stall", options->config.stall_seconds,
+                   "seconds below 1 kB/s after which a transfer has failed")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  CLI::App app{
+      "The image store of a node. Images come from registries or from files; their layers are\n"
+      "packed at once, so that functions start from them. The store is an OCI image layout and "
+      "may\n"
+      "be used while usetld runs. Examples:\n"
+      "  usetl image pull localhost:5000/team/function:1\n"
+      "  usetl image import function.tar --name team/function:1\n"
+      "  usetl image ls\n"
+      "Exit status: 3 not found, 4 not authorised, 5 unavailable, 6 invalid, 7 no space, 1 other."};
+  app.require_subcommand(1);
+  app.add_option("--store", options.directory, "its directory")->capture_default_str();
+  app.fallthrough();
+  CLI::App* pull = app.add_subcommand("pull", "Pull images from their registries; prints ids.");
+  AddPullOptions(pull, &options);
+  CLI::App* import = app.add_subcommand(
+      "import", "Import docker-save or OCI archives, or a directory with an OCI layout.");
+  import->add_option("source", options.source, "file (tar, gz, zst, xz) or directory")->required();
+  import->add_option("--name", options.name, "what to call it, instead of the names it carries");
+  for (CLI::App* sized : {pull, import}) {
+    sized
+        ->add_option("--max-unpacked", options.config.max_unpacked_bytes,
+                     "bytes that a layer may unpack to (suffixes: k, m, g)")
+        ->transform(CLI::AsSizeValue(false))
+        ->capture_default_str();
+  }
+  CLI::App* list = app.add_subcommand("ls", "List images: all, or those named.");
+  list->add_option("name", options.references, "name, id, or the start of an id");
+  list->add_flag("--json", options.json, "everything that is known of them");
+  CLI::App* remove = app.add_subcommand("rm", "Remove images with all their names.");
+  remove->add_option("name", options.references, "name, id, or the start of an id")->required();
+  CLI::App* collect = app.add_subcommand("gc", "Remove what no image needs any more.");
+  CLI11_PARSE(app, argc, argv);
+
+  struct sigaction action = {};
+  action.sa_handler = [](int) { interrupted = 1; };
+  for (int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+
+  if (Status status = FinishConfig(&options); !status.ok()) return Complain(status);
+  const auto store = ImageStore::Open(options.directory, options.config);
+  if (!store.ok()) return Complain(store.status());
+  Status status;
+  if (pull->parsed()) status = Pull(store->get(), &options);
+  if (import->parsed()) status = Import(store->get(), options);
+  if (list->parsed()) status = List(store->get(), options);
+  if (remove->parsed()) status = Remove(store->get(), options);
+  if (collect->parsed()) status = Collect(store->get());
+  return status.ok() ? 0 : Complain(status);
+}
+
+}  // namespace
+}  // namespace usetl::image
+
+int main(int argc, char** argv) { return usetl::image::Main(argc, argv); }
