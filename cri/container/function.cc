@@ -8,6 +8,8 @@
 namespace usetl::cri {
 namespace {
 
+namespace v1 = ::runtime::v1;
+
 constexpr char kRuntimeKey[] = "usetl.dev/runtime";
 constexpr char kHandlerKey[] = "usetl.dev/handler";
 constexpr char kPortsKey[] = "io.kubernetes.container.ports";

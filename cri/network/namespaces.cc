@@ -25,13 +25,13 @@ Status BringLoopbackUp() {
   return Status();
 }
 
-Status WriteText(const char* path, std::string_view text) {
-  const Fd file(open(path, O_WRONLY | O_CLOEXEC));
-  if (!file.ok()) return Status::Errno(std::string("open ") + path);
+Status WriteText(const std::string& path, std::string_view text) {
+  const Fd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file.ok()) return Status::Errno("open " + path);
   if (write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size())) {
     return Status();
   }
-  return Status::Errno(std::string("write ") + path);
+  return Status::Errno("write " + path);
 }
 
 Result<Fd> Make() {

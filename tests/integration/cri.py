@@ -1,0 +1,38 @@
+"""A client of the CRI: messages by protoc, calls by name."""
+
+import os
+import pathlib
+import sys
+
+import grpc
+
+BUILD = pathlib.Path(os.environ["USETL_BUILD"])
+sys.path.insert(0, str(BUILD / "python"))
+import runtime_pb2 as cri  # noqa: E402
+
+_SERVICES = {method.name: (service, method)
+             for service in cri.DESCRIPTOR.services_by_name.values() for method in service.methods}
+
+
+class Client:
+    """`client.Version()`; `client.ListContainers(filter=...)`. Errors are grpc.RpcError."""
+
+    def __init__(self, socket: str):
+        self._channel = grpc.insecure_channel(f"unix://{socket}")
+
+    def __getattr__(self, name: str):
+        service, method = _SERVICES[name]
+        request = getattr(cri, method.input_type.name)
+        call = self._channel.unary_unary
+        if method.server_streaming:
+            call = self._channel.unary_stream
+        run = call(f"/{service.full_name}/{name}", request_serializer=request.SerializeToString,
+                   response_deserializer=getattr(cri, method.output_type.name).FromString)
+
+        def invoke(timeout: float = 60, **fields):
+            return run(request(**fields), timeout=timeout)
+
+        return invoke
+
+    def close(self) -> None:
+        self._channel.close()
