@@ -59,7 +59,7 @@ Status Serve(const NodeOptions& options, Starter* starter) {
 
 int Main(int argc, char** argv) {
   NodeOptions options;
-  options.socket = "/run/usetl/usetl.sock";
+  options.socket = CriSocket(kDefaultNode);
   options.state = "/var/lib/usetl/pods";
   options.images = "/var/lib/usetl/images";
   options.pods = PodsSocket(kDefaultNode);

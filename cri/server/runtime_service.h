@@ -69,6 +69,27 @@ class RuntimeService final : public v1::RuntimeService::Service {
                                   grpc::ServerWriter<v1::ContainerEventResponse>* writer) override;
   grpc::Status RuntimeConfig(grpc::ServerContext* context, const v1::RuntimeConfigRequest* request,
                              v1::RuntimeConfigResponse* response) override;
+  grpc::Status ContainerStats(grpc::ServerContext* context,
+                              const v1::ContainerStatsRequest* request,
+                              v1::ContainerStatsResponse* response) override;
+  grpc::Status ListContainerStats(grpc::ServerContext* context,
+                                  const v1::ListContainerStatsRequest* request,
+                                  v1::ListContainerStatsResponse* response) override;
+  grpc::Status StreamContainerStats(
+      grpc::ServerContext* context, const v1::StreamContainerStatsRequest* request,
+      grpc::ServerWriter<v1::StreamContainerStatsResponse>* writer) override;
+  grpc::Status PodSandboxStats(grpc::ServerContext* context,
+                               const v1::PodSandboxStatsRequest* request,
+                               v1::PodSandboxStatsResponse* response) override;
+  grpc::Status ListPodSandboxStats(grpc::ServerContext* context,
+                                   const v1::ListPodSandboxStatsRequest* request,
+                                   v1::ListPodSandboxStatsResponse* response) override;
+  grpc::Status StreamPodSandboxStats(
+      grpc::ServerContext* context, const v1::StreamPodSandboxStatsRequest* request,
+      grpc::ServerWriter<v1::StreamPodSandboxStatsResponse>* writer) override;
+  grpc::Status UpdateContainerResources(grpc::ServerContext* context,
+                                        const v1::UpdateContainerResourcesRequest* request,
+                                        v1::UpdateContainerResourcesResponse* response) override;
 
  private:
   Node& node_;

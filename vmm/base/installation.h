@@ -21,6 +21,7 @@ inline constexpr char kDefaultNode[] = "/run/usetl";
 inline std::string VmmdSocket(const std::string& node) { return node + "/vmmd.sock"; }
 inline std::string ProxySocket(const std::string& node) { return node + "/proxy.sock"; }
 // usetl-proxy, for usetld: containers.
+inline std::string CriSocket(const std::string& node) { return node + "/usetl.sock"; }
 inline std::string PodsSocket(const std::string& node) { return node + "/pods.sock"; }
 
 }  // namespace usetl

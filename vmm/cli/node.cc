@@ -50,6 +50,20 @@ std::vector<std::string> ProxyArguments(const NodeOptions& options, const std::s
   return arguments;
 }
 
+std::vector<std::string> UsetldArguments(const NodeOptions& options, const std::string& directory) {
+  const auto below = [&](const std::string& chosen, const char* name) {
+    return chosen.empty() ? directory + "/" + name : chosen;
+  };
+  std::vector<std::string> arguments = {"--socket",     CriSocket(directory),
+                                        "--pods",       PodsSocket(directory),
+                                        "--runtime",    options.runtime,
+                                        "--state",      below(options.state, "pods"),
+                                        "--images",     below(options.images, "images"),
+                                        "--namespaces", directory + "/netns"};
+  if (!options.network) arguments.push_back("--no-network");
+  return arguments;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Node>> Node::Start(const NodeOptions& options) {
@@ -81,10 +95,17 @@ Result<std::unique_ptr<Node>> Node::Start(const NodeOptions& options) {
   node->proxy_ = std::move(*started);
   USETL_RETURN_IF_ERROR(node->vmmd_.WaitUntilReady());
   USETL_RETURN_IF_ERROR(node->proxy_.WaitUntilReady());
+  if (options.cri) {
+    started = Daemon::Spawn("usetld", UsetldArguments(options, node->directory_));
+    if (!started.ok()) return started.status();
+    node->usetld_ = std::move(*started);
+    USETL_RETURN_IF_ERROR(node->usetld_.WaitUntilReady());
+  }
   return node;
 }
 
 Node::~Node() {
+  usetld_ = Daemon();
   proxy_ = Daemon();
   vmmd_ = Daemon();
   if (directory_.empty()) return;
@@ -103,7 +124,7 @@ std::string Node::Wait() {
   const sigset_t set = AwaitedSignals();
   for (;;) {
     // First, for what ended before HoldSignals().
-    for (Daemon* daemon : {&vmmd_, &proxy_}) {
+    for (Daemon* daemon : {&vmmd_, &proxy_, &usetld_}) {
       if (daemon->Ended()) return daemon->name() + " ended";
     }
     const int signal = sigwaitinfo(&set, nullptr);

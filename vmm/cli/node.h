@@ -23,11 +23,15 @@ struct NodeOptions {
   uint32_t trace = 0;
   bool verify = false;
   bool huge_pages = true;
+  bool cri = false;     // serve the CRI too
+  std::string state;    // of usetld; empty: below `directory`
+  std::string images;   // of usetld; empty: below `directory`
+  bool network = true;  // of pods; false: a loopback only
 };
 
 class Node {
  public:
-  // Starts both daemons and waits until they serve.
+  // Starts the daemons and waits until they serve.
   static Result<std::unique_ptr<Node>> Start(const NodeOptions& options);
   // Ends them; no socket is left, whatever became of them.
   ~Node();
@@ -44,7 +48,7 @@ class Node {
  private:
   Node() = default;
   std::string directory_;
-  Daemon vmmd_, proxy_;
+  Daemon vmmd_, proxy_, usetld_;
   bool own_directory_ = false;
 };
 

@@ -1,0 +1,25 @@
+#include "cri/server/runtime_service.h"
+#include "cri/server/views.h"
+
+namespace usetl::cri {
+
+grpc::Status RuntimeService::UpdateContainerResources(
+    grpc::ServerContext*, const v1::UpdateContainerResourcesRequest* request,
+    v1::UpdateContainerResourcesResponse*) {
+  const std::shared_ptr<Container> container = node_.store->FindContainer(request->container_id());
+  if (container == nullptr) return NotFound("container", request->container_id());
+  const std::lock_guard lock(container->verb);
+  ContainerRecord record = *container->Get();
+  const int64_t before = record.resources().memory_limit_in_bytes();
+  const int64_t wanted = request->linux().memory_limit_in_bytes();
+  // The limit of a micro-VM is fixed when it starts; never say yes to what is not done.
+  if (record.state() == v1::CONTAINER_RUNNING && wanted != 0 && wanted != before) {
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                        "usetl: the memory limit of a running function cannot be changed");
+  }
+  v1::LinuxContainerResources& resources = *record.mutable_resources();
+  resources.MergeFrom(request->linux());
+  return ToGrpc(node_.store->Update(std::move(record)));
+}
+
+}  // namespace usetl::cri
