@@ -160,6 +160,72 @@ class Workers(unittest.TestCase):
             self.assertEqual(run(), (0, "1\n"))
 
 
+class Sockets(unittest.TestCase):
+    """A path belongs to the daemon that listens there."""
+
+    def setUp(self):
+        in_network_namespace()
+        self.directory = tempfile.mkdtemp(prefix="usetl-test-")
+        self.addCleanup(shutil.rmtree, self.directory)
+
+    def start(self, program):
+        path = f"{self.directory}/{program}.sock"
+        option = ("--runtimes", RUNTIMES) if program == "usetl-vmmd" else ("--vmmd", "/nowhere")
+        reading, writing = os.pipe()
+        daemon = subprocess.Popen([BUILD / program, "--socket", path, *option, "--ready-fd", str(writing)],
+                                  stdin=subprocess.DEVNULL, pass_fds=[writing])
+        os.close(writing)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.terminate)
+        with open(reading, encoding="utf-8") as report:
+            return daemon, path, report.readline()
+
+    def test_one_that_is_taken_is_left_alone(self):
+        for program in ("usetl-vmmd", "usetl-proxy"):
+            with self.subTest(program=program):
+                first, path, said = self.start(program)
+                self.assertEqual(said, "ready\n")
+                second, _, said = self.start(program)
+                self.assertEqual(said, f"somebody listens at {path} already; end that daemon, or choose another path")
+                self.assertEqual(second.wait(60), 1)
+                self.assertTrue(os.path.exists(path))
+                first.terminate()
+                first.wait(60)
+                self.assertFalse(os.path.exists(path))
+
+    def test_one_that_was_left_over_is_replaced(self):
+        killed, path, _ = self.start("usetl-vmmd")
+        killed.kill()
+        killed.wait()
+        self.assertTrue(os.path.exists(path))
+        self.assertEqual(self.start("usetl-vmmd")[2], "ready\n")
+
+    def test_a_successors_is_kept_at_the_end(self):
+        first, path, _ = self.start("usetl-vmmd")
+        os.unlink(path)
+        _, _, said = self.start("usetl-vmmd")
+        self.assertEqual(said, "ready\n")
+        first.terminate()
+        first.wait(60)
+        self.assertTrue(os.path.exists(path))
+
+    def test_a_file_is_kept(self):
+        path = pathlib.Path(self.directory) / "usetl-proxy.sock"
+        path.write_text("precious")
+        self.assertIn("is there and no socket", self.start("usetl-proxy")[2])
+        self.assertEqual(path.read_text(), "precious")
+
+    def test_a_node_leaves_the_proxy_of_another_alone(self):
+        proxy, path, _ = self.start("usetl-proxy")
+        os.rename(path, self.directory + "/proxy.sock")
+        done = subprocess.run([BUILD / "usetl", "up", "--node", self.directory, "--runtimes", RUNTIMES],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("proxy.sock already", done.stderr)
+        self.assertEqual(os.listdir(self.directory), ["proxy.sock"])
+        self.assertIsNone(proxy.poll())
+
+
 class Deaths(unittest.TestCase):
     """Whoever is killed, in the middle of a function or not: one line, and nothing is left."""
 

@@ -9,6 +9,7 @@
 #include "vmm/base/installation.h"
 #include "vmm/base/status.h"
 #include "vmm/cli/spawn.h"
+#include "vmm/ipc/listener.h"
 
 namespace usetl {
 
@@ -29,7 +30,7 @@ class Node {
  public:
   // Starts both daemons and waits until they serve.
   static Result<std::unique_ptr<Node>> Start(const NodeOptions& options);
-  // Ends them; no socket is left, whatever became of them.
+  // Ends them; no socket of theirs is left, whatever became of them.
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -45,6 +46,7 @@ class Node {
   Node() = default;
   std::string directory_;
   Daemon vmmd_, proxy_;
+  ipc::SocketName vmmd_name_, proxy_name_;  // once they serve
   bool own_directory_ = false;
 };
 

@@ -24,11 +24,6 @@ Result<std::unique_ptr<Vmmd>> Vmmd::Create(VmmdOptions options) {
   return daemon;
 }
 
-Vmmd::~Vmmd() {
-  connections_.clear();
-  if (listener_.ok()) unlink(options_.socket.c_str());
-}
-
 Status Vmmd::SetUp(VmmdOptions options) {
   options_ = std::move(options);
   constexpr uint64_t kLeastRegion = 8 << 20;
@@ -68,7 +63,9 @@ Status Vmmd::SetUp(VmmdOptions options) {
                               "' has at least " +
                               std::to_string(runtime->snapshot.index().ram_size >> 20) + " MB");
   }
-  USETL_RETURN_IF_ERROR(take(ipc::Listen(options_.socket), &listener_));
+  Result<ipc::Listener> listener = ipc::Listener::Create(options_.socket);
+  if (!listener.ok()) return listener.status();
+  listener_ = std::move(*listener);
   USETL_RETURN_IF_ERROR(Watch(listener_.get()));
   USETL_RETURN_IF_ERROR(Watch(signals_.get()));
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "vmm/ipc/listener.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/pool/pool.h"
 #include "vmm/pool/protocol.h"
@@ -30,7 +31,6 @@ struct VmmdOptions {
 class Vmmd {
  public:
   static Result<std::unique_ptr<Vmmd>> Create(VmmdOptions options);
-  ~Vmmd();
 
   // Serves until SIGTERM or SIGINT.
   Status Run();
@@ -65,7 +65,8 @@ class Vmmd {
   std::string Inspect() const;
 
   VmmdOptions options_;
-  Fd epoll_, listener_, signals_, kvm_, empty_root_, network_, huge_;
+  ipc::Listener listener_;
+  Fd epoll_, signals_, kvm_, empty_root_, network_, huge_;
   std::unique_ptr<Pool> pool_;
   std::map<int, Connection> connections_;
   int busy_loops_ = 0;

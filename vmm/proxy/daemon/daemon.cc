@@ -10,6 +10,7 @@
 
 #include <cstdio>
 
+#include "vmm/ipc/listener.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/daemon/spares.h"
 #include "vmm/proxy/worker/session.h"
@@ -136,11 +137,9 @@ Status RunProxy(const ProxyOptions& options) {
     return Status(EIO, "curl_global_init failed");
   etl::ObjectStore objects;
   USETL_RETURN_IF_ERROR(AddObjects(options.objects, &objects));
-  Result<Fd> listener = ipc::Listen(options.socket);
+  const Result<ipc::Listener> listener = ipc::Listener::Create(options.socket);
   if (!listener.ok()) return listener.status();
-  const Status status = Serve(options, objects, listener->get(), signals.get());
-  unlink(options.socket.c_str());
-  return status;
+  return Serve(options, objects, listener->get(), signals.get());
 }
 
 }  // namespace usetl
