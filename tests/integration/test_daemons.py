@@ -4,11 +4,13 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 from node import BUILD, Node, in_network_namespace, wait_until
@@ -224,6 +226,32 @@ class Sockets(unittest.TestCase):
         self.assertIn("proxy.sock already", done.stderr)
         self.assertEqual(os.listdir(self.directory), ["proxy.sock"])
         self.assertIsNone(proxy.poll())
+
+
+class NoDescriptorLeft(unittest.TestCase):
+    def test_vmmd_pauses_and_goes_on(self):
+        node = Node(pool=1)
+        self.addCleanup(node.close)
+        state = lambda: json.loads(node.usetl("inspect").stdout)
+        wait_until(lambda: state()["idle"] == 1)
+        vmmd = next(p for p in descendants(node.process.pid) if name(p) == "usetl-vmmd")
+        limits = resource.prlimit(vmmd, resource.RLIMIT_NOFILE)
+        resource.prlimit(vmmd, resource.RLIMIT_NOFILE, (3, limits[1]))
+        waiting = subprocess.Popen([BUILD / "usetl", "inspect", "--node", node.directory],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(waiting.wait)
+        self.addCleanup(waiting.kill)
+        self.assertEqual(node.process.stderr.readline(),
+                         "usetl-vmmd: accept: Too many open files; connections wait until some are over\n")
+        running = 0
+        for _ in range(50):
+            time.sleep(0.01)
+            running += "\nState:\tR" in pathlib.Path(f"/proc/{vmmd}/status").read_text()
+        self.assertLess(running, 25)  # it does not spin
+        self.assertIsNone(waiting.poll())
+        resource.prlimit(vmmd, resource.RLIMIT_NOFILE, limits)
+        self.assertEqual(json.loads(waiting.communicate(timeout=60)[0])["idle"], 1)
+        self.assertEqual(node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
 
 
 class Deaths(unittest.TestCase):

@@ -7,7 +7,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "vmm/vmmd/environment.h"
 
@@ -15,6 +17,8 @@ namespace usetl {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kAcceptPause{100};
 
 }  // namespace
 
@@ -116,6 +120,7 @@ Status Vmmd::Run() {
     }
     ReplaceStuck();
     ServeWaiting();
+    ResumeAccepting();
   }
 }
 
@@ -124,7 +129,7 @@ int Vmmd::Patience() const {
   const bool waiting = std::any_of(connections_.begin(), connections_.end(),
                                    [](const auto& item) { return item.second.waiting; });
   const bool moving = pool_->Count(UsfState::kStarting) + pool_->Count(UsfState::kRolling) > 0;
-  return waiting || moving || !launch_error_.empty() ? 100 : -1;
+  return waiting || moving || accept_again_ || !launch_error_.empty() ? 100 : -1;
 }
 
 void Vmmd::ReplaceStuck() {
@@ -147,10 +152,33 @@ void Vmmd::ReplaceStuck() {
 void Vmmd::Accept() {
   // Never waited for, in either direction: a peer that does not read loses its connection.
   Fd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.ok()) return;
+  if (!socket.ok()) {
+    const bool passes = errno == EINTR || errno == EAGAIN || errno == ECONNABORTED;
+    if (!passes) PauseAccepting(Status::Errno("accept"));
+    return;
+  }
   const int fd = socket.get();
   if (!Watch(fd).ok()) return;
   connections_[fd].socket = std::move(socket);
+}
+
+void Vmmd::PauseAccepting(const Status& cause) {
+  epoll_event none{};
+  none.data.fd = listener_.get();
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &none);
+  accept_again_ = SteadyClock::now() + kAcceptPause;
+  if (std::exchange(complained_, true)) return;
+  std::fprintf(stderr, "usetl-vmmd: %s; connections wait until some are over\n",
+               cause.message().c_str());
+}
+
+void Vmmd::ResumeAccepting() {
+  if (!accept_again_ || SteadyClock::now() < *accept_again_) return;
+  accept_again_.reset();
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = listener_.get();
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &event);
 }
 
 void Vmmd::Close(int fd) {

@@ -50,6 +50,9 @@ class Vmmd {
   Status SetUp(VmmdOptions options);
   Status Watch(int fd);
   void Accept();
+  // Without a descriptor left, accept() fails at once and for as long as it is tried.
+  void PauseAccepting(const Status& cause);
+  void ResumeAccepting();
   void OnConnection(int fd);
   void OnRequest(Connection* connection, const ipc::Message& message);
   void OnUsf(UsfHandle* usf);
@@ -70,6 +73,8 @@ class Vmmd {
   std::unique_ptr<Pool> pool_;
   std::map<int, Connection> connections_;
   int busy_loops_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> accept_again_;  // none: not paused
+  bool complained_ = false;   // that connections cannot be accepted
   std::string launch_error_;  // why the pool cannot grow; told to those who wait
 };
 

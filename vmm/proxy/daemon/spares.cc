@@ -5,8 +5,28 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <utility>
 
 namespace usetl {
+namespace {
+
+// Waits for a client. When the system has no descriptor left (ENFILE) it tries again, after pauses.
+Fd AcceptOne(int listener) {
+  constexpr useconds_t kPauseUs = 100'000;
+  for (bool complained = false;;) {
+    Fd client(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+    if (client.ok()) return client;
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (errno != ENFILE && errno != EMFILE && errno != ENOBUFS && errno != ENOMEM) return client;
+    if (!std::exchange(complained, true)) std::perror("usetl-proxy: accept; trying again");
+    usleep(kPauseUs);
+  }
+}
+
+}  // namespace
 
 Result<Spares> Spares::Create(int listener, Prepare prepare, Work work) {
   int ends[2];
@@ -38,10 +58,7 @@ void Spares::BeWorker(pid_t daemon) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   taken_read_.Reset();
   prepare_();
-  Fd client;
-  do {
-    client = Fd(accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC));
-  } while (!client.ok() && (errno == EINTR || errno == ECONNABORTED));
+  Fd client = AcceptOne(listener_);
   if (!client.ok()) _exit(1);
   const pid_t self = getpid();
   if (write(taken_write_.get(), &self, sizeof self) != sizeof self) _exit(1);
