@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import unittest
 
@@ -105,6 +106,32 @@ class Processes(Faults):
     def test_an_end_by_faulthandler(self):
         done = self.check("import faulthandler\ndef handler(e, c):\n faulthandler._sigsegv()\n", 139, "SIGSEGV")
         self.assertIn("line 3 in handler", done.stderr)
+
+
+class Logs(Faults):
+    """Lines that a guest writes into the VMM's log go through usetl-vmmd."""
+
+    def test_without_a_trace_nobody_hears_them(self):
+        symbols = subprocess.run(["nm", BUILD / "usetl-kernel.elf"], capture_output=True, text=True, check=True).stdout
+        address = re.search(r"(?m)^([0-9a-f]+) T \S+3LogEPKcz$", symbols)[1]
+        code = ("import ctypes\n"
+                "def handler(e, c):\n"
+                f" log = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(0x{address})\n"
+                " for _ in range(1000): log(b'noise')\n"
+                " return 1\n")
+        done = self.node.run(code)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "1\n", ""))
+        node = Node("--trace", "2")
+        self.addCleanup(node.close)
+        self.assertIn("noise", node.run(code).stderr)
+
+    def test_a_trace_is_bounded(self):
+        node = Node("--trace", "1")
+        self.addCleanup(node.close)
+        for _ in range(2):  # each run anew
+            done = node.run("import os\ndef handler(e, c):\n for _ in range(30_000): os.getppid()\n return 1\n")
+            self.assertEqual((done.returncode, done.stdout), (0, "1\n"))
+            self.assertTrue(100 < len(done.stderr.splitlines()) <= 20_001)
 
 
 class Descriptors(Faults):
