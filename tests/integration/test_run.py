@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import unittest
 
@@ -43,6 +44,19 @@ class Handlers(unittest.TestCase):
         finally:
             os.close(read)
             os.close(write)
+        self.assertEqual(done.returncode, 124, done.stderr)
+        self.assertIn("standard input did not end", done.stderr)
+
+    def test_standard_input_whose_read_blocks(self):
+        # poll() calls it readable; a read waits for a hundred bytes.
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 100)
+            ours.send(b"x")
+            path = pathlib.Path(self.node.directory) / "quick.py"
+            path.write_text("print(1)\n")
+            done = subprocess.run([BUILD / "usetl", "run", path, "--node", self.node.directory, "--timeout", "300ms"],
+                                  stdin=theirs, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 124, done.stderr)
         self.assertIn("standard input did not end", done.stderr)
 
