@@ -65,6 +65,19 @@ class Node:
         shutil.rmtree(self.directory)
 
 
+def start_daemon(test, program: str, *options: str) -> tuple[subprocess.Popen, str]:
+    """A daemon by itself, until the test ends, and what it said: that it is ready, or why not."""
+    in_network_namespace()
+    reading, writing = os.pipe()
+    daemon = subprocess.Popen([BUILD / program, *options, "--ready-fd", str(writing)],
+                              stdin=subprocess.DEVNULL, pass_fds=[writing])
+    os.close(writing)
+    test.addCleanup(daemon.wait)
+    test.addCleanup(daemon.terminate)
+    with open(reading, encoding="utf-8") as report:
+        return daemon, report.readline()
+
+
 def wait_until(condition, seconds: float = 20.0) -> None:
     """Polls; the bound only keeps a broken test from hanging."""
     end = time.monotonic() + seconds

@@ -13,7 +13,7 @@ import threading
 import time
 import unittest
 
-from node import BUILD, Node, in_network_namespace, wait_until
+from node import BUILD, Node, in_network_namespace, start_daemon, wait_until
 
 LOOP = "import os\ndef handler(e, c):\n os.write(1, b'running\\n')\n while True: pass\n"
 RUNTIMES = os.environ["USETL_RUNTIMES"]
@@ -166,21 +166,14 @@ class Sockets(unittest.TestCase):
     """A path belongs to the daemon that listens there."""
 
     def setUp(self):
-        in_network_namespace()
         self.directory = tempfile.mkdtemp(prefix="usetl-test-")
         self.addCleanup(shutil.rmtree, self.directory)
 
     def start(self, program):
         path = f"{self.directory}/{program}.sock"
         option = ("--runtimes", RUNTIMES) if program == "usetl-vmmd" else ("--vmmd", "/nowhere")
-        reading, writing = os.pipe()
-        daemon = subprocess.Popen([BUILD / program, "--socket", path, *option, "--ready-fd", str(writing)],
-                                  stdin=subprocess.DEVNULL, pass_fds=[writing])
-        os.close(writing)
-        self.addCleanup(daemon.wait)
-        self.addCleanup(daemon.terminate)
-        with open(reading, encoding="utf-8") as report:
-            return daemon, path, report.readline()
+        daemon, said = start_daemon(self, program, "--socket", path, *option)
+        return daemon, path, said
 
     def test_one_that_is_taken_is_left_alone(self):
         for program in ("usetl-vmmd", "usetl-proxy"):

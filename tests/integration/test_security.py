@@ -1,5 +1,6 @@
 """Who may speak to the daemons, and what a worker is left with."""
 
+import errno
 import json
 import os
 import pathlib
@@ -99,6 +100,35 @@ class Security(unittest.TestCase):
             peer.send(struct.pack("=II", 2, 0))
             self.assertEqual(struct.unpack_from("=I", peer.recv(1000))[0], 2)
         self.answers()
+
+    def test_regions_cannot_grow(self):
+        peer = self.connect("vmmd")
+        peer.send(claim(b"a"))
+        _, fds, _, _ = socket.recv_fds(peer, 1000, 16)
+        control, host, guest = fds[:3]
+        try:
+            for sealed in (control, guest):
+                self.assertRaises(PermissionError, os.ftruncate, sealed, 1 << 30)
+                self.assertRaises(PermissionError, os.ftruncate, sealed, 4096)
+            # The host region gets longer, but no larger.
+            os.ftruncate(host, 1 << 30)
+            piece = bytes(1 << 20)
+            with self.assertRaises(OSError) as full:
+                for at in range(128):
+                    os.pwrite(host, piece, at << 20)
+            self.assertEqual(full.exception.errno, errno.ENOSPC)
+            self.assertLessEqual(os.fstat(host).st_blocks * 512, 64 << 20)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        # Whoever did that is not trusted: its USF is thrown away.
+        peer.send(struct.pack("=II", 2, 0))
+        self.assertEqual(struct.unpack_from("=I", peer.recv(1000))[0], 2)
+        self.assertEqual([state for state in self.states() if state["uses"]], [])
+        self.answers()
+
+    def states(self):
+        return json.loads(self.node.usetl("inspect").stdout)["usfs"]
 
     def test_a_peer_that_reads_nothing_harms_nobody(self):
         deaf = self.connect("vmmd")

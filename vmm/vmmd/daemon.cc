@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "vmm/pool/tmpfs.h"
 #include "vmm/vmmd/environment.h"
 
 namespace usetl {
@@ -35,6 +36,13 @@ Status Vmmd::SetUp(VmmdOptions options) {
   if (region % abi::kHugePageSize != 0 || region < kLeastRegion || region > abi::kHostRegion.size) {
     return Status(EINVAL, "--region: want a multiple of 2 MB, from 8 MB to 32 GB");
   }
+  if (options_.regions == 0) {
+    options_.regions = uint64_t(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2;
+  }
+  if (region > options_.regions) {
+    return Status(EINVAL, "--region: more than the " + std::to_string(options_.regions >> 20) +
+                              " MB that all host regions may hold (--regions)");
+  }
   kvm_ = Fd(open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!kvm_.ok()) return Status::Errno("open /dev/kvm (run usetl doctor)");
   const auto take = [](Result<Fd> from, Fd* to) -> Status {
@@ -44,14 +52,14 @@ Status Vmmd::SetUp(VmmdOptions options) {
   };
   USETL_RETURN_IF_ERROR(take(MakeEmptyRoot(), &empty_root_));
   USETL_RETURN_IF_ERROR(take(MakeEmptyNetwork(), &network_));
-  if (options_.huge_pages) USETL_RETURN_IF_ERROR(take(MakeHugeDirectory(), &huge_));
+  Fd huge;  // a machine that has no 2 MB pages says so here
+  if (options_.usf.huge_pages) USETL_RETURN_IF_ERROR(take(MakeHugeDirectory(), &huge));
   Result<Runtime> runtime =
-      OpenRuntime(options_.runtimes, options_.runtime, options_.kernel, huge_.get());
+      OpenRuntime(options_.runtimes, options_.runtime, options_.kernel, huge.get());
   if (!runtime.ok()) return runtime.status();
   options_.usf.kvm_fd = kvm_.get();
   options_.usf.empty_root_fd = empty_root_.get();
   options_.usf.network_fd = network_.get();
-  options_.usf.huge_directory_fd = huge_.get();
 
   epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.ok()) return Status::Errno("epoll_create1");

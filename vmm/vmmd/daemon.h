@@ -25,7 +25,7 @@ struct VmmdOptions {
   std::string kernel;    // path of usetl-kernel.elf
   UsfOptions usf;
   PoolOptions pool;
-  bool huge_pages = true;  // 2 MB pages for host regions, where a tmpfs can be mounted
+  uint64_t regions = 0;  // most memory of all host regions; 0: half of the machine's
 };
 
 class Vmmd {
@@ -58,6 +58,7 @@ class Vmmd {
   void OnUsf(UsfHandle* usf);
   void ServeWaiting();
   Status CheckMemory(uint64_t wanted) const;
+  Status CheckRegions() const;
   void ReplaceStuck();
   int Patience() const;
   void Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text);
@@ -69,7 +70,7 @@ class Vmmd {
 
   VmmdOptions options_;
   ipc::Listener listener_;
-  Fd epoll_, signals_, kvm_, empty_root_, network_, huge_;
+  Fd epoll_, signals_, kvm_, empty_root_, network_;
   std::unique_ptr<Pool> pool_;
   std::map<int, Connection> connections_;
   int busy_loops_ = 0;
