@@ -144,14 +144,15 @@ class Security(unittest.TestCase):
         with subprocess.Popen([BUILD / "usetl", "run", function, "--node", self.node.directory],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
             self.assertEqual(run.stdout.readline(), b"on\n")
-            # The others wait for a client, and become nobody when they have one.
+            # The others wait for a client, and drop their rights when they have one.
             [(worker, status)] = [(pid, of) for pid in children(proxy)
                                   if (of := status_of(pid))["Uid"].split()[0] != "0"]
-            self.assertEqual(status["Uid"].split(), ["65534"] * 4)
+            self.assertEqual(len(set(status["Uid"].split())), 1)
+            self.assertGreaterEqual(int(status["Uid"].split()[0]), 700_000)
             self.assertEqual(status["Gid"].split(), ["65534"] * 4)
             self.assertEqual(status["Groups"].strip(), "")
             self.assertEqual(int(status["CapPrm"], 16) | int(status["CapEff"], 16), 0)
-            self.assertEqual(status["NoNewPrivs"].strip(), "1")
+            self.assertEqual((status["NoNewPrivs"].strip(), status["Seccomp"].strip()), ("1", "2"))
             opened = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
             self.assertFalse([path for path in opened if "kvm" in path or "snapshot" in path or "pack" in path
                               or "signalfd" in path or "memfd" in path], opened)
@@ -162,6 +163,20 @@ class Security(unittest.TestCase):
             run.wait(20)
             self.assertEqual(run.returncode, 125)
 
+    def test_no_two_workers_share_a_user(self):
+        proxy = next(pid for pid in children(self.node.process.pid) if name(pid) == "usetl-proxy")
+        function = pathlib.Path(self.node.directory) / "endless.py"
+        function.write_text(ENDLESS)
+        for _ in range(2):
+            run = subprocess.Popen([BUILD / "usetl", "run", function, "--node", self.node.directory],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            self.addCleanup(run.stdout.close)
+            self.addCleanup(run.wait)
+            self.addCleanup(run.kill)
+            self.assertEqual(run.stdout.readline(), b"on\n")
+        users = [status_of(pid)["Uid"].split()[0] for pid in children(proxy)]
+        users = [user for user in users if user != "0"]
+        self.assertEqual((len(users), len(set(users))), (2, 2))
 
 
 class Residue(unittest.TestCase):

@@ -43,6 +43,7 @@ Result<Spares> Spares::Create(int listener, Prepare prepare, Work work) {
 Status Spares::Fill() {
   const pid_t daemon = getpid();
   while (missing()) {
+    ++made_;
     const pid_t worker = fork();
     if (worker < 0) return Status::Errno("fork a worker");
     if (worker == 0) BeWorker(daemon);
@@ -64,7 +65,7 @@ void Spares::BeWorker(pid_t daemon) {
   if (write(taken_write_.get(), &self, sizeof self) != sizeof self) _exit(1);
   taken_write_.Reset();
   close(listener_);
-  work_(std::move(client));
+  work_(std::move(client), made_);
   _exit(0);
 }
 
@@ -77,7 +78,12 @@ bool Spares::OnDeaths() {
   // One that had a client and is gone must not count as a spare that died.
   OnTaken();
   bool unused = false;
-  for (pid_t worker; (worker = waitpid(-1, nullptr, WNOHANG)) > 0;) {
+  int status = 0;
+  for (pid_t worker; (worker = waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+      std::fprintf(stderr,
+                   "usetl-proxy: a worker was killed: no worker makes such a system call\n");
+    }
     unused |= waiting_.erase(worker) > 0;
   }
   return unused;
