@@ -28,7 +28,7 @@ int EndOf(const std::function<void()>& act) {
   if (child == 0) {
     const rlimit none{0, 0};
     if (setrlimit(RLIMIT_CORE, &none) != 0) _exit(2);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !filter->Apply().ok()) _exit(3);
+    if (!filter->Apply().ok()) _exit(3);
     act();
     _exit(0);
   }

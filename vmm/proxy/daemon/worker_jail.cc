@@ -113,8 +113,7 @@ constexpr int kPlainCalls[] = {
 };
 
 constexpr uint64_t kPrctls[] = {
-    PR_SET_PDEATHSIG,     // dropping privileges
-    PR_SET_NO_NEW_PRIVS,  // dropping privileges
+    PR_SET_PDEATHSIG,  // dropping privileges
 };
 
 constexpr uint64_t kIoctls[] = {
@@ -204,6 +203,7 @@ Result<WorkerFilter> WorkerFilter::Compile() {
 }
 
 Status WorkerFilter::Apply() const {
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Status::Errno("PR_SET_NO_NEW_PRIVS");
   const sock_fprog program{static_cast<unsigned short>(program_.size()),
                            const_cast<sock_filter*>(program_.data())};
   if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0) return Status();
@@ -220,7 +220,6 @@ Status DropPrivileges(uid_t uid, gid_t gid, pid_t daemon) {
   // A change of user clears it: after, not before.
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
   if (getppid() != daemon) return Status(ECHILD, "usetl-proxy is gone");
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Status::Errno("PR_SET_NO_NEW_PRIVS");
   return Status();
 }
 

@@ -18,7 +18,7 @@ class WorkerFilter {
  public:
   static Result<WorkerFilter> Compile();
 
-  // For this thread and those that it starts; cannot be undone. REQUIRES: root, or no_new_privs.
+  // For this thread and those that it starts, with no_new_privs; cannot be undone.
   Status Apply() const;
 
  private:
