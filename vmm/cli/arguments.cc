@@ -60,6 +60,10 @@ int RunMain(int argc, char** argv) {
   AddNodeOptions(&app, &run.embedded);
   CLI11_PARSE(app, argc, argv);
   if (app.count("--memory") > 0) run.memory = run.embedded.memory;
+  for (const char* option :
+       {"--runtimes", "--region", "--objects", "--trace", "--verify", "--no-huge-pages"}) {
+    if (app.count(option) > 0) run.of_node = option;
+  }
   const int status = RunFunction(run);
   std::fflush(stdout);
   _exit(status);  // what is left to take down is memory, which the kernel does faster

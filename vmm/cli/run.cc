@@ -168,3 +168,7 @@ int RunFunction(const RunOptions& options) {
 }
 
 }  // namespace usetl
+  } else if (!options.of_node.empty()) {
+    return Complain(options.of_node + ": the node in " + options.node +
+                        " runs already; give it to usetl up, or choose another --node",
+                    2);
