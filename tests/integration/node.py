@@ -11,6 +11,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import unittest
 
 BUILD = pathlib.Path(os.environ["USETL_BUILD"])
 _CLONE_NEWNET = 0x40000000
@@ -63,6 +64,28 @@ class Node:
             self.process.wait()
         self.process.stderr.close()
         shutil.rmtree(self.directory)
+
+
+class NodeCase(unittest.TestCase):
+    """Tests that share a node, which proves every rollback."""
+
+    OPTIONS: tuple[str, ...] = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node(*cls.OPTIONS, verify=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.close()
+
+    def check(self, code: str, status: int, message: str, *arguments: str) -> subprocess.CompletedProcess:
+        """The function fails with this status and a line that matches, and the node serves the next one."""
+        done = self.node.run(code, *arguments)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertRegex(done.stderr, rf"(?m)^usetl: .*{message}")
+        self.assertEqual(self.node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
+        return done
 
 
 def start_daemon(test, program: str, *options: str) -> tuple[subprocess.Popen, str]:

@@ -11,7 +11,7 @@ import struct
 import tempfile
 import unittest
 
-from node import Node, start_daemon, wait_until
+from node import Node, NodeCase, start_daemon, wait_until
 
 FILL = ("def handler(event, context):\n"
         "  taken = []\n"
@@ -24,14 +24,8 @@ FILL = ("def handler(event, context):\n"
 ONE = "def handler(e, c):\n return 1\n"
 
 
-class Memory(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node("--memory", "256M", verify=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.close()
+class Memory(NodeCase):
+    OPTIONS = ("--memory", "256M")
 
     def filled(self, *arguments):
         done = self.node.run(FILL, *arguments)
@@ -65,6 +59,14 @@ class Memory(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (125, ""))
         self.assertEqual(done.stderr, "usetl: --memory: this node gives a function at most 256 MB"
                                       " (usetl up --memory)\n")
+
+    def test_options_of_a_node_that_runs_already(self):
+        for option, *value in (["--region", "128M"], ["--objects", "a=/tmp"], ["--trace", "1"], ["--verify"],
+                               ["--no-huge-pages"], ["--runtimes", "/nowhere"]):
+            done = self.node.run(ONE, option, *value)
+            self.assertEqual((done.returncode, done.stdout, done.stderr),
+                             (2, "", f"usetl: {option}: the node in {self.node.directory} runs already; give it to "
+                                     "usetl up, or choose another --node\n"))
 
     def test_less_than_the_runtime_has(self):
         done = self.node.run(ONE, "--memory", "8M")

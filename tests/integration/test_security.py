@@ -1,5 +1,6 @@
 """Who may speak to the daemons, and what a worker is left with."""
 
+import contextlib
 import errno
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import stat
 import struct
 import subprocess
+import tempfile
 import unittest
 
 from node import BUILD, Node, wait_until
@@ -177,6 +179,45 @@ class Security(unittest.TestCase):
         users = [status_of(pid)["Uid"].split()[0] for pid in children(proxy)]
         users = [user for user in users if user != "0"]
         self.assertEqual((len(users), len(set(users))), (2, 2))
+
+
+class Client(unittest.TestCase):
+    """`usetl run` against a worker that a guest has taken over."""
+
+    def told(self, *messages):
+        """What the client says when it is sent these (type, detail, bytes), again and again."""
+        with tempfile.TemporaryDirectory(prefix="usetl-test-") as directory:
+            function = pathlib.Path(directory) / "f.py"
+            function.write_text("def handler(e, c): return 1\n")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+                listener.bind(directory + "/proxy.sock")
+                listener.listen()
+                with subprocess.Popen([BUILD / "usetl", "run", function, "--node", directory], text=True,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+                    worker, _ = listener.accept()
+                    with worker:
+                        worker.recv(65536)
+                        for kind, detail, content in messages:
+                            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                                worker.send(struct.pack("=II", kind, detail) + content)
+                        out, error = run.communicate(timeout=60)
+            return run.returncode, out, error
+
+    def test_results_of_the_wrong_shape(self):
+        for result in (b"", b"[]", b"nonsense", b'{"ok":true,"exit":"0"}', b'{"ok":true,"exit":[]}',
+                       b"[" * 30_000, b'{"ok":false,"exit":{}}', b'{"ok":true,"value":"\xff"}',
+                       b'{"ok":true,"value":"\\ud800"}'):
+            status, out, error = self.told((2, 1, result))
+            self.assertEqual((status, out), (125, ""), result)
+            self.assertRegex(error, "^usetl: the function's answer [^\n]*\n$")
+        for result in (b"{}", b'{"ok":1}', b'{"ok":false,"error":7}', b'{"ok":false,"error":{"type":[],"message":3}}'):
+            self.assertEqual(self.told((2, 1, result)), (1, "", "usetl: Error: unknown\n"), result)
+        self.assertEqual(self.told((2, 1, b'{"ok":true,"exit":7}')), (7, "", ""))
+        self.assertEqual(self.told((2, 1, b'{"value":[1], "ok":true}')), (0, "[1]\n", ""))
+
+    def test_a_result_without_end(self):
+        self.assertEqual(self.told(*[(2, 0, b"x" * 60_000)] * 700),
+                         (125, "", "usetl: the function's result exceeds 32 MB\n"))
 
 
 class Residue(unittest.TestCase):

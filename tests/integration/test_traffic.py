@@ -8,7 +8,7 @@ import tempfile
 import threading
 import unittest
 
-from node import Node
+from node import Node, NodeCase
 
 FETCH = ("import usetl\n"
          "def handler(e, c):\n"
@@ -74,15 +74,7 @@ def ok(body: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-class Traffic(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node(verify=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.close()
-
+class Traffic(NodeCase):
     def ask(self, answer, path="/", allow=True, **event):
         server = Server(answer)
         self.addCleanup(server.close)
