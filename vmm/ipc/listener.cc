@@ -7,6 +7,7 @@
 #include "vmm/ipc/socket.h"
 
 namespace usetl::ipc {
+
 SocketName::SocketName(const std::string& path) {
   struct stat info;
   if (lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
