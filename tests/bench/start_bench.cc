@@ -65,13 +65,11 @@ int Main(int argc, char** argv) {
   const Fd kvm(open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!kvm.ok()) Die("/dev/kvm cannot be opened; usetl doctor says what to do");
   const Fd root = Take(MakeEmptyRoot()), network = Take(MakeEmptyNetwork());
-  const Fd huge = Take(MakeHugeDirectory());
   UsfOptions options;
   options.program = programs + "/usetl-usf";
   options.kvm_fd = kvm.get();
   options.empty_root_fd = root.get();
   options.network_fd = network.get();
-  options.huge_directory_fd = huge.get();
   nlohmann::json samples;
   for (int round = 1; round <= std::atoi(argv[3]); ++round) {
     const auto begin = Clock::now();

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import unittest
 
 BUILD = pathlib.Path(os.environ["USETL_BUILD"])
 _CLONE_NEWNET = 0x40000000
@@ -63,6 +64,41 @@ class Node:
             self.process.wait()
         self.process.stderr.close()
         shutil.rmtree(self.directory)
+
+
+class NodeCase(unittest.TestCase):
+    """Tests that share a node, which proves every rollback."""
+
+    OPTIONS: tuple[str, ...] = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node(*cls.OPTIONS, verify=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.close()
+
+    def check(self, code: str, status: int, message: str, *arguments: str) -> subprocess.CompletedProcess:
+        """The function fails with this status and a line that matches, and the node serves the next one."""
+        done = self.node.run(code, *arguments)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertRegex(done.stderr, rf"(?m)^usetl: .*{message}")
+        self.assertEqual(self.node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
+        return done
+
+
+def start_daemon(test, program: str, *options: str) -> tuple[subprocess.Popen, str]:
+    """A daemon by itself, until the test ends, and what it said: that it is ready, or why not."""
+    in_network_namespace()
+    reading, writing = os.pipe()
+    daemon = subprocess.Popen([BUILD / program, *options, "--ready-fd", str(writing)],
+                              stdin=subprocess.DEVNULL, pass_fds=[writing])
+    os.close(writing)
+    test.addCleanup(daemon.wait)
+    test.addCleanup(daemon.terminate)
+    with open(reading, encoding="utf-8") as report:
+        return daemon, report.readline()
 
 
 def wait_until(condition, seconds: float = 20.0) -> None:

@@ -4,14 +4,16 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
-from node import BUILD, Node, in_network_namespace, wait_until
+from node import BUILD, Node, in_network_namespace, start_daemon, wait_until
 
 LOOP = "import os\ndef handler(e, c):\n os.write(1, b'running\\n')\n while True: pass\n"
 RUNTIMES = os.environ["USETL_RUNTIMES"]
@@ -158,6 +160,91 @@ class Workers(unittest.TestCase):
             self.assertRegex(said, r"^usetl: connect .*/vmmd.sock: .*\n$")
             start_vmmd()
             self.assertEqual(run(), (0, "1\n"))
+
+
+class Sockets(unittest.TestCase):
+    """A path belongs to the daemon that listens there."""
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="usetl-test-")
+        self.addCleanup(shutil.rmtree, self.directory)
+
+    def start(self, program):
+        path = f"{self.directory}/{program}.sock"
+        option = ("--runtimes", RUNTIMES) if program == "usetl-vmmd" else ("--vmmd", "/nowhere")
+        daemon, said = start_daemon(self, program, "--socket", path, *option)
+        return daemon, path, said
+
+    def test_one_that_is_taken_is_left_alone(self):
+        for program in ("usetl-vmmd", "usetl-proxy"):
+            with self.subTest(program=program):
+                first, path, said = self.start(program)
+                self.assertEqual(said, "ready\n")
+                second, _, said = self.start(program)
+                self.assertEqual(said, f"somebody listens at {path} already; end that daemon, or choose another path")
+                self.assertEqual(second.wait(60), 1)
+                self.assertTrue(os.path.exists(path))
+                first.terminate()
+                first.wait(60)
+                self.assertFalse(os.path.exists(path))
+
+    def test_one_that_was_left_over_is_replaced(self):
+        killed, path, _ = self.start("usetl-vmmd")
+        killed.kill()
+        killed.wait()
+        self.assertTrue(os.path.exists(path))
+        self.assertEqual(self.start("usetl-vmmd")[2], "ready\n")
+
+    def test_a_successors_is_kept_at_the_end(self):
+        first, path, _ = self.start("usetl-vmmd")
+        os.unlink(path)
+        _, _, said = self.start("usetl-vmmd")
+        self.assertEqual(said, "ready\n")
+        first.terminate()
+        first.wait(60)
+        self.assertTrue(os.path.exists(path))
+
+    def test_a_file_is_kept(self):
+        path = pathlib.Path(self.directory) / "usetl-proxy.sock"
+        path.write_text("precious")
+        self.assertIn("is there and no socket", self.start("usetl-proxy")[2])
+        self.assertEqual(path.read_text(), "precious")
+
+    def test_a_node_leaves_the_proxy_of_another_alone(self):
+        proxy, path, _ = self.start("usetl-proxy")
+        os.rename(path, self.directory + "/proxy.sock")
+        done = subprocess.run([BUILD / "usetl", "up", "--node", self.directory, "--runtimes", RUNTIMES],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("proxy.sock already", done.stderr)
+        self.assertEqual(os.listdir(self.directory), ["proxy.sock"])
+        self.assertIsNone(proxy.poll())
+
+
+class NoDescriptorLeft(unittest.TestCase):
+    def test_vmmd_pauses_and_goes_on(self):
+        node = Node(pool=1)
+        self.addCleanup(node.close)
+        state = lambda: json.loads(node.usetl("inspect").stdout)
+        wait_until(lambda: state()["idle"] == 1)
+        vmmd = next(p for p in descendants(node.process.pid) if name(p) == "usetl-vmmd")
+        limits = resource.prlimit(vmmd, resource.RLIMIT_NOFILE)
+        resource.prlimit(vmmd, resource.RLIMIT_NOFILE, (3, limits[1]))
+        waiting = subprocess.Popen([BUILD / "usetl", "inspect", "--node", node.directory],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(waiting.wait)
+        self.addCleanup(waiting.kill)
+        self.assertEqual(node.process.stderr.readline(),
+                         "usetl-vmmd: accept: Too many open files; connections wait until some are over\n")
+        running = 0
+        for _ in range(50):
+            time.sleep(0.01)
+            running += "\nState:\tR" in pathlib.Path(f"/proc/{vmmd}/status").read_text()
+        self.assertLess(running, 25)  # it does not spin
+        self.assertIsNone(waiting.poll())
+        resource.prlimit(vmmd, resource.RLIMIT_NOFILE, limits)
+        self.assertEqual(json.loads(waiting.communicate(timeout=60)[0])["idle"], 1)
+        self.assertEqual(node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
 
 
 class Deaths(unittest.TestCase):

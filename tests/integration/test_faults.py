@@ -2,10 +2,11 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import unittest
 
-from node import BUILD, Node
+from node import BUILD, Node, NodeCase
 
 DEEP_IN_C = ("import sys\n"
              "def overflow():\n"
@@ -15,25 +16,7 @@ DEEP_IN_C = ("import sys\n"
              " repr(nest)\n")
 
 
-class Faults(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node(verify=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.close()
-
-    def check(self, code, status, message, *arguments):
-        """The last line says what happened, and the node serves the next one."""
-        done = self.node.run(code, *arguments)
-        self.assertEqual(done.returncode, status, done.stderr)
-        self.assertRegex(done.stderr, rf"(?m)^usetl: .*{message}")
-        self.assertEqual(self.node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
-        return done
-
-
-class Stacks(Faults):
+class Stacks(NodeCase):
     def test_endless_recursion(self):
         done = self.check("def handler(e, c):\n return handler(e, c)\n", 1, "RecursionError")
         self.assertIn("line 2, in handler", done.stderr)
@@ -56,7 +39,7 @@ class Stacks(Faults):
                    "RecursionError")
 
 
-class Hangs(Faults):
+class Hangs(NodeCase):
     def test_loop_in_native_code(self):
         self.check("def handler(e, c):\n sum(range(10**15))\n", 124, "time limit", "--timeout", "300ms")
 
@@ -75,7 +58,7 @@ class Hangs(Faults):
         self.assertEqual((done.stdout, done.returncode), ("5\n", 0), done.stderr)
 
 
-class Processes(Faults):
+class Processes(NodeCase):
     def test_fork_bomb(self):
         code = "import os\ndef handler(e, c):\n while True: os.fork()\n"
         self.check(code, 1, "BlockingIOError: .*Resource temporarily unavailable")
@@ -107,7 +90,33 @@ class Processes(Faults):
         self.assertIn("line 3 in handler", done.stderr)
 
 
-class Descriptors(Faults):
+class Logs(NodeCase):
+    """Lines that a guest writes into the VMM's log go through usetl-vmmd."""
+
+    def test_without_a_trace_nobody_hears_them(self):
+        symbols = subprocess.run(["nm", BUILD / "usetl-kernel.elf"], capture_output=True, text=True, check=True).stdout
+        address = re.search(r"(?m)^([0-9a-f]+) T \S+3LogEPKcz$", symbols)[1]
+        code = ("import ctypes\n"
+                "def handler(e, c):\n"
+                f" log = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(0x{address})\n"
+                " for _ in range(1000): log(b'noise')\n"
+                " return 1\n")
+        done = self.node.run(code)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "1\n", ""))
+        node = Node("--trace", "2")
+        self.addCleanup(node.close)
+        self.assertIn("noise", node.run(code).stderr)
+
+    def test_a_trace_is_bounded(self):
+        node = Node("--trace", "1")
+        self.addCleanup(node.close)
+        for _ in range(2):  # each run anew
+            done = node.run("import os\ndef handler(e, c):\n for _ in range(30_000): os.getppid()\n return 1\n")
+            self.assertEqual((done.returncode, done.stdout), (0, "1\n"))
+            self.assertTrue(100 < len(done.stderr.splitlines()) <= 20_001)
+
+
+class Descriptors(NodeCase):
     def test_closed_standard_descriptors(self):
         code = "import os\ndef handler(e, c):\n for fd in range(3): os.close(fd)\n return 'still here'\n"
         done = self.node.run(code)
@@ -136,7 +145,7 @@ class Descriptors(Faults):
         self.assertEqual(done.stdout, "[28,true]\n", done.stderr)  # ENOSPC
 
 
-class Forgeries(Faults):
+class Forgeries(NodeCase):
     """A function that writes the agent's records itself: a client sees an error or a well-formed answer."""
 
     FORGE = ("import os, time\nfrom usetl import _abi, _device\n"
@@ -164,7 +173,7 @@ class Forgeries(Faults):
         self.forged("""b'{"ok":true,"path":"/usr/bin/python3.11"}'""", "python3.11")
 
 
-class Output(Faults):
+class Output(NodeCase):
     def test_a_gigabyte(self):
         pieces = 1024
         path = pathlib.Path(self.node.directory) / "much.py"
@@ -218,7 +227,7 @@ class Output(Faults):
         self.assertEqual(self.node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
 
 
-class HostRegion(Faults):
+class HostRegion(NodeCase):
     def serve(self, body: bytes) -> str:
         """A server that gives `body` to whoever asks, as often as he asks."""
         from test_traffic import Server, ok

@@ -1,12 +1,17 @@
 """Limits of a run on a running node, and USFs that do not come back from their rollback."""
 
+import errno
 import json
 import os
 import pathlib
+import shutil
 import signal
+import socket
+import struct
+import tempfile
 import unittest
 
-from node import Node, wait_until
+from node import Node, NodeCase, start_daemon, wait_until
 
 FILL = ("def handler(event, context):\n"
         "  taken = []\n"
@@ -19,14 +24,8 @@ FILL = ("def handler(event, context):\n"
 ONE = "def handler(e, c):\n return 1\n"
 
 
-class Memory(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node("--memory", "256M", verify=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.close()
+class Memory(NodeCase):
+    OPTIONS = ("--memory", "256M")
 
     def filled(self, *arguments):
         done = self.node.run(FILL, *arguments)
@@ -61,10 +60,51 @@ class Memory(unittest.TestCase):
         self.assertEqual(done.stderr, "usetl: --memory: this node gives a function at most 256 MB"
                                       " (usetl up --memory)\n")
 
+    def test_options_of_a_node_that_runs_already(self):
+        for option, *value in (["--region", "128M"], ["--objects", "a=/tmp"], ["--trace", "1"], ["--verify"],
+                               ["--no-huge-pages"], ["--runtimes", "/nowhere"]):
+            done = self.node.run(ONE, option, *value)
+            self.assertEqual((done.returncode, done.stdout, done.stderr),
+                             (2, "", f"usetl: {option}: the node in {self.node.directory} runs already; give it to "
+                                     "usetl up, or choose another --node\n"))
+
     def test_less_than_the_runtime_has(self):
         done = self.node.run(ONE, "--memory", "8M")
         self.assertEqual(done.returncode, 125)
         self.assertIn("--memory: a function of this runtime has at least 64 MB", done.stderr)
+
+
+class Regions(unittest.TestCase):
+    def test_what_they_hold_is_bounded(self):
+        directory = tempfile.mkdtemp(prefix="usetl-test-")
+        self.addCleanup(shutil.rmtree, directory)
+        path = directory + "/vmmd.sock"
+        options = ("--socket", path, "--runtimes", os.environ["USETL_RUNTIMES"], "--pool", "3", "--region", "8M")
+        self.assertEqual(start_daemon(self, "usetl-vmmd", *options, "--regions", "4M")[1],
+                         "--region: more than the 4 MB that all host regions may hold (--regions)")
+        self.assertEqual(start_daemon(self, "usetl-vmmd", *options, "--regions", "16M")[1], "ready\n")
+
+        def claim(tenant, wait_ms):
+            peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.addCleanup(peer.close)
+            peer.connect(path)
+            peer.send(struct.pack("=IIQ64s128s", 1, wait_ms, 0, b"python3.11", tenant))
+            answer, fds, _, _ = socket.recv_fds(peer, 1000, 16)
+            for fd in fds:
+                self.addCleanup(os.close, fd)
+            return peer, struct.unpack_from("=Ii", answer)[1], answer[56:].decode(), fds
+
+        # Admitted by what they hold, not by their size.
+        peers = [claim(b"%d" % number, 20_000) for number in range(3)]
+        self.assertEqual([error for _, error, _, _ in peers], [0, 0, 0])
+        for _, _, _, fds in peers[:2]:
+            os.pwrite(fds[1], bytes(8 << 20), 0)
+        _, error, text, _ = claim(b"late", 0)
+        self.assertEqual((error, text), (errno.ENOMEM, "the host regions of running functions hold 16 of 16 MB, "
+                                                       "too much for another one; wait, or give less --region"))
+        for peer, *_ in peers[:2]:
+            peer.close()
+        self.assertEqual(claim(b"late", 20_000)[1], 0)
 
 
 class Stuck(unittest.TestCase):

@@ -1,5 +1,7 @@
 """Who may speak to the daemons, and what a worker is left with."""
 
+import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -8,6 +10,7 @@ import socket
 import stat
 import struct
 import subprocess
+import tempfile
 import unittest
 
 from node import BUILD, Node, wait_until
@@ -100,6 +103,35 @@ class Security(unittest.TestCase):
             self.assertEqual(struct.unpack_from("=I", peer.recv(1000))[0], 2)
         self.answers()
 
+    def test_regions_cannot_grow(self):
+        peer = self.connect("vmmd")
+        peer.send(claim(b"a"))
+        _, fds, _, _ = socket.recv_fds(peer, 1000, 16)
+        control, host, guest = fds[:3]
+        try:
+            for sealed in (control, guest):
+                self.assertRaises(PermissionError, os.ftruncate, sealed, 1 << 30)
+                self.assertRaises(PermissionError, os.ftruncate, sealed, 4096)
+            # The host region gets longer, but no larger.
+            os.ftruncate(host, 1 << 30)
+            piece = bytes(1 << 20)
+            with self.assertRaises(OSError) as full:
+                for at in range(128):
+                    os.pwrite(host, piece, at << 20)
+            self.assertEqual(full.exception.errno, errno.ENOSPC)
+            self.assertLessEqual(os.fstat(host).st_blocks * 512, 64 << 20)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        # Whoever did that is not trusted: its USF is thrown away.
+        peer.send(struct.pack("=II", 2, 0))
+        self.assertEqual(struct.unpack_from("=I", peer.recv(1000))[0], 2)
+        self.assertEqual([state for state in self.states() if state["uses"]], [])
+        self.answers()
+
+    def states(self):
+        return json.loads(self.node.usetl("inspect").stdout)["usfs"]
+
     def test_a_peer_that_reads_nothing_harms_nobody(self):
         deaf = self.connect("vmmd")
         with self.assertRaises(OSError):  # it is dropped before long
@@ -114,14 +146,15 @@ class Security(unittest.TestCase):
         with subprocess.Popen([BUILD / "usetl", "run", function, "--node", self.node.directory],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
             self.assertEqual(run.stdout.readline(), b"on\n")
-            # The others wait for a client, and become nobody when they have one.
+            # The others wait for a client, and drop their rights when they have one.
             [(worker, status)] = [(pid, of) for pid in children(proxy)
                                   if (of := status_of(pid))["Uid"].split()[0] != "0"]
-            self.assertEqual(status["Uid"].split(), ["65534"] * 4)
+            self.assertEqual(len(set(status["Uid"].split())), 1)
+            self.assertGreaterEqual(int(status["Uid"].split()[0]), 700_000)
             self.assertEqual(status["Gid"].split(), ["65534"] * 4)
             self.assertEqual(status["Groups"].strip(), "")
             self.assertEqual(int(status["CapPrm"], 16) | int(status["CapEff"], 16), 0)
-            self.assertEqual(status["NoNewPrivs"].strip(), "1")
+            self.assertEqual((status["NoNewPrivs"].strip(), status["Seccomp"].strip()), ("1", "2"))
             opened = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
             self.assertFalse([path for path in opened if "kvm" in path or "snapshot" in path or "pack" in path
                               or "signalfd" in path or "memfd" in path], opened)
@@ -132,6 +165,59 @@ class Security(unittest.TestCase):
             run.wait(20)
             self.assertEqual(run.returncode, 125)
 
+    def test_no_two_workers_share_a_user(self):
+        proxy = next(pid for pid in children(self.node.process.pid) if name(pid) == "usetl-proxy")
+        function = pathlib.Path(self.node.directory) / "endless.py"
+        function.write_text(ENDLESS)
+        for _ in range(2):
+            run = subprocess.Popen([BUILD / "usetl", "run", function, "--node", self.node.directory],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+            self.addCleanup(run.stdout.close)
+            self.addCleanup(run.wait)
+            self.addCleanup(run.kill)
+            self.assertEqual(run.stdout.readline(), b"on\n")
+        users = [status_of(pid)["Uid"].split()[0] for pid in children(proxy)]
+        users = [user for user in users if user != "0"]
+        self.assertEqual((len(users), len(set(users))), (2, 2))
+
+
+class Client(unittest.TestCase):
+    """`usetl run` against a worker that a guest has taken over."""
+
+    def told(self, *messages):
+        """What the client says when it is sent these (type, detail, bytes), again and again."""
+        with tempfile.TemporaryDirectory(prefix="usetl-test-") as directory:
+            function = pathlib.Path(directory) / "f.py"
+            function.write_text("def handler(e, c): return 1\n")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+                listener.bind(directory + "/proxy.sock")
+                listener.listen()
+                with subprocess.Popen([BUILD / "usetl", "run", function, "--node", directory], text=True,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+                    worker, _ = listener.accept()
+                    with worker:
+                        worker.recv(65536)
+                        for kind, detail, content in messages:
+                            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                                worker.send(struct.pack("=II", kind, detail) + content)
+                        out, error = run.communicate(timeout=60)
+            return run.returncode, out, error
+
+    def test_results_of_the_wrong_shape(self):
+        for result in (b"", b"[]", b"nonsense", b'{"ok":true,"exit":"0"}', b'{"ok":true,"exit":[]}',
+                       b"[" * 30_000, b'{"ok":false,"exit":{}}', b'{"ok":true,"value":"\xff"}',
+                       b'{"ok":true,"value":"\\ud800"}'):
+            status, out, error = self.told((2, 1, result))
+            self.assertEqual((status, out), (125, ""), result)
+            self.assertRegex(error, "^usetl: the function's answer [^\n]*\n$")
+        for result in (b"{}", b'{"ok":1}', b'{"ok":false,"error":7}', b'{"ok":false,"error":{"type":[],"message":3}}'):
+            self.assertEqual(self.told((2, 1, result)), (1, "", "usetl: Error: unknown\n"), result)
+        self.assertEqual(self.told((2, 1, b'{"ok":true,"exit":7}')), (7, "", ""))
+        self.assertEqual(self.told((2, 1, b'{"value":[1], "ok":true}')), (0, "[1]\n", ""))
+
+    def test_a_result_without_end(self):
+        self.assertEqual(self.told(*[(2, 0, b"x" * 60_000)] * 700),
+                         (125, "", "usetl: the function's result exceeds 32 MB\n"))
 
 
 class Residue(unittest.TestCase):

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import unittest
 
-from node import Node
+from node import Node, NodeCase
 
 FETCH = ("import usetl\n"
          "def handler(e, c):\n"
@@ -74,15 +74,7 @@ def ok(body: bytes, *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-class Traffic(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node(verify=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.close()
-
+class Traffic(NodeCase):
     def ask(self, answer, path="/", allow=True, **event):
         server = Server(answer)
         self.addCleanup(server.close)
@@ -180,6 +172,30 @@ class Traffic(unittest.TestCase):
         away = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/meta\r\nContent-Length: 0\r\n\r\n"
         self.assertEqual(self.ask(lambda head, body: away)[0], {"error": "Denied"})
 
+    def test_by_name(self):
+        server = Server(lambda head, body: ok(b"named"))
+        self.addCleanup(server.close)
+        origin = f"http://localhost:{server.port}"
+        done = self.node.run(FETCH, "--event", json.dumps({"url": origin}), "--allow", origin)
+        self.assertEqual(json.loads(done.stdout)["body"], "named", done.stderr)
+
+    def test_no_tls_at_all(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def answer():
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.0 400 no\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        self.addCleanup(listener.close)
+        self.addCleanup(thread.join)
+        origin = f"https://localhost:{listener.getsockname()[1]}"
+        done = self.node.run(FETCH, "--event", json.dumps({"url": origin}), "--allow", origin)
+        self.assertEqual(json.loads(done.stdout), {"error": "TlsError"}, done.stderr)
+
     def test_urllib_goes_through_the_proxy(self):
         server = Server(lambda head, body: ok(b"by urllib"))
         self.addCleanup(server.close)
@@ -229,7 +245,8 @@ class Traffic(unittest.TestCase):
 class Objects(unittest.TestCase):
     def test_file_urls_stay_below_their_directory(self):
         with tempfile.TemporaryDirectory() as directory:
-            os.chmod(directory, 0o777)  # the worker is nobody
+            os.chown(directory, 0, 65534)  # the group of workers
+            os.chmod(directory, 0o770)
             pathlib.Path(directory, "in.txt").write_text("object")
             pathlib.Path(directory, "out").symlink_to("/etc/passwd")
             node = Node("--objects", f"store={directory}:rw", verify=True)

@@ -19,8 +19,10 @@ void AddNodeOptions(CLI::App* app, NodeOptions* node) {
   app->add_option("--region", node->region, "size of the host and guest regions of a USF, e.g. 64M")
       ->transform(CLI::AsSizeValue(false))
       ->default_str("64M");
-  app->add_option("--objects", node->objects,
-                  "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...");
+  app->add_option(
+      "--objects", node->objects,
+      "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...; :rw wants a\n"
+      "directory that group 65534 may write");
   app->add_option("--trace", node->trace, "1 system calls, 2 faults (add up): lines on stderr");
   app->add_flag("--verify", node->verify, "prove every rollback byte by byte (slow)");
   app->add_flag("!--no-huge-pages", node->huge_pages, "4 kB pages for host regions");
@@ -58,6 +60,10 @@ int RunMain(int argc, char** argv) {
   AddNodeOptions(&app, &run.embedded);
   CLI11_PARSE(app, argc, argv);
   if (app.count("--memory") > 0) run.memory = run.embedded.memory;
+  for (const char* option :
+       {"--runtimes", "--region", "--objects", "--trace", "--verify", "--no-huge-pages"}) {
+    if (app.count(option) > 0) run.of_node = option;
+  }
   const int status = RunFunction(run);
   std::fflush(stdout);
   _exit(status);  // what is left to take down is memory, which the kernel does faster

@@ -20,6 +20,7 @@ struct RunOptions {
   bool timings = false;
   uint64_t memory = 0;   // 0: what the node gives
   NodeOptions embedded;  // when none runs there
+  std::string of_node;   // an option that was given and that only a node of its own can follow
 };
 // Each returns the process's exit status and has told the user what went wrong.
 int RunMain(int argc, char** argv);

@@ -94,7 +94,9 @@ Result<std::unique_ptr<Node>> Node::Start(const NodeOptions& options) {
   if (!started.ok()) return started.status();
   node->proxy_ = std::move(*started);
   USETL_RETURN_IF_ERROR(node->vmmd_.WaitUntilReady());
+  node->vmmd_name_ = ipc::SocketName(VmmdSocket(node->directory_));
   USETL_RETURN_IF_ERROR(node->proxy_.WaitUntilReady());
+  node->proxy_name_ = ipc::SocketName(ProxySocket(node->directory_));
   if (options.cri) {
     started = Daemon::Spawn("usetld", UsetldArguments(options, node->directory_));
     if (!started.ok()) return started.status();
@@ -110,9 +112,14 @@ Node::~Node() {
   vmmd_ = Daemon();
   if (directory_.empty()) return;
   // The daemons have done it already, unless they were killed.
+  if (!own_directory_) {
+    proxy_name_.Remove();
+    vmmd_name_.Remove();
+    return;
+  }
   unlink(ProxySocket(directory_).c_str());
   unlink(VmmdSocket(directory_).c_str());
-  if (own_directory_) rmdir(directory_.c_str());
+  rmdir(directory_.c_str());
 }
 
 void Node::HoldSignals() {

@@ -9,6 +9,7 @@
 #include "vmm/base/installation.h"
 #include "vmm/base/status.h"
 #include "vmm/cli/spawn.h"
+#include "vmm/ipc/listener.h"
 
 namespace usetl {
 
@@ -33,7 +34,7 @@ class Node {
  public:
   // Starts the daemons and waits until they serve.
   static Result<std::unique_ptr<Node>> Start(const NodeOptions& options);
-  // Ends them; no socket is left, whatever became of them.
+  // Ends them; no socket of theirs is left, whatever became of them.
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -49,6 +50,7 @@ class Node {
   Node() = default;
   std::string directory_;
   Daemon vmmd_, proxy_, usetld_;
+  ipc::SocketName vmmd_name_, proxy_name_;  // once they serve
   bool own_directory_ = false;
 };
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "vmm/base/json_text.h"
 #include "vmm/cli/commands.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/worker/run_protocol.h"
@@ -17,6 +18,8 @@ namespace usetl {
 namespace {
 
 using nlohmann::json;
+
+constexpr size_t kMaxAround = 64 << 10;  // what stands around the value of a result
 
 // The text of the event, checked but otherwise as it was written.
 Result<std::string> ReadEvent(const std::string& text) {
@@ -82,26 +85,43 @@ std::optional<std::string_view> ValueOf(std::string_view text) {
   return text;
 }
 
-// Prints a result of the agent; the exit status.
+// The text that an object of unknown kind has under a name; null when there is none.
+const std::string* TextIn(const json* object, const char* key) {
+  if (object == nullptr || !object->is_object()) return nullptr;
+  const json* member = Member(*object, key);
+  return member == nullptr ? nullptr : member->get_ptr<const std::string*>();
+}
+
+// Prints a result of the agent, which any guest may have written; the exit status.
 int ShowResult(const std::string& text) {
   // As the function wrote it: members in their order, integers of any size.
   if (const auto value = ValueOf(text)) {
     std::printf("%.*s\n", static_cast<int>(value->size()), value->data());
     return 0;
   }
-  const json result = json::parse(text, nullptr, false);
-  if (!result.is_object()) return Complain("the function's answer cannot be read", 125);
-  if (result.value("ok", false)) {
-    if (result.contains("exit")) return result["exit"].get<int>();
-    std::printf("%s\n", result.value("value", json()).dump().c_str());
+  const Status unreadable(EPROTO, "the function's answer cannot be read");
+  const Result<json> result = ParseJson(text, "the function's answer");
+  if (!result.ok()) return Complain(result.status().message(), 125);
+  if (!result->is_object()) return Complain(unreadable.message(), 125);
+  const json* ok = Member(*result, "ok");
+  const json* exit = Member(*result, "exit");
+  const auto* status = exit == nullptr ? nullptr : exit->get_ptr<const json::number_integer_t*>();
+  if (exit != nullptr && status == nullptr) return Complain(unreadable.message(), 125);
+  if (ok != nullptr && *ok == true) {
+    if (status != nullptr) return static_cast<int>(*status);
+    const json* value = Member(*result, "value");
+    std::printf("%s\n", value == nullptr ? "null" : value->dump().c_str());
     return 0;
   }
-  const json error = result.value("error", json::object());
-  if (error.contains("traceback") && error["traceback"].is_string()) {
-    std::fputs(error["traceback"].get<std::string>().c_str(), stderr);
+  const json* error = Member(*result, "error");
+  if (const std::string* traceback = TextIn(error, "traceback")) {
+    std::fputs(traceback->c_str(), stderr);
   }
-  const int status = result.contains("exit") ? result["exit"].get<int>() : 1;
-  return Complain(error.value("type", "Error") + ": " + error.value("message", "unknown"), status);
+  const std::string* type = TextIn(error, "type");
+  const std::string* message = TextIn(error, "message");
+  return Complain(
+      (type == nullptr ? "Error" : *type) + ": " + (message == nullptr ? "unknown" : *message),
+      status == nullptr ? 1 : static_cast<int>(*status));
 }
 
 int Converse(int socket) {
@@ -122,6 +142,9 @@ int Converse(int socket) {
         WriteAll(header.detail == 2 ? 2 : 1, bytes, size);
         break;
       case run::Type::kResult:
+        if (result.size() + size > run::kMaxResult + kMaxAround) {
+          return Complain("the function's result exceeds 32 MB", 125);
+        }
         result.append(bytes, size);
         if (header.detail == 1) return ShowResult(result);
         break;
@@ -145,7 +168,12 @@ int RunFunction(const RunOptions& options) {
   const bool with_stdin = !isatty(0) && errno != EBADF;
   Result<json> request = MakeRequest(options, with_stdin);
   if (!request.ok()) return Complain(request.status().message(), 2);
-  const std::string text = request->dump();
+  std::string text;
+  try {
+    text = request->dump();
+  } catch (const json::exception&) {
+    return Complain("arguments, --env, --event and names of files must be UTF-8", 2);
+  }
   if (text.size() > ipc::kMaxMessage - 1024) return Complain("event and arguments exceed 63 kB", 2);
 
   std::unique_ptr<Node> embedded;
@@ -158,6 +186,10 @@ int RunFunction(const RunOptions& options) {
     embedded = std::move(*started);
     socket = ipc::Connect(embedded->proxy_socket());
     if (!socket.ok()) return Complain(socket.status().message(), 125);
+  } else if (!options.of_node.empty()) {
+    return Complain(options.of_node + ": the node in " + options.node +
+                        " runs already; give it to usetl up, or choose another --node",
+                    2);
   }
   std::vector<int> fds = {function.get()};
   if (with_stdin) fds.push_back(0);

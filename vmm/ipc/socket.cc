@@ -1,5 +1,6 @@
 #include "vmm/ipc/socket.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,6 +24,26 @@ Result<Fd> NewSocket() {
   Fd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!fd.ok()) return Status::Errno("socket");
   return fd;
+}
+
+// Makes room at `path`, unless somebody listens there.
+Status RemoveStale(const std::string& path, const sockaddr_un& address) {
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0) {
+    return errno == ENOENT ? Status() : Status::Errno(path);
+  }
+  if (!S_ISSOCK(info.st_mode)) return Status(EEXIST, path + ": is there and no socket");
+  Result<Fd> probe = NewSocket();
+  if (!probe.ok()) return probe.status();
+  // Not waited for: one whose backlog is full (EAGAIN) listens too, one of another type as well.
+  if (fcntl(probe->get(), F_SETFL, O_NONBLOCK) != 0) return Status::Errno("fcntl");
+  const auto* to = reinterpret_cast<const sockaddr*>(&address);
+  if (connect(probe->get(), to, sizeof address) != 0 && errno == ECONNREFUSED) {
+    return unlink(path.c_str()) == 0 || errno == ENOENT ? Status()
+                                                        : Status::Errno("remove " + path);
+  }
+  return Status(EADDRINUSE, "somebody listens at " + path +
+                                " already; end that daemon, or choose another path");
 }
 
 }  // namespace
@@ -86,9 +107,9 @@ Result<Message> Receive(int socket) {
 Result<Fd> Listen(const std::string& path) {
   Result<sockaddr_un> address = Address(path);
   if (!address.ok()) return address.status();
+  USETL_RETURN_IF_ERROR(RemoveStale(path, *address));
   Result<Fd> fd = NewSocket();
   if (!fd.ok()) return fd;
-  unlink(path.c_str());
   const mode_t mask = umask(0177);
   const int bound = bind(fd->get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address);
   umask(mask);

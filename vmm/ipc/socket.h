@@ -32,7 +32,8 @@ Status Send(int socket, std::span<const uint8_t> head, std::span<const uint8_t> 
 // there. Truncated messages and too many descriptors are errors (the peer breaks the rules).
 Result<Message> Receive(int socket);
 
-// A listening socket at `path` (replaces a stale one), mode 0600.
+// A listening socket at `path`, mode 0600. Replaces a socket that nobody listens at; EADDRINUSE
+// when somebody does, EEXIST when something else is there.
 Result<Fd> Listen(const std::string& path);
 Result<Fd> Connect(const std::string& path);
 // A connected pair, close-on-exec.

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "vmm/abi/file_table.h"
 #include "vmm/abi/layout.h"
 #include "vmm/ipc/socket.h"
+#include "vmm/pool/tmpfs.h"
 
 namespace usetl {
 namespace {
@@ -41,14 +43,8 @@ Result<Fd> NewMemory(const char* name, uint64_t size) {
 }
 
 Result<Fd> NewHostRegion(const UsfOptions& options) {
-  if (options.huge_directory_fd < 0)
-    return NewMemory("usetl-host-region", options.host_region_size);
-  Fd fd(openat(options.huge_directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!fd.ok()) return Status::Errno("a file of 2 MB pages");
-  if (ftruncate(fd.get(), static_cast<off_t>(options.host_region_size)) != 0) {
-    return Status::Errno("sizing a file of 2 MB pages");
-  }
-  return fd;
+  return options.huge_pages ? NewHugeFile(options.host_region_size)
+                            : NewMemory("usetl-host-region", options.host_region_size);
 }
 
 // posix_spawn: vmmd's own pages are not copied, whatever its size.
@@ -190,11 +186,22 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
 }
 
 Status UsfHandle::WarmHostRegion() {
+  struct stat info;
+  if (fstat(host_region.get(), &info) != 0) return Status::Errno("scrubbing a region");
+  if (static_cast<uint64_t>(info.st_size) != host_region_size_) {
+    return Status(EPERM, "a worker changed the size of a region");
+  }
   constexpr uint64_t kData = abi::TableBytes(abi::kHostEntries);
   USETL_RETURN_IF_ERROR(Overwrite(host_region, 0, kWarmTable));
   USETL_RETURN_IF_ERROR(Punch(host_region, kWarmTable, kData));
   USETL_RETURN_IF_ERROR(Overwrite(host_region, kData, kWarmData));
   return Punch(host_region, kData + kWarmData, host_region_size_);
+}
+
+uint64_t UsfHandle::HostRegionBytes() const {
+  struct stat info;
+  constexpr uint64_t kBlock = 512;  // whatever st_blksize is
+  return fstat(host_region.get(), &info) == 0 ? info.st_blocks * kBlock : host_region_size_;
 }
 
 Status UsfHandle::SetMemoryLimit(uint64_t bytes) {

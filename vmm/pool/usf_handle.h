@@ -30,7 +30,7 @@ struct UsfOptions {
   int kvm_fd = -1;
   int empty_root_fd = -1;
   int network_fd = -1;
-  int huge_directory_fd = -1;  // a tmpfs with huge=advise; -1: memfds on 4 kB pages
+  bool huge_pages = true;  // of host regions; false: 4 kB pages
 };
 
 // State machine:  starting -> idle <-> claimed -> rolling -> idle; any -> dead
@@ -50,8 +50,11 @@ class UsfHandle {
   // How much memory the next function may have; at most what the USF was made with.
   Status SetMemoryLimit(uint64_t bytes);
   // Scrubs the host region, which the guest cannot write, and asks for a rollback, within which usf
-  // scrubs the rest. REQUIRES: the worker has let go.
+  // scrubs the rest. EPERM: a worker changed the size of the region. REQUIRES: it has let go.
   Status BeginRollback();
+
+  // Memory that the host region takes now.
+  uint64_t HostRegionBytes() const;
 
   int socket() const { return socket_.get(); }
   pid_t pid() const { return pid_; }

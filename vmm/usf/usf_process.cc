@@ -18,6 +18,7 @@ namespace {
 
 constexpr uint64_t kTickNs = 4'000'000;  // preemption
 constexpr uint64_t kClockRefreshNs = 1'000'000'000;
+constexpr uint32_t kMaxTraceLines = 20'000;  // of a run
 
 Vm* g_vm = nullptr;  // for the signal handler
 timer_t g_tick;
@@ -86,6 +87,14 @@ Status UsfProcess::SendEvent(usf::EventRecord record, std::string_view text) {
                    {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
+void UsfProcess::SendTrace(std::string_view line) {
+  if (trace_lines_ > kMaxTraceLines) return;
+  if (trace_lines_++ == kMaxTraceLines) line = "the trace of this run ends here: too many lines";
+  usf::EventRecord record{};
+  record.event = usf::Event::kLog;
+  (void)!SendEvent(record, line).ok();  // a trace line that is lost harms nobody
+}
+
 Status UsfProcess::Start() {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
   Result<ipc::Message> message = ipc::Receive(socket_);
@@ -119,11 +128,8 @@ Status UsfProcess::Start() {
   Result<std::unique_ptr<Vm>> vm = snapshot_->Start(config);
   if (!vm.ok()) return vm.status();
   vm_ = std::move(*vm);
-  vm_->log = [this](std::string_view line) {
-    usf::EventRecord record{};
-    record.event = usf::Event::kLog;
-    (void)!SendEvent(record, line).ok();  // a trace line that is lost harms nobody
-  };
+  // Any guest may log, without end: vmmd shall not have to listen.
+  if (start_.trace != 0) vm_->log = [this](std::string_view line) { SendTrace(line); };
   rollback_ = std::make_unique<Rollback>(snapshot_.get(), vm_.get());
   guest_event_fd_ = fds[usf::kGuestEventFd];
   for (size_t i = 0; i < fds.size(); ++i) {
@@ -256,6 +262,7 @@ Status UsfProcess::RollBack() {
     if (!difference.empty()) return Status(EIO, "after a rollback these differ:" + difference);
   }
   ended_ = false;
+  trace_lines_ = 0;
   // The agent reseeds and waits for its load before the next function comes.
   USETL_RETURN_IF_ERROR(RunUntilIdle(vm_.get()));
   idle_ = true;

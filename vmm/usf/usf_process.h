@@ -27,6 +27,7 @@ class UsfProcess {
   Status ServeCommand();
   Status RollBack();
   void Tick();
+  void SendTrace(std::string_view line);
   Status SendEvent(usf::EventRecord record, std::string_view text = {});
 
   int socket_;
@@ -38,6 +39,7 @@ class UsfProcess {
   bool ended_ = false;    // the function is over: only a rollback is possible
   bool crashed_ = false;  // not even that
   bool idle_ = false;
+  uint32_t trace_lines_ = 0;   // of this run
   uint64_t deadline_ = ~0ull;  // of the idle guest
 };
 

@@ -24,6 +24,21 @@ Status Vmmd::CheckMemory(uint64_t wanted) const {
   return Status();
 }
 
+// By what regions hold, not by their size: most functions use little of it. So functions that were
+// admitted may still fill more than there is, together.
+Status Vmmd::CheckRegions() const {
+  const uint64_t size = options_.usf.host_region_size;
+  if ((pool_->Count(UsfState::kClaimed) + 1) * size <= options_.regions) return Status();
+  uint64_t held = 0;
+  for (const UsfHandle& usf : pool_->usfs()) {
+    if (usf.state == UsfState::kClaimed) held += usf.HostRegionBytes();
+  }
+  if (held + size <= options_.regions) return Status();
+  return Status(ENOMEM, "the host regions of running functions hold " + std::to_string(held >> 20) +
+                            " of " + std::to_string(options_.regions >> 20) +
+                            " MB, too much for another one; wait, or give less --region");
+}
+
 void Vmmd::ServeWaiting() {
   const auto now = SteadyClock::now();
   for (auto& [fd, connection] : connections_) {
@@ -35,6 +50,10 @@ void Vmmd::ServeWaiting() {
     }
     if (const Status fits = CheckMemory(connection.claim.ram_limit); !fits.ok()) {
       Answer(&connection, nullptr, fits.code(), fits.message());
+      continue;
+    }
+    if (const Status room = CheckRegions(); !room.ok()) {
+      if (now >= connection.give_up) Answer(&connection, nullptr, room.code(), room.message());
       continue;
     }
     UsfHandle* usf = pool_->Claim(pool::Text(connection.claim.tenant));
@@ -67,7 +86,7 @@ void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::
     reply.usf = usf->number();
     reply.host_region_size = options_.usf.host_region_size;
     reply.guest_region_size = options_.usf.guest_region_size;
-    reply.huge_pages = options_.usf.huge_directory_fd >= 0;
+    reply.huge_pages = options_.usf.huge_pages;
     fds = {usf->control.get(), usf->host_region.get(), usf->guest_region.get(),
            usf->host_event.get(), usf->guest_event.get()};
   }

@@ -7,14 +7,19 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <utility>
 
+#include "vmm/pool/tmpfs.h"
 #include "vmm/vmmd/environment.h"
 
 namespace usetl {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kAcceptPause{100};
 
 }  // namespace
 
@@ -24,17 +29,19 @@ Result<std::unique_ptr<Vmmd>> Vmmd::Create(VmmdOptions options) {
   return daemon;
 }
 
-Vmmd::~Vmmd() {
-  connections_.clear();
-  if (listener_.ok()) unlink(options_.socket.c_str());
-}
-
 Status Vmmd::SetUp(VmmdOptions options) {
   options_ = std::move(options);
   constexpr uint64_t kLeastRegion = 8 << 20;
   const uint64_t region = options_.usf.host_region_size;
   if (region % abi::kHugePageSize != 0 || region < kLeastRegion || region > abi::kHostRegion.size) {
     return Status(EINVAL, "--region: want a multiple of 2 MB, from 8 MB to 32 GB");
+  }
+  if (options_.regions == 0) {
+    options_.regions = uint64_t(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / 2;
+  }
+  if (region > options_.regions) {
+    return Status(EINVAL, "--region: more than the " + std::to_string(options_.regions >> 20) +
+                              " MB that all host regions may hold (--regions)");
   }
   kvm_ = Fd(open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!kvm_.ok()) return Status::Errno("open /dev/kvm (run usetl doctor)");
@@ -45,14 +52,14 @@ Status Vmmd::SetUp(VmmdOptions options) {
   };
   USETL_RETURN_IF_ERROR(take(MakeEmptyRoot(), &empty_root_));
   USETL_RETURN_IF_ERROR(take(MakeEmptyNetwork(), &network_));
-  if (options_.huge_pages) USETL_RETURN_IF_ERROR(take(MakeHugeDirectory(), &huge_));
+  Fd huge;  // a machine that has no 2 MB pages says so here
+  if (options_.usf.huge_pages) USETL_RETURN_IF_ERROR(take(MakeHugeDirectory(), &huge));
   Result<Runtime> runtime =
-      OpenRuntime(options_.runtimes, options_.runtime, options_.kernel, huge_.get());
+      OpenRuntime(options_.runtimes, options_.runtime, options_.kernel, huge.get());
   if (!runtime.ok()) return runtime.status();
   options_.usf.kvm_fd = kvm_.get();
   options_.usf.empty_root_fd = empty_root_.get();
   options_.usf.network_fd = network_.get();
-  options_.usf.huge_directory_fd = huge_.get();
 
   epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.ok()) return Status::Errno("epoll_create1");
@@ -68,7 +75,9 @@ Status Vmmd::SetUp(VmmdOptions options) {
                               "' has at least " +
                               std::to_string(runtime->snapshot.index().ram_size >> 20) + " MB");
   }
-  USETL_RETURN_IF_ERROR(take(ipc::Listen(options_.socket), &listener_));
+  Result<ipc::Listener> listener = ipc::Listener::Create(options_.socket);
+  if (!listener.ok()) return listener.status();
+  listener_ = std::move(*listener);
   USETL_RETURN_IF_ERROR(Watch(listener_.get()));
   USETL_RETURN_IF_ERROR(Watch(signals_.get()));
 
@@ -119,6 +128,7 @@ Status Vmmd::Run() {
     }
     ReplaceStuck();
     ServeWaiting();
+    ResumeAccepting();
   }
 }
 
@@ -127,7 +137,7 @@ int Vmmd::Patience() const {
   const bool waiting = std::any_of(connections_.begin(), connections_.end(),
                                    [](const auto& item) { return item.second.waiting; });
   const bool moving = pool_->Count(UsfState::kStarting) + pool_->Count(UsfState::kRolling) > 0;
-  return waiting || moving || !launch_error_.empty() ? 100 : -1;
+  return waiting || moving || accept_again_ || !launch_error_.empty() ? 100 : -1;
 }
 
 void Vmmd::ReplaceStuck() {
@@ -150,10 +160,33 @@ void Vmmd::ReplaceStuck() {
 void Vmmd::Accept() {
   // Never waited for, in either direction: a peer that does not read loses its connection.
   Fd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.ok()) return;
+  if (!socket.ok()) {
+    const bool passes = errno == EINTR || errno == EAGAIN || errno == ECONNABORTED;
+    if (!passes) PauseAccepting(Status::Errno("accept"));
+    return;
+  }
   const int fd = socket.get();
   if (!Watch(fd).ok()) return;
   connections_[fd].socket = std::move(socket);
+}
+
+void Vmmd::PauseAccepting(const Status& cause) {
+  epoll_event none{};
+  none.data.fd = listener_.get();
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &none);
+  accept_again_ = SteadyClock::now() + kAcceptPause;
+  if (std::exchange(complained_, true)) return;
+  std::fprintf(stderr, "usetl-vmmd: %s; connections wait until some are over\n",
+               cause.message().c_str());
+}
+
+void Vmmd::ResumeAccepting() {
+  if (!accept_again_ || SteadyClock::now() < *accept_again_) return;
+  accept_again_.reset();
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = listener_.get();
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &event);
 }
 
 void Vmmd::Close(int fd) {

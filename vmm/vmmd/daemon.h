@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "vmm/ipc/listener.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/pool/pool.h"
 #include "vmm/pool/protocol.h"
@@ -24,13 +25,12 @@ struct VmmdOptions {
   std::string kernel;    // path of usetl-kernel.elf
   UsfOptions usf;
   PoolOptions pool;
-  bool huge_pages = true;  // 2 MB pages for host regions, where a tmpfs can be mounted
+  uint64_t regions = 0;  // most memory of all host regions; 0: half of the machine's
 };
 
 class Vmmd {
  public:
   static Result<std::unique_ptr<Vmmd>> Create(VmmdOptions options);
-  ~Vmmd();
 
   // Serves until SIGTERM or SIGINT.
   Status Run();
@@ -50,11 +50,15 @@ class Vmmd {
   Status SetUp(VmmdOptions options);
   Status Watch(int fd);
   void Accept();
+  // Without a descriptor left, accept() fails at once and for as long as it is tried.
+  void PauseAccepting(const Status& cause);
+  void ResumeAccepting();
   void OnConnection(int fd);
   void OnRequest(Connection* connection, const ipc::Message& message);
   void OnUsf(UsfHandle* usf);
   void ServeWaiting();
   Status CheckMemory(uint64_t wanted) const;
+  Status CheckRegions() const;
   void ReplaceStuck();
   int Patience() const;
   void Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text);
@@ -65,10 +69,13 @@ class Vmmd {
   std::string Inspect() const;
 
   VmmdOptions options_;
-  Fd epoll_, listener_, signals_, kvm_, empty_root_, network_, huge_;
+  ipc::Listener listener_;
+  Fd epoll_, signals_, kvm_, empty_root_, network_;
   std::unique_ptr<Pool> pool_;
   std::map<int, Connection> connections_;
   int busy_loops_ = 0;
+  std::optional<std::chrono::steady_clock::time_point> accept_again_;  // none: not paused
+  bool complained_ = false;   // that connections cannot be accepted
   std::string launch_error_;  // why the pool cannot grow; told to those who wait
 };
 

@@ -14,6 +14,7 @@
 #include "vmm/base/installation.h"
 #include "vmm/platform/kvm/kvm_abi.h"
 #include "vmm/pool/runtime.h"
+#include "vmm/pool/tmpfs.h"
 #include "vmm/vmmd/environment.h"
 
 namespace usetl {
@@ -108,7 +109,7 @@ void CheckJail(Report* report) {
   if (denied) {
     report->Line(false, "2 MB pages", std::string("echo never > ") + kSetting);
   } else {
-    made("2 MB pages", MakeHugeDirectory(), kRemedy);
+    made("2 MB pages", NewHugeFile(abi::kHugePageSize), kRemedy);
   }
 }
 

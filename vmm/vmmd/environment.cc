@@ -3,41 +3,16 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <string>
 
+#include "vmm/pool/tmpfs.h"
+
 namespace usetl {
-namespace {
-
-// A detached tmpfs: alive as long as the descriptor, at no path.
-Result<Fd> DetachedTmpfs(const char* option, const char* value, unsigned attributes) {
-  const Fd context(static_cast<int>(syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC)));
-  if (!context.ok() && errno == EPERM) {
-    return Status(EPERM, "the daemons need root, to jail USFs: use sudo (usetl doctor says more)");
-  }
-  if (!context.ok()) return Status::Errno("fsopen tmpfs");
-  if (syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, option, value, 0) != 0) {
-    return Status::Errno(std::string("tmpfs option ") + option);
-  }
-  if (syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
-    return Status::Errno("creating a tmpfs");
-  }
-  Fd mount(static_cast<int>(syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes)));
-  if (!mount.ok()) return Status::Errno("fsmount");
-  return mount;
-}
-
-}  // namespace
-
 Result<Fd> MakeEmptyRoot() {
-  return DetachedTmpfs(
-      "mode", "0555", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-}
-
-Result<Fd> MakeHugeDirectory() {
-  return DetachedTmpfs("huge", "advise", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  return DetachedTmpfs({{"mode", "0555"}}, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+                                               MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
 Result<Fd> MakeEmptyNetwork() {

@@ -13,9 +13,6 @@ Result<Fd> MakeEmptyRoot();
 // A network namespace with no interface up.
 Result<Fd> MakeEmptyNetwork();
 
-// A tmpfs whose files are made of 2 MB pages, without changing a setting of the system.
-Result<Fd> MakeHugeDirectory();
-
 }  // namespace usetl
 
 #endif  // USETL_VMM_VMMD_ENVIRONMENT_H_

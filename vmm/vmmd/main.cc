@@ -59,9 +59,14 @@ int Main(int argc, char** argv) {
   app.add_option("--region", region, "size of the host and guest regions of a USF, e.g. 64M")
       ->transform(CLI::AsSizeValue(false))
       ->default_str("64M");
+  app.add_option(
+         "--regions", options.regions,
+         "most memory of the host regions of all functions that run, e.g. 4G; unless given,\n"
+         "half of the machine's")
+      ->transform(CLI::AsSizeValue(false));
   app.add_option("--trace", options.usf.trace, "1 system calls, 2 faults (add up)");
   app.add_flag("--verify", options.usf.verify, "prove every rollback byte by byte (slow)");
-  app.add_flag("!--no-huge-pages", options.huge_pages, "4 kB pages for host regions");
+  app.add_flag("!--no-huge-pages", options.usf.huge_pages, "4 kB pages for host regions");
   app.add_option(
       "--ready-fd", ready_fd,
       "descriptor of a pipe that gets the line \"ready\", or the error; the daemon then\n"

@@ -64,9 +64,17 @@ class InvokeErrorTest(AgentTest):
             "return b'bytes'": "TypeError",
             "return {1, 2}": "TypeError",
             "return float('nan')": "ValueError",
+            "return '\\ud800'": "ValueError",
             "x = []; x.append(x); return x": "ValueError",
         }.items():
-            self.assertEqual(self.answer(body)["error"]["type"], kind, body)
+            error = self.answer(body)["error"]
+            self.assertEqual(error["type"], kind, body)
+            self.assertTrue(error["message"].startswith("the result is not JSON: "), error)
+
+    def test_errors_that_are_no_text(self) -> None:
+        error = self.answer("raise ValueError('a \\ud800 b')")["error"]
+        self.assertEqual(error["message"], "a \\ud800 b")
+        self.assertIn("a \\ud800 b", error["traceback"])
 
     def test_recursion_and_memory(self) -> None:
         self.assertEqual(self.answer("handler(event, context)")["error"]["type"], "RecursionError")

@@ -36,12 +36,17 @@ def describe(error: BaseException, root: str, limit: int = 12_000) -> dict[str, 
     if len(text) > limit:
         text = text[: limit // 3] + "\n  ...\n" + text[-limit * 2 // 3 :]
     return {
-        "type": name,
-        "message": message[:limit],
-        "traceback": text,
-        "file": file,
+        "type": _readable(name),
+        "message": _readable(message[:limit]),
+        "traceback": _readable(text),
+        "file": file and _readable(file),
         "line": line,
     }
+
+
+def _readable(text: str) -> str:
+    """Lone surrogates are no JSON, whose escapes would let them through."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _place(

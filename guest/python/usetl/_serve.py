@@ -40,6 +40,14 @@ def _encode(value: Any) -> str:
         raise
 
 
+def _encode_result(result: Any) -> bytes:
+    try:
+        return _encode(result).encode()
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"the result is not JSON: {error}") from None
+
+
 class Function:
     """What has been loaded: a handler, or a script."""
 
@@ -105,7 +113,7 @@ class Function:
             result = self._call(event, context)
             if type(result) is CoroutineType:
                 result = await_result(result)
-            value = _encode(result).encode()
+            value = _encode_result(result)
             if len(value) > _abi.MAX_JSON:
                 return self._result_by_file(value, number)
             return b'{"ok":true,"value":%b}' % value

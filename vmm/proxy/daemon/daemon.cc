@@ -1,36 +1,22 @@
 #include "vmm/proxy/daemon/daemon.h"
 
 #include <curl/curl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include <cstdio>
 
+#include "vmm/ipc/listener.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/daemon/spares.h"
+#include "vmm/proxy/daemon/worker_jail.h"
 #include "vmm/proxy/worker/session.h"
 
 namespace usetl {
 namespace {
 
-// No capabilities, an unprivileged user, no way back.
-Status DropPrivileges(uint32_t uid, pid_t daemon) {
-  const rlimit none{0, 0};
-  if (setrlimit(RLIMIT_CORE, &none) != 0) return Status::Errno("RLIMIT_CORE");
-  if (geteuid() == 0 && (setgroups(0, nullptr) != 0 || setresgid(uid, uid, uid) != 0 ||
-                         setresuid(uid, uid, uid) != 0)) {
-    return Status::Errno("dropping the worker's privileges");
-  }
-  // A change of user clears it: after, not before.
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return Status::Errno("PR_SET_PDEATHSIG");
-  if (getppid() != daemon) return Status(ECHILD, "usetl-proxy is gone");
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Status::Errno("PR_SET_NO_NEW_PRIVS");
-  return Status();
-}
+constexpr uint32_t kUids = 100'000;  // more than there are workers at a time
 
 // NAME=DIRECTORY[:rw] items.
 Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store) {
@@ -45,11 +31,16 @@ Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store
 }
 
 // A worker, while it waits for its client: what the first function would wait for otherwise.
-void Prepare(const ProxyOptions& options, Fd* vmmd) {
+void Prepare(const ProxyOptions& options, const WorkerFilter& filter, Fd* vmmd) {
   // A daemon that is not there yet is tried again later.
   Result<Fd> connected = ipc::Connect(options.vmmd_socket);
   if (connected.ok()) *vmmd = std::move(*connected);
   Session::Rehearse();
+  // Here, where it costs no client time; the calls that drop privileges later are allowed.
+  if (const Status status = filter.Apply(); !status.ok()) {
+    std::fprintf(stderr, "usetl-proxy: %s\n", status.message().c_str());
+    _exit(1);
+  }
 }
 
 // The connection made ahead, unless usetl-vmmd was replaced meanwhile.
@@ -60,9 +51,9 @@ Result<Fd> TakeConnection(const ProxyOptions& options, Fd* vmmd) {
 }
 
 void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects, Fd* prepared,
-          pid_t daemon) {
+          uint32_t number, pid_t daemon) {
   Result<Fd> vmmd = TakeConnection(options, prepared);
-  Status status = DropPrivileges(options.worker_uid, daemon);
+  Status status = DropPrivileges(options.first_uid + number % kUids, options.gid, daemon);
   if (status.ok() && !vmmd.ok()) {
     status = vmmd.status();
     // An answer to a request that nobody has read would be lost when this end closes.
@@ -84,14 +75,18 @@ void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& object
 Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int listener,
              int signals) {
   Fd vmmd;  // of the worker that this process has become
+  const Result<WorkerFilter> filter = WorkerFilter::Compile();
+  if (!filter.ok()) return filter.status();
   const pid_t daemon = getpid();
   Result<Spares> spares = Spares::Create(
       listener,
       [&] {
         close(signals);
-        Prepare(options, &vmmd);
+        Prepare(options, *filter, &vmmd);
       },
-      [&](Fd client) { Work(std::move(client), options, objects, &vmmd, daemon); });
+      [&](Fd client, uint32_t number) {
+        Work(std::move(client), options, objects, &vmmd, number, daemon);
+      });
   if (!spares.ok()) return spares.status();
   USETL_RETURN_IF_ERROR(options.ready());
   // Workers are made in quiet moments, unless none is left: not beside a function that just
@@ -136,11 +131,9 @@ Status RunProxy(const ProxyOptions& options) {
     return Status(EIO, "curl_global_init failed");
   etl::ObjectStore objects;
   USETL_RETURN_IF_ERROR(AddObjects(options.objects, &objects));
-  Result<Fd> listener = ipc::Listen(options.socket);
+  const Result<ipc::Listener> listener = ipc::Listener::Create(options.socket);
   if (!listener.ok()) return listener.status();
-  const Status status = Serve(options, objects, listener->get(), signals.get());
-  unlink(options.socket.c_str());
-  return status;
+  return Serve(options, objects, listener->get(), signals.get());
 }
 
 }  // namespace usetl

@@ -17,7 +17,8 @@ struct ProxyOptions {
   std::string socket;                // where clients connect
   std::string vmmd_socket;           // where workers claim USFs
   std::vector<std::string> objects;  // NAME=DIRECTORY, or NAME=DIRECTORY:rw, behind file: URLs
-  uint32_t worker_uid = 65534;
+  uint32_t first_uid = 700'000;      // each worker has a user of its own, from a hundred thousand
+  uint32_t gid = 65534;           // and this group, which directories of objects may be opened to
   std::function<Status()> ready;  // called once clients can connect
 };
 

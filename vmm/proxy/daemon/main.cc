@@ -20,14 +20,17 @@ int Main(int argc, char** argv) {
       "Runs functions for clients: a worker process each, which claims a USF from usetl-vmmd, "
       "loads\n"
       "the function's file, carries out its HTTP requests and passes on its output and result.\n"
-      "Nothing may be reached that the client does not allow; workers are nobody.\n"
+      "Nothing may be reached that the client does not allow; each worker is a user of its\n"
+      "own, of group 65534.\n"
       "`usetl up` starts it together with usetl-vmmd; by itself, under an init system:\n"
       "  usetl-proxy --socket /run/usetl/proxy.sock --vmmd /run/usetl/vmmd.sock\n"
       "SIGTERM ends it and its workers, with the functions that run."};
   app.add_option("--socket", options.socket, "where clients connect")->capture_default_str();
   app.add_option("--vmmd", options.vmmd_socket, "where usetl-vmmd listens")->capture_default_str();
-  app.add_option("--objects", options.objects,
-                 "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...");
+  app.add_option(
+      "--objects", options.objects,
+      "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...; :rw wants a\n"
+      "directory that group 65534 may write");
   app.add_option(
       "--ready-fd", ready_fd,
       "descriptor of a pipe that gets the line \"ready\", or the error; the daemon then\n"

@@ -5,8 +5,28 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <utility>
 
 namespace usetl {
+namespace {
+
+// Waits for a client. When the system has no descriptor left (ENFILE) it tries again, after pauses.
+Fd AcceptOne(int listener) {
+  constexpr useconds_t kPauseUs = 100'000;
+  for (bool complained = false;;) {
+    Fd client(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+    if (client.ok()) return client;
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (errno != ENFILE && errno != EMFILE && errno != ENOBUFS && errno != ENOMEM) return client;
+    if (!std::exchange(complained, true)) std::perror("usetl-proxy: accept; trying again");
+    usleep(kPauseUs);
+  }
+}
+
+}  // namespace
 
 Result<Spares> Spares::Create(int listener, Prepare prepare, Work work) {
   int ends[2];
@@ -23,6 +43,7 @@ Result<Spares> Spares::Create(int listener, Prepare prepare, Work work) {
 Status Spares::Fill() {
   const pid_t daemon = getpid();
   while (missing()) {
+    ++made_;
     const pid_t worker = fork();
     if (worker < 0) return Status::Errno("fork a worker");
     if (worker == 0) BeWorker(daemon);
@@ -38,16 +59,13 @@ void Spares::BeWorker(pid_t daemon) {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   taken_read_.Reset();
   prepare_();
-  Fd client;
-  do {
-    client = Fd(accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC));
-  } while (!client.ok() && (errno == EINTR || errno == ECONNABORTED));
+  Fd client = AcceptOne(listener_);
   if (!client.ok()) _exit(1);
   const pid_t self = getpid();
   if (write(taken_write_.get(), &self, sizeof self) != sizeof self) _exit(1);
   taken_write_.Reset();
   close(listener_);
-  work_(std::move(client));
+  work_(std::move(client), made_);
   _exit(0);
 }
 
@@ -60,7 +78,12 @@ bool Spares::OnDeaths() {
   // One that had a client and is gone must not count as a spare that died.
   OnTaken();
   bool unused = false;
-  for (pid_t worker; (worker = waitpid(-1, nullptr, WNOHANG)) > 0;) {
+  int status = 0;
+  for (pid_t worker; (worker = waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+      std::fprintf(stderr,
+                   "usetl-proxy: a worker was killed: no worker makes such a system call\n");
+    }
     unused |= waiting_.erase(worker) > 0;
   }
   return unused;

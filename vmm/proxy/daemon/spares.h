@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <set>
 
@@ -18,8 +19,9 @@ namespace usetl {
 
 class Spares {
  public:
-  // Runs in a worker's process, with its client; never returns.
-  using Work = std::function<void(Fd client)>;
+  // Runs in a worker's process, with its client; never returns. Workers are numbered as they are
+  // made.
+  using Work = std::function<void(Fd client, uint32_t number)>;
   // Runs in a worker's process before it has a client: whatever can be done ahead.
   using Prepare = std::function<void()>;
 
@@ -49,6 +51,7 @@ class Spares {
   Work work_;
   Fd taken_read_, taken_write_;  // a worker that has a client writes its number
   std::set<pid_t> waiting_;
+  uint32_t made_ = 0;
 };
 
 }  // namespace usetl

@@ -14,6 +14,8 @@ namespace usetl::run {
 // In place of "event", "event_text" has its JSON as text, which then reaches the function as it was
 // written: members in their order, integers of any size.
 
+inline constexpr uint64_t kMaxResult = 32 << 20;  // bytes of the value of a result
+
 enum class Type : uint32_t {
   kOutput = 1,   // bytes; `detail` is 1 (stdout) or 2 (stderr)
   kResult = 2,   // JSON as the agent has it (guest/python/README.md), in pieces; `detail` is 1 for

@@ -9,7 +9,6 @@
 namespace usetl {
 namespace {
 
-constexpr uint64_t kMaxResult = 32 << 20;
 // Of records and output at a time: a guest that never stops must not keep us from the clock, the
 // client and the servers. All that the output ring can hold at once is less than the second.
 constexpr int kRecordsAtOnce = 64;
@@ -178,7 +177,8 @@ Status Session::OnRecord(const abi::RecordHeader& header, std::span<const uint8_
   } else {
     Result<std::span<const uint8_t>> value = link_->guest_region().FindFile(reply->path);
     if (!value.ok()) return value.status();
-    if (value->size() > kMaxResult) return Status(EFBIG, "the function's result exceeds 32 MB");
+    if (value->size() > run::kMaxResult)
+      return Status(EFBIG, "the function's result exceeds 32 MB");
     // The guest may still write there: one copy, then only the copy counts.
     const std::string copy(value->begin(), value->end());
     Result<std::string> whole = ReplyAround(copy);

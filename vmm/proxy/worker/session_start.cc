@@ -1,7 +1,9 @@
 // From the client's request to the records that load the function.
 #include <malloc.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include <algorithm>
 #include <cstring>
@@ -33,6 +35,28 @@ bool CopyText(const std::string& text, char (&field)[N]) {
   return true;
 }
 
+// Interrupts this process, which has one thread, when `after` is over: poll() may call a descriptor
+// readable whose read() blocks, as one that somebody else reads too. Where that read is not even
+// interrupted (FUSE), the next signal finds no handler and is the end of the worker.
+class ReadAlarm {
+ public:
+  explicit ReadAlarm(std::chrono::milliseconds after) {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    action.sa_flags = static_cast<int>(SA_RESETHAND);  // and no SA_RESTART
+    sigaction(SIGALRM, &action, nullptr);
+    const auto count = after.count();
+    const itimerval timer{{1, 0}, {count / 1000, count % 1000 * 1000 + 1}};
+    setitimer(ITIMER_REAL, &timer, nullptr);
+  }
+  ~ReadAlarm() {
+    const itimerval off{};
+    setitimer(ITIMER_REAL, &off, nullptr);
+  }
+  ReadAlarm(const ReadAlarm&) = delete;
+  ReadAlarm& operator=(const ReadAlarm&) = delete;
+};
+
 }  // namespace
 
 void Session::Rehearse() {
@@ -52,7 +76,9 @@ void Session::Rehearse() {
 Result<std::string> Session::ReadAll(int fd, const char* what) {
   std::string text;
   char buffer[64 << 10];
-  const auto end = Clock::now() + std::chrono::milliseconds(request_.timeout_ms);
+  const std::chrono::milliseconds limit(request_.timeout_ms);
+  const auto end = Clock::now() + limit;
+  const ReadAlarm alarm(limit);
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
     if (left.count() <= 0) {

@@ -1,0 +1,79 @@
+// What a worker may do once its filter is applied, and what kills it.
+#include "vmm/proxy/daemon/worker_jail.h"
+
+#include <gtest/gtest.h>
+#include <netdb.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <functional>
+#include <thread>
+
+namespace usetl {
+namespace {
+
+// How a child ends that applies the filter and calls `act`; wait(2)'s status.
+int EndOf(const std::function<void()>& act) {
+  const Result<WorkerFilter> filter = WorkerFilter::Compile();
+  EXPECT_TRUE(filter.ok()) << filter.status().message();
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit none{0, 0};
+    if (setrlimit(RLIMIT_CORE, &none) != 0) _exit(2);
+    if (!filter->Apply().ok()) _exit(3);
+    act();
+    _exit(0);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return status;
+}
+
+bool Kills(const std::function<void()>& act) {
+  const int status = EndOf(act);
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+}
+
+TEST(WorkerJail, KillsWhatNoWorkerNeeds) {
+  EXPECT_TRUE(Kills([] { (void)!fork(); }));
+  EXPECT_TRUE(Kills([] { execl("/bin/true", "true", nullptr); }));
+  EXPECT_TRUE(Kills([] { kill(getppid(), 0); }));
+  EXPECT_TRUE(Kills([] { ptrace(PTRACE_ATTACH, getppid(), nullptr, nullptr); }));
+  EXPECT_TRUE(Kills([] { listen(0, 1); }));
+  EXPECT_TRUE(Kills([] { (void)!ftruncate(0, 0); }));
+  EXPECT_TRUE(Kills([] { unshare(CLONE_NEWUSER); }));
+  EXPECT_TRUE(Kills([] { socket(AF_NETLINK, SOCK_RAW, 12); }));  // netfilter
+  EXPECT_TRUE(Kills([] { socket(AF_PACKET, SOCK_RAW, 0); }));
+  EXPECT_TRUE(Kills([] { prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); }));
+  EXPECT_TRUE(Kills([] { syscall(SYS_io_uring_setup, 1, nullptr); }));
+}
+
+TEST(WorkerJail, LetsNoMemoryBecomeCode) {
+  EXPECT_TRUE(Kills(
+      [] { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }));
+  EXPECT_TRUE(Kills([] {
+    void* page = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(page, 4096, PROT_READ | PROT_EXEC);
+  }));
+}
+
+TEST(WorkerJail, LooksNamesUpInAThread) {
+  EXPECT_EQ(EndOf([] {
+              std::thread([] {
+                addrinfo* found = nullptr;
+                if (getaddrinfo("localhost", "80", nullptr, &found) == 0) freeaddrinfo(found);
+              }).join();
+            }),
+            0);
+}
+
+}  // namespace
+}  // namespace usetl
