@@ -25,6 +25,9 @@ enum class RecordType : uint16_t {
   kHttpConsumed = 22,  // HttpSpan: bytes of a streamed response that were read
   kHttpBody = 23,      // HttpSpan: next bytes of a streamed request body, in the guest region
   kHttpBodyEnd = 24,   // no payload
+  // A streamed answer to an HTTP request, before the kResult and with its id.
+  kAnswerHead = 25,  // JSON: status and headers
+  kAnswerData = 26,  // the next bytes of the body, at most 24 kB
 };
 
 // Where the body of a request lies.

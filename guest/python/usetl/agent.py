@@ -13,6 +13,7 @@ import os
 import sys
 
 from usetl import _device, bridge, hooks
+from usetl._output import flush
 from usetl._preload import preload
 from usetl._rehearse import fill_holes, rehearse
 
@@ -37,13 +38,14 @@ def prepare() -> None:
 def main() -> None:
     prepare()
     from usetl import _serve
+    from usetl._http import function as _  # not before _serve: most functions need none of it
 
     rehearse()
     hooks.run_before_snapshot()
     gc.collect()
     gc.freeze()
     _serve.serve()
-    _serve.flush()
+    flush()
     os._exit(0)
 
 
