@@ -1,4 +1,4 @@
-"""The loop of the agent; loads and invocations: JSON in, JSON out, as little as possible between."""
+"""The loop of the agent; loads and invocations: JSON in, JSON out, little between."""
 
 from __future__ import annotations
 
@@ -89,6 +89,8 @@ class Function:
                 return self._web.serve(order.get("http"), context, number, self._file)
             if self._call is None:
                 return self._run_script()
+            if "http" in order:
+                raise UsetlError("the function was not loaded for HTTP requests")
             if "event_path" in order:
                 with open(order["event_path"], "rb") as file:
                     event, _ = decode(file.read().decode(), 0)

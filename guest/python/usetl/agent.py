@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import importlib
 import os
 import sys
 
@@ -38,8 +39,8 @@ def prepare() -> None:
 def main() -> None:
     prepare()
     from usetl import _serve
-    from usetl._http import function as _  # not before _serve: most functions need none of it
 
+    importlib.import_module("usetl._http.function")  # after _serve: most functions need none of it
     rehearse()
     hooks.run_before_snapshot()
     gc.collect()

@@ -45,6 +45,7 @@ class Answer:
             raise AnswerError("the headers of the answer have been sent already")
         if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
             raise AnswerError(f"not the status of an answer: {status!r}")
+        self._gathered.clear()
         self._head = {"status": int(status), "headers": [_field(*pair) for pair in headers]}
 
     def whole(self, body: bytes) -> None:
@@ -69,14 +70,14 @@ class Answer:
     def piece(self, data: bytes | bytearray | memoryview) -> None:
         """The next bytes of the body. They are gathered when the function has declared a length
         that fits a record, else sent at once: blocks while the host is behind."""
+        view = memoryview(data).cast("B")
         if not self.streaming:
-            whole = len(self._gathered) + len(data)
-            if whole <= _abi.MAX_JSON and self._declared() <= _abi.MAX_JSON:
-                self._gathered += data
+            size = len(self._gathered) + len(view)
+            if size <= _abi.MAX_JSON and self._declared() <= _abi.MAX_JSON:
+                self._gathered += view
                 return
             self._send_head()
-            data, self._gathered = self._gathered + data, bytearray()
-        view = memoryview(data).cast("B")
+            view, self._gathered = memoryview(self._gathered + view), bytearray()
         for start in range(0, len(view), _abi.MAX_PIECE):
             piece = bytes(view[start : start + _abi.MAX_PIECE])
             os.write(_device.mailbox(), _abi.record(_abi.ANSWER_DATA, self._number, piece))

@@ -41,9 +41,7 @@ class RequestContext:
         self.cloud_event = cloud_event
 
 
-def _choose(
-    name: str, handler: Callable[..., Any], parameters: list[str]
-) -> tuple[MakeEvent, str]:
+def _choose(name: str, handler: Callable[..., Any], parameters: list[str]) -> tuple[MakeEvent, str]:
     wanted = os.environ.get("USETL_EVENT", "")
     if wanted:
         if wanted not in _BY_NAME:
