@@ -91,7 +91,7 @@ class InstanceTest(WebTest):
                 await send({"type": "http.response.body", "body": scope["path"].encode()})
             """
         agent = self.web(source)
-        # No lifespan: func's middleware keeps that to itself. No hooks: health is a path like others.
+        # No lifespan: func's middleware keeps that to itself. No hooks: health is any path.
         self.assertEqual(self.ask(agent, "GET", "/health/liveness").body, b"/health/liveness")
         self.assertEqual(agent.errors(), "")
         agent = self.web(textwrap.dedent(source) + "def ready(): 1 / 0\n")

@@ -99,7 +99,7 @@ class Request:
             raise Refusal(400, f"the body is not UTF-8: {error}") from None
 
     def as_text(self) -> tuple[str, bool]:
-        """The body as text that JSON can hold, and whether that is base64: bytes that are no UTF-8."""
+        """The body as text, and whether that is base64: what is no UTF-8."""
         if "body_base64" in self._parts:
             return self._parts["body_base64"], True
         try:
