@@ -28,6 +28,7 @@ def prepare() -> None:
     if missing:
         print("usetl: this Python lacks", *missing, file=sys.stderr)
     bridge.install()
+    importlib.import_module("usetl._http.function")  # before the holes are filled: few need it
     _device.mailbox()
     _device.host()
     _device.state()
@@ -40,7 +41,6 @@ def main() -> None:
     prepare()
     from usetl import _serve
 
-    importlib.import_module("usetl._http.function")  # after _serve: most functions need none of it
     rehearse()
     hooks.run_before_snapshot()
     gc.collect()
