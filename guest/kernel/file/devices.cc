@@ -102,9 +102,15 @@ class MailboxDevice final : public Device {
     const auto type = static_cast<abi::RecordType>(header.type);
     if (type == abi::RecordType::kReady)
       return ReachReady() == 0 ? static_cast<int64_t>(size) : -EBUSY;
-    if (type != abi::RecordType::kLoaded && type != abi::RecordType::kResult &&
-        type != abi::RecordType::kRelease) {
-      return -EINVAL;
+    switch (type) {
+      case abi::RecordType::kLoaded:
+      case abi::RecordType::kResult:
+      case abi::RecordType::kRelease:
+      case abi::RecordType::kAnswerHead:
+      case abi::RecordType::kAnswerData:
+        break;
+      default:
+        return -EINVAL;
     }
     PostRecord(type, header.id, buffer + sizeof header, header.size - sizeof header);
     return static_cast<int64_t>(size);

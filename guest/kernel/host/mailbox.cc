@@ -94,7 +94,6 @@ void PollMailbox() {
     if (record == nullptr) Panic("out of kernel memory for a record of %d bytes", uint64_t{size});
     record->header = header;
     memcpy(record->payload, g_payload, size);
-    if (header.type == static_cast<uint16_t>(abi::RecordType::kStop)) ExitVm(0, nullptr);
     if (IsHttp(header.type)) {
       g_http_sink(record);
     } else {

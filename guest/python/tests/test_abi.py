@@ -36,6 +36,8 @@ class AbiTest(unittest.TestCase):
             "Result": _abi.RESULT,
             "HttpRequest": _abi.HTTP_REQUEST,
             "Release": _abi.RELEASE,
+            "AnswerHead": _abi.ANSWER_HEAD,
+            "AnswerData": _abi.ANSWER_DATA,
         }.items():
             self.assertEqual(types[name], value, name)
 

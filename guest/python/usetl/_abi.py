@@ -24,6 +24,8 @@ LOADED = 17
 RESULT = 18
 HTTP_REQUEST = 19
 RELEASE = 21
+ANSWER_HEAD = 25
+ANSWER_DATA = 26
 
 # BodyKind
 BODY_NONE = 0
@@ -42,6 +44,7 @@ UNKNOWN_SIZE = 0xFFFF_FFFF_FFFF_FFFF
 # What the agent keeps below the limit of a record, so that headers and URL fit beside it.
 MAX_INLINE_BODY = 16 << 10
 MAX_JSON = 24 << 10
+MAX_PIECE = 24 << 10  # bytes of a streamed answer in one record
 # One write of a streamed body: the kernel copies it into the guest region and waits for the host.
 STREAM_PIECE = 128 << 10
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from usetl.errors import UsetlError
+
+if TYPE_CHECKING:
+    from usetl._http.request import Request
 
 _NO_LIMIT_MS = 2**31 - 1
 
@@ -54,6 +57,15 @@ class Context:
     @property
     def env(self) -> MutableMapping[str, str]:
         return os.environ
+
+    @property
+    def http(self) -> Request | None:
+        """The HTTP request that is being answered; None for other events."""
+        return self._data.get("http")
+
+    @http.setter
+    def http(self, request: Request) -> None:
+        self._data["http"] = request
 
     def get(self, name: str, default: Any = None) -> Any:
         """Whatever else the host sent along."""

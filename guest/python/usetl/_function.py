@@ -101,3 +101,11 @@ def await_result(result: CoroutineType[Any, Any, Any]) -> Any:
     if _runner is None:
         _runner = asyncio.Runner()
     return _runner.run(result)
+
+
+def close_runner() -> None:
+    """Ends the event loop, if there is one, and what still runs in it."""
+    global _runner
+    if _runner is not None:
+        runner, _runner = _runner, None
+        runner.close()

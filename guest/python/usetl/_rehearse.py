@@ -9,11 +9,25 @@ from __future__ import annotations
 import os
 import sys
 from json import dumps
+from typing import Any
 
 from usetl import _abi
 
-_WARM_UP = os.path.join(os.path.dirname(os.path.dirname(__file__)), "warm_up.py")
+_FOLDER = os.path.dirname(os.path.dirname(__file__))
+_WARM_UP = os.path.join(_FOLDER, "warm_up.py")
 _TIMES = 16  # bytecode is specialised after eight
+_EVENT = {"numbers": [1, 2, 3], "text": "warm", "more": False}
+_REQUEST = {
+    "method": "POST",
+    "path": "/",
+    "query": "",
+    "headers": [["content-type", "application/json"], ["host", "warm"]],
+    "scheme": "http",
+    "http_version": "1.1",
+    "client": ["127.0.0.1", 1],
+    "server": ["127.0.0.1", 80],
+    "body": dumps(_EVENT),
+}
 
 # Of CPython 3.11's small-object allocator. Where they differ, holes stay open: no more than slower.
 _POOL = 16 << 10
@@ -55,26 +69,37 @@ def fill_holes() -> None:
 
 
 def rehearse() -> None:
-    """Does nothing where the runtime brings no warm-up function (the tests' fake host)."""
+    """Does nothing where the runtime brings no warm-up functions (the tests' fake host)."""
     from usetl import _reseed
-    from usetl._serve import Function
 
     if not os.path.exists(_WARM_UP):
         return
     path, argv, directory = sys.path[:], sys.argv, os.getcwd()
-    compiled = os.path.join(os.path.dirname(_WARM_UP), "__pycache__", "warm_up.cpython-311.pyc")
-    event = dumps({"event": {"numbers": [1, 2, 3], "text": "warm"}, "context": {}}).encode()
     for number in range(_TIMES):
-        function = Function()
-        load = {"path": _WARM_UP, "handler": "handler", "mode": "handler"}
-        if number % 2:
-            load["code"] = compiled
-        answer = function.load(dumps(load).encode())
-        if b'"ok":true' not in answer:
-            raise RuntimeError(answer.decode())
-        function.invoke(_abi.record(_abi.INVOKE, number, event), number)
+        for name in ("handler", "app"):
+            _run("warm_up_http", {"handler": name, "mode": "http"}, {"http": _REQUEST}, number)
+    # Last, so that what every function touches is as the most frequent kind leaves it.
+    for number in range(_TIMES):
+        _run("warm_up", {"handler": "handler", "mode": "handler"}, {"event": _EVENT}, number)
     sys.modules.pop("function", None)
     sys.path[:], sys.argv = path, argv
-    sys.path_importer_cache.pop(os.path.dirname(_WARM_UP), None)
+    sys.path_importer_cache.pop(_FOLDER, None)
     os.chdir(directory)
     _reseed.reseed()
+
+
+def _run(name: str, load: dict[str, str], event: dict[str, Any], number: int) -> None:
+    """Loads, from source and from bytecode by turns, and invokes."""
+    from usetl._serve import Function
+
+    function = Function()
+    load = {"path": f"{_FOLDER}/{name}.py", **load}
+    if number % 2:
+        load["code"] = f"{_FOLDER}/__pycache__/{name}.cpython-311.pyc"
+    answer = function.load(dumps(load).encode())
+    if b'"ok":true' not in answer:
+        raise RuntimeError(answer.decode())
+    payload = dumps({**event, "context": {}}).encode()
+    answer = function.invoke(_abi.record(_abi.INVOKE, number, payload), number)
+    if not answer or b'"ok":true' not in answer:
+        raise RuntimeError((answer or b"no answer").decode())

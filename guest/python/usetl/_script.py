@@ -26,13 +26,13 @@ class Script:
         code, self._code = self._code, None
         if code is None:
             raise UsetlError("a script runs once")
-        status = _guarded(lambda: execute(code, self._path, "__main__"))
-        finish = _guarded(threading._shutdown)  # waits for threads that are no daemons
+        status = guarded(lambda: execute(code, self._path, "__main__"))
+        finish = guarded(threading._shutdown)  # waits for threads that are no daemons
         atexit._run_exitfuncs()
         return status or finish or _flush()
 
 
-def _guarded(run: Callable[[], object]) -> int:
+def guarded(run: Callable[[], object]) -> int:
     """Runs something of the user's; exceptions end where Python itself would let them end."""
     try:
         run()

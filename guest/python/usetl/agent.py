@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import importlib
 import os
 import sys
 
 from usetl import _device, bridge, hooks
+from usetl._output import flush
 from usetl._preload import preload
 from usetl._rehearse import fill_holes, rehearse
 
@@ -26,6 +28,7 @@ def prepare() -> None:
     if missing:
         print("usetl: this Python lacks", *missing, file=sys.stderr)
     bridge.install()
+    importlib.import_module("usetl._http.function")  # before the holes are filled: few need it
     _device.mailbox()
     _device.host()
     _device.state()
@@ -43,7 +46,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     _serve.serve()
-    _serve.flush()
+    flush()
     os._exit(0)
 
 

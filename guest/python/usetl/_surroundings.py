@@ -1,0 +1,35 @@
+"""What a program finds around itself: variables, working directory, arguments, search path."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, Union
+
+from usetl._script import use_stdin
+
+
+def surround(path: str, root: str, order: dict[str, Any]) -> None:
+    """Sets up what a kLoad asks for. `root` is the folder of the function, `path` its program."""
+    if variables := order.get("env"):
+        _set_environment(variables)
+    os.chdir(order.get("cwd") or root)
+    sys.argv = [path, *(order.get("argv") or ())]
+    sys.path.insert(0, root)
+    sys.path_importer_cache.pop(root, None)
+    if stdin := order.get("stdin"):
+        use_stdin(stdin)
+
+
+def _set_environment(variables: dict[str, Union[str, None]]) -> None:
+    """Sets and (null) removes variables, with what the interpreter does only at its start."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if paths := variables.get("PYTHONPATH"):
+        sys.path[0:0] = [path for path in paths.split(os.pathsep) if path]
+    if "TZ" in variables:
+        time.tzset()
