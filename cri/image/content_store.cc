@@ -14,8 +14,8 @@ namespace {
 constexpr char kLayout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 constexpr char kRefName[] = "org.opencontainers.image.ref.name";
 
-Status MakeDirectory(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return Status();
+Status MakeDirectory(const std::string& path, mode_t mode) {
+  if (mkdir(path.c_str(), mode) == 0 || errno == EEXIST) return Status();
   return Status::Errno("make directory " + path);
 }
 
@@ -47,10 +47,10 @@ Result<std::unique_ptr<ContentStore>> ContentStore::Open(const std::string& dire
 Status ContentStore::Prepare() const {
   for (size_t slash = directory_.find('/', 1); slash != std::string::npos;
        slash = directory_.find('/', slash + 1)) {
-    USETL_RETURN_IF_ERROR(MakeDirectory(directory_.substr(0, slash)));
+    USETL_RETURN_IF_ERROR(MakeDirectory(directory_.substr(0, slash), 0755));
   }
   for (const char* name : {"", "/blobs", "/blobs/sha256", "/packs", "/ingest", "/leases"}) {
-    USETL_RETURN_IF_ERROR(MakeDirectory(directory_ + name));
+    USETL_RETURN_IF_ERROR(MakeDirectory(directory_ + name, 0700));
   }
   Result<Fd> lock = Lock();
   if (!lock.ok()) return lock.status();

@@ -47,6 +47,11 @@ Status CheckPlain(const StoreConfig& config, std::string_view origin) {
                             ": plain http is for loopback and for hosts that are named insecure");
 }
 
+// One line may not bring another with it.
+bool IsHeaderLine(std::string_view line) {
+  return std::all_of(line.begin(), line.end(), [](char c) { return c >= ' ' && c < 0x7f; });
+}
+
 Status CurlError(CURLcode code, const char* detail) {
   const std::string text = *detail != 0 ? detail : curl_easy_strerror(code);
   return Status(code == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EHOSTUNREACH, text);
@@ -103,7 +108,10 @@ Result<HttpResponse> HttpClient::Get(const HttpRequest& request, const BodySink&
     USETL_RETURN_IF_ERROR(CheckPlain(config_, *at));
     const Result<std::string> next = Hop(request, url, *at == *origin, &exchange);
     if (!next.ok()) return next.status().Annotate(*at);
-    if (next->empty()) return std::move(exchange.response);
+    if (next->empty()) {
+      exchange.response.redirected = *at != *origin;
+      return std::move(exchange.response);
+    }
     const Result<std::string> there = OriginOf(*next);
     if (!there.ok()) return there.status();
     if (secure && !there->starts_with("https:")) {
@@ -150,6 +158,9 @@ Result<std::string> HttpClient::Hop(const HttpRequest& request, const std::strin
   }
   // By hand: libcurl's own option makes an error of a server that knows no ranges.
   if (request.from > 0) lines.push_back("Range: bytes=" + std::to_string(request.from) + "-");
+  if (!std::all_of(lines.begin(), lines.end(), IsHeaderLine)) {
+    return Status(EINVAL, "credentials or headers with control characters");
+  }
   std::unique_ptr<curl_slist, Free> list;
   for (const std::string& line : lines) {
     curl_slist* longer = curl_slist_append(list.get(), line.c_str());
@@ -230,8 +241,6 @@ size_t HttpClient::OnHeader(char* bytes, size_t size, size_t count, void* contex
     response.content_digest = value;
   } else if (HeaderIs(line, "content-range", &value)) {
     response.content_range = value;
-  } else if (HeaderIs(line, "retry-after", &value)) {
-    response.retry_after_seconds = std::strtoul(value.c_str(), nullptr, 10);
   } else if (HeaderIs(line, "www-authenticate", &value) && value.size() <= kMaxChallenge &&
              response.challenges.size() < kMaxHeaderValues) {
     response.challenges.push_back(value);

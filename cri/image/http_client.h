@@ -30,10 +30,10 @@ struct HttpRequest {
 
 struct HttpResponse {
   long status = 0;
+  bool redirected = false;  // from elsewhere than where the request went
   std::string content_type, content_digest, content_range;
   std::vector<std::string> challenges;  // values of WWW-Authenticate
-  uint64_t retry_after_seconds = 0;
-  std::string excerpt;  // of the body of an error: printable, one line
+  std::string excerpt;                  // of the body of an error: printable, one line
 
   // What the status means to a pull; OK for 2xx.
   Status AsStatus() const;

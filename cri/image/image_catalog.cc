@@ -29,16 +29,17 @@ std::vector<std::string> Image::Digests() const {
 }
 
 Result<ImagePtr> ImageList::Find(std::string_view reference) const {
+  std::string_view hex = reference;
+  const bool is_id = hex.starts_with("sha256:");
+  if (is_id) hex.remove_prefix(7);
+  // No name can pass for an id: not even that of a repository which is called sha256.
   const Result<Reference> name = Reference::Parse(reference);
-  if (name.ok()) {
+  if (name.ok() && !is_id) {
     const std::string text = name->Text();
     for (const ImagePtr& image : images) {
       if (Holds(image->repo_tags, text) || Holds(image->repo_digests, text)) return image;
     }
   }
-  std::string_view hex = reference;
-  const bool is_id = hex.starts_with("sha256:");
-  if (is_id) hex.remove_prefix(7);
   ImagePtr found;
   if (hex.size() >= kMinPrefix && hex.size() <= 64 && IsHex(hex)) {
     for (const ImagePtr& image : images) {
@@ -62,6 +63,9 @@ Result<Image> ImageCatalog::Load(const Descriptor& descriptor) const {
   if (!config_text.ok()) return config_text.status();
   Result<ImageConfig> config = ParseConfig(*config_text);
   if (!config.ok()) return config.status();
+  if (config->diff_ids.size() != manifest->layers.size()) {
+    return Status(EBADMSG, "manifest and config differ in the number of layers");
+  }
   Image image;
   image.id = manifest->config.digest;
   image.manifests = {descriptor.digest};

@@ -87,6 +87,11 @@ Result<ImageLease> ImageStore::Lease(std::string_view reference) {
   // Removed before the lease was there? Then its packs may be gone.
   const Result<ImagePtr> still = Find((*image)->id);
   if (!still.ok()) return still.status();
+  for (size_t i = 0; i < (*image)->layers.size(); ++i) {
+    const std::string& layer = (*image)->layers[i];
+    if (HasPack(*content_, layer)) continue;
+    USETL_RETURN_IF_ERROR(Pack(layer, (*image)->config.diff_ids[i], {}));
+  }
   return ImageLease(*image, std::move(*content));
 }
 

@@ -63,7 +63,8 @@ class ImageStore {
   // Removes the image with all its names, whichever was given, and what only it had. One that is
   // not there is removed already.
   Status Remove(std::string_view reference);
-  // ENOENT when it is not there (any more).
+  // ENOENT when it is not there (any more). Takes microseconds, unless packs have to be made anew
+  // because those that are there are of another version of the program.
   Result<ImageLease> Lease(std::string_view reference);
 
   Result<FsUsage> FsInfo() const;

@@ -4,9 +4,11 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
+#include <system_error>
 #include <thread>
 
 #include "cri/image/digest.h"
@@ -39,10 +41,14 @@ class Inflater {
     }
     read_end_ = Fd(ends[0]);
     write_end_ = Fd(ends[1]);
-    thread_ = std::thread([this] {
-      status_ = Run();
-      write_end_.Reset();
-    });
+    try {
+      thread_ = std::thread([this] {
+        status_ = Run();
+        write_end_.Reset();
+      });
+    } catch (const std::system_error& error) {
+      return Status(error.code().value(), "start a thread for unpacking");
+    }
     return Status();
   }
   int read_end() const { return read_end_.get(); }
@@ -195,6 +201,16 @@ Status MakePack(const ContentStore& store, const StoreConfig& config,
 }
 
 }  // namespace
+
+bool HasPack(const ContentStore& store, const std::string& layer_digest) {
+  const Fd fd(open(store.PackPath(layer_digest).c_str(), O_RDONLY | O_CLOEXEC));
+  abi::PackHeader header;
+  struct stat info;
+  return fd.ok() && fstat(fd.get(), &info) == 0 &&
+         pread(fd.get(), &header, sizeof(header), 0) == sizeof(header) &&
+         header.magic == abi::kPackMagic && header.abi_version == abi::kAbiVersion &&
+         header.size == static_cast<uint64_t>(info.st_size);
+}
 
 Status PackLayer(const ContentStore& store, const StoreConfig& config,
                  const std::string& layer_digest, const std::string& diff_id,

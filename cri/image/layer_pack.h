@@ -9,6 +9,10 @@
 
 namespace usetl::image {
 
+// Whether the layer has a pack that this version of the program reads. A glance at its head, no
+// check.
+bool HasPack(const ContentStore& store, const std::string& layer_digest);
+
 // Makes the pack of a layer whose blob is in the store, unless it is there already. EBADMSG when
 // the layer is malformed, exceeds a limit of `config`, or its plain tar is not `diff_id`.
 Status PackLayer(const ContentStore& store, const StoreConfig& config,

@@ -1,6 +1,7 @@
 #include "cri/image/layer_work.h"
 
 #include <algorithm>
+#include <system_error>
 
 namespace usetl::image {
 
@@ -23,7 +24,13 @@ Status ForEachLayer(size_t count, size_t threads, const Cancelled& cancelled,
     }
   };
   std::vector<std::thread> pool;
-  for (size_t i = 0; i < std::min(count, threads); ++i) pool.emplace_back(run);
+  pool.reserve(threads);
+  try {
+    while (pool.size() < std::min(count, threads)) pool.emplace_back(run);
+  } catch (const std::system_error& error) {
+    // Those that started do the work of all.
+    if (pool.empty()) first = Status(error.code().value(), "start a thread for layers");
+  }
   for (std::thread& thread : pool) thread.join();
   return first;
 }

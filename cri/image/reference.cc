@@ -116,7 +116,7 @@ Result<Reference> Reference::Parse(std::string_view text) {
   if (!std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; })) {
     return Status(EINVAL, "an image name with blanks or bytes that are not ASCII");
   }
-  if (text.size() == 64 && IsHex(text)) return Wrong(text, "is an id");
+  if (IsDigest(text) || (text.size() == 64 && IsHex(text))) return Wrong(text, "is an id");
   Reference reference;
   std::string_view rest = text;
   if (const size_t at = rest.find('@'); at != std::string_view::npos) {

@@ -18,7 +18,8 @@ struct Reference {
   std::string tag;     // empty when there is a digest: a digest says it all
   std::string digest;  // "sha256:...", or empty
 
-  // EINVAL with what is wrong. A text of 64 hex digits is an id and no name.
+  // EINVAL with what is wrong. A text of 64 hex digits, with "sha256:" or without, is
+  // an id and no name.
   static Result<Reference> Parse(std::string_view text);
 
   std::string Name() const { return domain + "/" + path; }

@@ -43,11 +43,6 @@ std::string Escape(std::string_view text) {
   return escaped;
 }
 
-// What goes into a header line must not begin another one.
-bool IsHeaderValue(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7f; });
-}
-
 Result<std::string> TokenOf(std::string_view answer) {
   const Result<nlohmann::json> document = ParseJson(answer, "the answer of the token server");
   if (!document.ok()) return Status(EBADMSG, document.status().message());
@@ -55,7 +50,7 @@ Result<std::string> TokenOf(std::string_view answer) {
     const nlohmann::json* token = Member(*document, key);
     if (token == nullptr || !token->is_string()) continue;
     const std::string& text = token->get_ref<const std::string&>();
-    if (!text.empty() && text.size() <= kMaxToken && IsHeaderValue(text)) return text;
+    if (!text.empty() && text.size() <= kMaxToken) return text;
   }
   return Status(EBADMSG, "the token server gave no usable token");
 }
@@ -91,13 +86,16 @@ std::string Registry::Url(const Endpoint& endpoint, const char* kind,
 }
 
 Status Registry::AtAnyEndpoint(const Attempt& attempt) {
-  Status status;
+  std::string mirrors_said;
   for (Endpoint& endpoint : endpoints_) {
-    status = attempt(&endpoint);
+    const Status status = attempt(&endpoint);
     // A mirror may fail in any way; what the machine itself cannot do will not work elsewhere.
     if (status.ok() || status.code() == ENOSPC || status.code() == ECANCELED) return status;
+    // The registry itself comes last and decides.
+    if (endpoint.own) return Status(status.code(), status.message() + mirrors_said);
+    mirrors_said += "; mirror " + endpoint.base + ": " + status.message();
   }
-  return status;
+  return Status(EHOSTUNREACH, "no registry to ask");
 }
 
 Status Registry::WithRetries(const HttpClient& client, const std::function<Status()>& attempt,
@@ -133,7 +131,8 @@ Result<HttpResponse> Registry::Ask(HttpClient* client, Endpoint* endpoint, HttpR
     Result<HttpResponse> response = client->Get(request, sink);
     if (!response.ok() || response->status != 401) return response;
     const bool fixed = endpoint->own && !bearer_.empty();
-    if (refusals == 2 || fixed) return response;
+    // Only the endpoint itself may say where credentials are wanted, not where it redirects to.
+    if (refusals == 2 || fixed || response->redirected) return response;
     if (Status status = Authorize(client, endpoint, *response); !status.ok()) return status;
   }
 }
@@ -159,7 +158,6 @@ Status Registry::Authorize(HttpClient* client, Endpoint* endpoint, const HttpRes
   } else {
     return Status(EACCES, "the registry wants credentials");
   }
-  if (!IsHeaderValue(authorization)) return Status(EACCES, "the credentials are malformed");
   const std::lock_guard lock(mutex_);
   endpoint->authorization = std::move(authorization);
   return Status();
@@ -197,7 +195,9 @@ Result<std::string> Registry::FetchToken(HttpClient* client, const Endpoint& end
         return Status();
       });
   if (!response.ok()) return response.status().Annotate("token server");
-  USETL_RETURN_IF_ERROR(response->AsStatus().Annotate("token server"));
+  const Status status = response->AsStatus().Annotate("token server");
+  // Whatever it has against the request: the pull is not allowed.
+  if (!status.ok()) return IsTransient(status) ? status : Status(EACCES, status.message());
   return TokenOf(answer);
 }
 

@@ -58,6 +58,7 @@ TEST(Reference, IsBounded) {
   EXPECT_EQ(Full("a.b/" + std::string(252, 'p')), "(error)");
   EXPECT_EQ(Full(std::string(1 << 20, 'a')), "(error)");
   EXPECT_EQ(Full(std::string(64, 'a')), "(error)");  // an id
+  EXPECT_EQ(Full(kDigest), "(error)");               // too
   EXPECT_EQ(Full("a@sha256:" + std::string(64, 'A')), "(error)");
 }
 

@@ -123,6 +123,9 @@ TEST_F(ImageTest, APackThatCannotBeReadIsMadeAnew) {
   std::ofstream(PackOf(kTar)) << "of an older version";
   Import(store.get(), layout);
   EXPECT_TRUE(pack::OpenPack(PackOf(kTar), true).ok());
+  fs::remove(PackOf(kTar));
+  EXPECT_TRUE(store->Lease("a:1").ok());
+  EXPECT_TRUE(pack::OpenPack(PackOf(kTar), true).ok());
 }
 
 TEST_F(ImageTest, ANameMoves) {
