@@ -264,6 +264,12 @@ class WithLiars(unittest.TestCase):
         server, _ = self.serve(image)
         Store(self).pull(f"{server.host}/a/b@sha256:{'0' * 64}", status=INVALID)
 
+        def other(handler, kind, _):
+            if kind == "manifests":
+                handler.reply(200, image.manifest, {"Docker-Content-Digest": digest(b"other")})
+            return kind == "manifests"
+        self.refused(image, answer=other)
+
     def breaking(self, image, after: int):
         """Breaks off the first transfer of the layer."""
         broken = []
@@ -450,6 +456,18 @@ class WithLiars(unittest.TestCase):
         self.assertEqual(len(other.requests), 2)
         self.assertTrue(all("Authorization" not in headers for _, headers in other.requests))
 
+        # Where a redirect leads to has no say in where credentials go.
+        def asks(handler, *_):
+            handler.reply(401, b"{}", {"WWW-Authenticate": f'Bearer realm="http://{handler.headers["Host"]}/token/x"'})
+            return True
+        asking, _ = self.serve(image, asks)
+
+        def there(handler, *_):
+            handler.reply(307, b"", {"Location": f"http://{asking.host}{handler.path}"})
+            return True
+        self.refused(image, answer=there, status=UNAUTHORISED)
+        self.assertEqual([path for path, _ in asking.requests], ["/v2/a/b/manifests/1"])
+
         def away(handler, *_):
             handler.reply(302, b"", {"Location": "http://192.0.2.1/"})
             return True
@@ -471,6 +489,23 @@ class WithLiars(unittest.TestCase):
         store.pull("registry.invalid/a/b:1", *mirror, status=UNAVAILABLE)  # a certificate of nobody
         store.pull("registry.invalid/a/b:1", *mirror, "--ca", directory / "ca")
         self.assertEqual(store.images()[0]["repoTags"], ["registry.invalid/a/b:1"])
+
+    def test_mirror_that_lies(self):
+        image = FakeImage(tar(("a", b"right")))
+        server, name = self.serve(image)
+
+        def answer(handler, kind, _):
+            if kind == "blobs":
+                handler.reply(200, b"wrong")
+            return kind == "blobs"
+        mirror, _ = self.serve(image, answer)
+        store = Store(self)
+        store.pull(name, "--mirror", f"{server.host}=http://{mirror.host}/")
+        # The layer is too short, so it is tried thrice; then resumed from the registry, found wrong, fetched anew.
+        self.assertEqual((len(mirror.asked("/blobs/")), len(server.asked("/blobs/"))), (4, 3))
+        said = store.pull(f"{server.host}/a/b@sha256:{'0' * 64}", "--mirror", f"{server.host}=http://{mirror.host}",
+                          status=INVALID)
+        self.assertIn(f"mirror http://{mirror.host}", said)
 
     def test_full_disk(self):
         store = Store(self)
