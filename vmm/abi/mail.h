@@ -10,7 +10,7 @@ enum class RecordType : uint16_t {
   // host to guest
   kLoad = 1,      // JSON: what to load; the files are in the host region
   kInvoke = 2,    // JSON: one event
-  kStop = 3,      // no payload: end the function now
+  kStop = 3,      // no payload: end. To the agent when it waits for records, else SIGTERM
   kHttpHead = 4,  // HttpHead, then header block, then the text of an error
   kHttpData = 5,  // HttpSpan: bytes of a streamed body in the host region
   kHttpEnd = 6,   // HttpEnd: the body is complete, or why it is not
@@ -25,6 +25,8 @@ enum class RecordType : uint16_t {
   kHttpConsumed = 22,  // HttpSpan: bytes of a streamed response that were read
   kHttpBody = 23,      // HttpSpan: next bytes of a streamed request body, in the guest region
   kHttpBodyEnd = 24,   // no payload
+  kAnswerHead = 25,    // JSON: status and headers of a streamed answer to kInvoke, with its id
+  kAnswerData = 26,    // next bytes of its body; kResult ends it
 };
 
 // Where the body of a request lies.

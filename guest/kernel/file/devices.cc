@@ -72,6 +72,12 @@ class RandomDevice final : public Device {
 class MailboxDevice final : public Device {
  public:
   int64_t Read(void* user, uint64_t size) override {
+    SetAgentReads(true);
+    const int64_t result = ReadRecord(user, size);
+    SetAgentReads(false);
+    return result;
+  }
+  int64_t ReadRecord(void* user, uint64_t size) {
     for (;;) {
       PollMailbox();
       if (Record* record = agent_records().first()) {
@@ -103,7 +109,8 @@ class MailboxDevice final : public Device {
     if (type == abi::RecordType::kReady)
       return ReachReady() == 0 ? static_cast<int64_t>(size) : -EBUSY;
     if (type != abi::RecordType::kLoaded && type != abi::RecordType::kResult &&
-        type != abi::RecordType::kRelease) {
+        type != abi::RecordType::kRelease && type != abi::RecordType::kAnswerHead &&
+        type != abi::RecordType::kAnswerData) {
       return -EINVAL;
     }
     PostRecord(type, header.id, buffer + sizeof header, header.size - sizeof header);
