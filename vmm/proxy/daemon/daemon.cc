@@ -7,11 +7,14 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 
 #include <cstdio>
+#include <vector>
 
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/daemon/spares.h"
+#include "vmm/proxy/pod/worker.h"
 #include "vmm/proxy/worker/session.h"
 
 namespace usetl {
@@ -49,7 +52,6 @@ void Prepare(const ProxyOptions& options, Fd* vmmd) {
   // A daemon that is not there yet is tried again later.
   Result<Fd> connected = ipc::Connect(options.vmmd_socket);
   if (connected.ok()) *vmmd = std::move(*connected);
-  Session::Rehearse();
 }
 
 // The connection made ahead, unless usetl-vmmd was replaced meanwhile.
@@ -80,19 +82,62 @@ void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& object
   Session(std::move(client), std::move(*vmmd), objects).Run();
 }
 
+// Makes workers of both kinds. In a worker, `vmmd` is the connection that was made ahead.
+Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::ObjectStore& objects,
+                                       int clients, int pods, int signals, Fd* vmmd,
+                                       std::vector<Spares>* all) {
+  const pid_t daemon = getpid();
+  // One serves the next client while the other is being made; containers come one by one.
+  constexpr size_t kForClients = 2, kForPods = 1;
+  std::vector<Spares> made;
+  Result<Spares> spares = Spares::Create(
+      clients, kForClients,
+      [&options, signals, vmmd, pods, all] {
+        close(signals);
+        if (pods >= 0) all->back().Leave();
+        Prepare(options, vmmd);
+        Session::Rehearse();
+      },
+      [&options, &objects, vmmd, daemon](Fd client) {
+        Work(std::move(client), options, objects, vmmd, daemon);
+      });
+  if (!spares.ok()) return spares.status();
+  made.push_back(std::move(*spares));
+  if (pods < 0) return made;
+  spares = Spares::Create(
+      pods, kForPods,
+      [&options, signals, vmmd, all] {
+        close(signals);
+        all->front().Leave();
+        Prepare(options, vmmd);
+      },
+      [&options, &objects, vmmd, daemon](Fd usetld) {
+        pod::Work(std::move(usetld), TakeConnection(options, vmmd), objects,
+                  [&] { return DropPrivileges(options.worker_uid, daemon); });
+      });
+  if (!spares.ok()) return spares.status();
+  made.push_back(std::move(*spares));
+  return made;
+}
+
+// True: a worker died before it had a client.
+bool Reap(std::vector<Spares>* all) {
+  bool unused = false;
+  for (pid_t worker; (worker = waitpid(-1, nullptr, WNOHANG)) > 0;) {
+    for (Spares& spares : *all) unused |= spares.OnDeath(worker);
+  }
+  return unused;
+}
+
 // Keeps workers ready until a signal ends it.
-Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int listener,
+Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int clients, int pods,
              int signals) {
   Fd vmmd;  // of the worker that this process has become
-  const pid_t daemon = getpid();
-  Result<Spares> spares = Spares::Create(
-      listener,
-      [&] {
-        close(signals);
-        Prepare(options, &vmmd);
-      },
-      [&](Fd client) { Work(std::move(client), options, objects, &vmmd, daemon); });
-  if (!spares.ok()) return spares.status();
+  std::vector<Spares> all;
+  Result<std::vector<Spares>> made =
+      MakeSpares(options, objects, clients, pods, signals, &vmmd, &all);
+  if (!made.ok()) return made.status();
+  all = std::move(*made);
   USETL_RETURN_IF_ERROR(options.ready());
   // Workers are made in quiet moments, unless none is left: not beside a function that just
   // started.
@@ -100,24 +145,32 @@ Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int l
   constexpr int kPauseMs = 100;  // after what would fail again at once
   int wait = 0;
   for (;;) {
-    pollfd fds[2] = {{spares->poll_fd(), POLLIN, 0}, {signals, POLLIN, 0}};
-    const int ready = poll(fds, 2, wait);
+    std::vector<pollfd> fds = {{signals, POLLIN, 0}};
+    for (const Spares& spares : all) fds.push_back({spares.poll_fd(), POLLIN, 0});
+    const int ready = poll(fds.data(), fds.size(), wait);
     if (ready < 0 && errno != EINTR) return Status::Errno("poll");
     if (ready == 0) {
-      const Status filled = spares->Fill();
-      if (!filled.ok()) std::fprintf(stderr, "usetl-proxy: %s\n", filled.message().c_str());
-      wait = filled.ok() ? -1 : kPauseMs;
+      wait = -1;
+      for (Spares& spares : all) {
+        const Status filled = spares.Fill();
+        if (filled.ok()) continue;
+        std::fprintf(stderr, "usetl-proxy: %s\n", filled.message().c_str());
+        wait = kPauseMs;
+      }
       continue;
     }
     signalfd_siginfo info;
     while (read(signals, &info, sizeof info) == sizeof info) {
       if (info.ssi_signo != SIGCHLD) return Status();
     }
-    spares->OnTaken();
-    if (spares->OnDeaths()) {
+    for (Spares& spares : all) spares.OnTaken();
+    if (Reap(&all)) {
       wait = kPauseMs;
-    } else if (spares->missing()) {
-      wait = spares->empty() ? 0 : kQuietMs;
+      continue;
+    }
+    for (const Spares& spares : all) {
+      if (spares.empty()) wait = 0;
+      if (spares.missing() && wait != 0) wait = kQuietMs;
     }
   }
 }
@@ -138,8 +191,15 @@ Status RunProxy(const ProxyOptions& options) {
   USETL_RETURN_IF_ERROR(AddObjects(options.objects, &objects));
   Result<Fd> listener = ipc::Listen(options.socket);
   if (!listener.ok()) return listener.status();
-  const Status status = Serve(options, objects, listener->get(), signals.get());
+  Fd pods;
+  if (!options.pods_socket.empty()) {
+    Result<Fd> opened = ipc::Listen(options.pods_socket);
+    if (!opened.ok()) return opened.status();
+    pods = std::move(*opened);
+  }
+  const Status status = Serve(options, objects, listener->get(), pods.get(), signals.get());
   unlink(options.socket.c_str());
+  if (pods.ok()) unlink(options.pods_socket.c_str());
   return status;
 }
 
