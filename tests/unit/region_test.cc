@@ -72,15 +72,40 @@ TEST(HostRegion, AddsFilesFromDescriptors) {
   Memory memory;
   HostRegion region(memory.base(), kSize, true);
   region.Format();
-  const auto content = Pattern(300'000, 9);
+  const auto content = Pattern(1'500'000, 9);
   const int fd = memfd_create("f", 0);
   ASSERT_EQ(write(fd, content.data(), content.size()), ssize_t(content.size()));
-  ASSERT_TRUE(region.AddFileFrom("/f", fd, 0755).ok());
+  ASSERT_TRUE(region.AddFileFrom("/f", fd, 0, content.size(), 0755).ok());
   const abi::FileEntry entry = memory.table().entries[0];
   EXPECT_EQ(entry.offset % abi::kHugePageSize, 0u);
   EXPECT_EQ(std::memcmp(memory.base() + entry.offset, content.data(), content.size()), 0);
+  ASSERT_TRUE(region.AddFileFrom("/part", fd, 1000, 200'000, 0644).ok());
+  const abi::FileEntry part = memory.table().entries[1];
+  EXPECT_EQ(std::memcmp(memory.base() + part.offset, content.data() + 1000, part.size), 0);
+  EXPECT_NE(part.offset % abi::kHugePageSize, 0u) << "many such files would fill the region";
+  const uint64_t free = region.free_bytes();
+  EXPECT_EQ(region.AddFileFrom("/x", fd, 1'400'000, 200'000, 0644).code(), EPROTO);
+  EXPECT_EQ(region.AddFileFrom("/x", epoll_create1(0), 0, 1, 0644).code(), ESPIPE);
+  EXPECT_EQ(region.free_bytes(), free);
   close(fd);
-  EXPECT_EQ(region.AddFileFrom("/x", epoll_create1(0), 0644).code(), EINVAL);
+}
+
+TEST(HostRegion, AddsDirectoriesAndLinks) {
+  Memory memory;
+  HostRegion region(memory.base(), kSize, false);
+  region.Format();
+  ASSERT_TRUE(region.AddDirectory("/data", 01777).ok());
+  ASSERT_TRUE(region.AddLink("/current", "data/v1").ok());
+  const abi::FileEntry directory = memory.table().entries[0];
+  EXPECT_EQ(directory.type, abi::FileType::kDirectory);
+  EXPECT_EQ(directory.mode, 01777);
+  const abi::FileEntry link = memory.table().entries[1];
+  EXPECT_EQ(link.type, abi::FileType::kSymlink);
+  EXPECT_EQ(std::string(reinterpret_cast<char*>(memory.base()) + link.offset, link.size),
+            "data/v1");
+  for (const abi::FileEntry& entry : {directory, link}) {
+    EXPECT_TRUE(abi::CheckEntry(entry, region.data_base(), kSize));
+  }
 }
 
 TEST(HostRegion, RefusesBadAndDoubleNames) {
@@ -89,7 +114,7 @@ TEST(HostRegion, RefusesBadAndDoubleNames) {
   region.Format();
   EXPECT_EQ(region.AddFile("", {}, 0644).code(), EINVAL);
   EXPECT_EQ(region.AddFile("///", {}, 0644).code(), EINVAL);
-  EXPECT_EQ(region.AddFile(std::string(5000, 'a'), {}, 0644).code(), EINVAL);
+  EXPECT_EQ(region.AddFile(std::string(513, 'a'), {}, 0644).code(), EINVAL);
   EXPECT_EQ(region.AddFile(std::string("a\0b", 3), {}, 0644).code(), EINVAL);
   EXPECT_TRUE(region.AddFile("/a", {}, 0644).ok());
   EXPECT_EQ(region.AddFile("a", {}, 0644).code(), EINVAL);

@@ -82,6 +82,10 @@ enum class RangeOp : uint32_t {
   kUnmap = 4,      // zone C: nothing there any more, frames freed
 };
 
+// kExit's status when the function's memory limit ended it: SIGKILL, marked by the bit of a core
+// dump, which that signal never leaves.
+inline constexpr int32_t kOutOfMemoryStatus = 9 | 0x80;
+
 // Protection bits as in mmap(2). Write and execute together are refused.
 enum Protection : uint32_t { kProtNone = 0, kProtRead = 1, kProtWrite = 2, kProtExec = 4 };
 

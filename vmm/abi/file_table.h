@@ -11,6 +11,7 @@ namespace usetl::abi {
 
 inline constexpr uint64_t kFileTableMagic = 0x314c'4254'4c54'4553;  // "SETLTBL1"
 inline constexpr uint32_t kMaxName = 4095;                          // of a path, no zero
+inline constexpr uint32_t kMaxHostName = 512;                       // of one in the host region
 inline constexpr uint32_t kMaxEntries = 16384;
 
 enum class FileType : uint16_t { kNone = 0, kRegular = 1, kDirectory = 2, kSymlink = 3 };

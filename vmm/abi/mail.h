@@ -10,7 +10,7 @@ enum class RecordType : uint16_t {
   // host to guest
   kLoad = 1,      // JSON: what to load; the files are in the host region
   kInvoke = 2,    // JSON: one event
-  kStop = 3,      // no payload: end between two events, hooks and exit handlers first
+  kStop = 3,      // no payload: end. To the agent when it waits for records, else SIGTERM
   kHttpHead = 4,  // HttpHead, then header block, then the text of an error
   kHttpData = 5,  // HttpSpan: bytes of a streamed body in the host region
   kHttpEnd = 6,   // HttpEnd: the body is complete, or why it is not

@@ -19,10 +19,9 @@ std::string DefaultRuntimes();
 // Where a node's sockets are unless told otherwise.
 inline constexpr char kDefaultNode[] = "/run/usetl";
 inline std::string VmmdSocket(const std::string& node) { return node + "/vmmd.sock"; }
-inline std::string ProxySocket(const std::string& node) { return node + "/proxy.sock"; }
-// usetl-proxy, for usetld: containers.
-inline std::string CriSocket(const std::string& node) { return node + "/usetl.sock"; }
 inline std::string PodsSocket(const std::string& node) { return node + "/pods.sock"; }
+inline std::string ProxySocket(const std::string& node) { return node + "/proxy.sock"; }
+inline std::string CriSocket(const std::string& node) { return node + "/usetl.sock"; }
 
 }  // namespace usetl
 

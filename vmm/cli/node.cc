@@ -42,8 +42,9 @@ std::vector<std::string> VmmdArguments(const NodeOptions& options, const std::st
 }
 
 std::vector<std::string> ProxyArguments(const NodeOptions& options, const std::string& directory) {
-  std::vector<std::string> arguments = {"--socket", ProxySocket(directory), "--vmmd",
-                                        VmmdSocket(directory)};
+  std::vector<std::string> arguments = {"--socket", ProxySocket(directory),
+                                        "--pods",   PodsSocket(directory),
+                                        "--vmmd",   VmmdSocket(directory)};
   for (const std::string& object : options.objects) {
     arguments.insert(arguments.end(), {"--objects", object});
   }
@@ -118,6 +119,7 @@ Node::~Node() {
     return;
   }
   unlink(ProxySocket(directory_).c_str());
+  unlink(PodsSocket(directory_).c_str());
   unlink(VmmdSocket(directory_).c_str());
   rmdir(directory_.c_str());
 }

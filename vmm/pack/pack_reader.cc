@@ -14,17 +14,22 @@ using abi::PackType;
 
 Result<Pack> OpenPack(const std::string& path, bool with_digest) {
   Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd.ok()) return Status::Errno("open pack " + path);
+  return AdoptPack(std::move(fd), path, with_digest);
+}
+
+Result<Pack> AdoptPack(Fd fd, const std::string& name, bool with_digest) {
   struct stat info;
-  if (!fd.ok() || fstat(fd.get(), &info) != 0) return Status::Errno("open pack " + path);
-  if (!S_ISREG(info.st_mode)) return Status(EINVAL, "open pack " + path + ": not a file");
+  if (fstat(fd.get(), &info) != 0) return Status::Errno("open pack " + name);
+  if (!S_ISREG(info.st_mode)) return Status(EINVAL, "open pack " + name + ": not a file");
   if (info.st_size == 0) {
-    return Status(EBADMSG, "open pack " + path + ": empty");
+    return Status(EBADMSG, "open pack " + name + ": empty");
   }
   void* base = mmap(nullptr, info.st_size, PROT_READ, MAP_SHARED, fd.get(), 0);
-  if (base == MAP_FAILED) return Status::Errno("map pack " + path);
+  if (base == MAP_FAILED) return Status::Errno("map pack " + name);
   Pack pack(std::move(fd), Mapping(base, info.st_size));
   if (Status status = CheckPack(pack.bytes(), with_digest); !status.ok()) {
-    return status.Annotate("open pack " + path);
+    return status.Annotate("open pack " + name);
   }
   return pack;
 }

@@ -39,7 +39,7 @@ class Pack {
   int fd() const { return fd_.get(); }
 
  private:
-  friend Result<Pack> OpenPack(const std::string& path, bool with_digest);
+  friend Result<Pack> AdoptPack(Fd fd, const std::string& name, bool with_digest);
   Pack(Fd fd, Mapping mapping) : fd_(std::move(fd)), mapping_(std::move(mapping)) {}
 
   Fd fd_;
@@ -48,6 +48,9 @@ class Pack {
 
 // Maps the pack at `path` and checks it as CheckPack() does.
 Result<Pack> OpenPack(const std::string& path, bool with_digest);
+
+// The same for a file that is open; errors call it `name`.
+Result<Pack> AdoptPack(Fd fd, const std::string& name, bool with_digest);
 
 }  // namespace usetl::pack
 

@@ -61,7 +61,7 @@ struct ReplyRecord {
   uint64_t host_region_size;
   uint64_t guest_region_size;
   uint32_t huge_pages;  // 1: the host region is made of 2 MB pages
-  uint32_t reserved;
+  int32_t usf_pid;      // of the USF's process
   uint64_t rollback_ns;  // kReleased
 };
 

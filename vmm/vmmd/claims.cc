@@ -84,6 +84,7 @@ void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::
   std::vector<int> fds;
   if (usf != nullptr) {
     reply.usf = usf->number();
+    reply.usf_pid = usf->pid();
     reply.host_region_size = options_.usf.host_region_size;
     reply.guest_region_size = options_.usf.guest_region_size;
     reply.huge_pages = options_.usf.huge_pages;

@@ -79,6 +79,7 @@ void PageFault(TrapFrame* frame) {
         static_cast<int64_t>(result));
   }
   if (result == FaultResult::kHandled) return;
+  if (result == FaultResult::kNoMemory) OutOfMemory("a page that was promised");
   if (Within(frame->rip, user_access_begin, user_access_end)) {
     frame->rip = reinterpret_cast<uint64_t>(user_access_fault);
     return;

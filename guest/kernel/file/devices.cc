@@ -72,6 +72,12 @@ class RandomDevice final : public Device {
 class MailboxDevice final : public Device {
  public:
   int64_t Read(void* user, uint64_t size) override {
+    SetAgentReads(true);
+    const int64_t result = ReadRecord(user, size);
+    SetAgentReads(false);
+    return result;
+  }
+  int64_t ReadRecord(void* user, uint64_t size) {
     for (;;) {
       PollMailbox();
       if (Record* record = agent_records().first()) {

@@ -1,6 +1,7 @@
 #include "guest/kernel/fs/host_region.h"
 
 #include "guest/kernel/fs/node.h"
+#include "guest/kernel/fs/path.h"
 #include "guest/kernel/host/control.h"
 #include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/bytes.h"
@@ -8,6 +9,8 @@
 
 namespace usetl::kernel {
 namespace {
+
+constexpr uint32_t kMostPath = abi::kMaxHostName;
 
 uint64_t g_generation = 0;
 
@@ -58,6 +61,14 @@ Inode* InodeFrom(const abi::FileEntry& entry, uint32_t index) {
   return inode;
 }
 
+// Where the link at the begin of `path` leads: /var/run is one in many images. Null: nowhere.
+Node* FollowLink(const char* path, uint32_t size) {
+  char prefix[kMostPath + 2] = "/";
+  memcpy(prefix + 1, path, size);
+  Walked walked;
+  return WalkExisting(RootNode(), prefix, /*follow=*/true, &walked) == 0 ? walked.node : nullptr;
+}
+
 // Makes the directories on the way to `path` and the node of its last component.
 Node* MakePath(const char* path, uint32_t size) {
   Node* node = RootNode();
@@ -69,6 +80,10 @@ Node* MakePath(const char* path, uint32_t size) {
         (length == 1 && path[at] == '.') || (length == 2 && path[at] == '.' && path[at + 1] == '.');
     if (length == 0 || length > kMaxComponent || dots) return nullptr;
     if (node->inode == nullptr) node->inode = NewInode(InodeType::kDirectory, 0755);
+    if (node->inode != nullptr && node->inode->type == InodeType::kSymlink) {
+      node = FollowLink(path, at);
+      if (node == nullptr) return nullptr;
+    }
     if (node->inode == nullptr || node->inode->type != InodeType::kDirectory) return nullptr;
     node = FindOrAddChild(node, path + at, length);
     if (node == nullptr) return nullptr;
@@ -78,7 +93,7 @@ Node* MakePath(const char* path, uint32_t size) {
 }
 
 void Insert(const abi::FileEntry& entry, uint32_t index) {
-  char path[512];
+  char path[kMostPath];
   if (entry.name_size == 0 || entry.name_size > sizeof path) return;
   memcpy(path, reinterpret_cast<const void*>(abi::kHostRegion.base + entry.name_offset),
          entry.name_size);

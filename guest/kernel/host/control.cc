@@ -97,6 +97,13 @@ void Panic(const char* format, ...) {
   ExitVm(kAborted, text);
 }
 
+void OutOfMemory(const char* what) {
+  char text[256];
+  Format(text, sizeof text, "out of memory: %s does not fit the function's limit of %u MB", what,
+         (host_page().ram_limit - abi::kHeapBase) >> 20);
+  ExitVm(abi::kOutOfMemoryStatus, text);
+}
+
 void ExitVm(int status, const char* report) {
   abi::GuestPage& page = guest_page();
   uint32_t length = 0;

@@ -42,6 +42,8 @@ uint32_t FormatV(char* buffer, uint32_t size, const char* format, __builtin_va_l
 
 // Ends the VM: a rule of the kernel itself is broken.
 [[noreturn]] void Panic(const char* format, ...);
+// Ends the function: it needs memory that its limit does not leave. `what`: for what.
+[[noreturn]] void OutOfMemory(const char* what);
 // Ends the function with a status as wait(2) has it; `report` may be null.
 [[noreturn]] void ExitVm(int status, const char* report);
 

@@ -5,6 +5,7 @@
 #include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/bytes.h"
 #include "guest/kernel/memory/user.h"
+#include "guest/kernel/signal/signal.h"
 
 namespace usetl::kernel {
 namespace {
@@ -14,6 +15,7 @@ abi::RingProducer g_to_host;
 abi::RingProducer g_output;
 RecordQueue g_agent_records;
 WaitQueue g_agent_waiters;
+bool g_agent_reads = false;
 WaitQueue g_room_waiters;  // for room in either ring towards the host
 HttpSink g_http_sink = nullptr;
 alignas(16) uint8_t g_payload[abi::kMaxRecord];
@@ -66,6 +68,7 @@ Record* RecordQueue::Pop() {
 
 RecordQueue& agent_records() { return g_agent_records; }
 WaitQueue& agent_waiters() { return g_agent_waiters; }
+void SetAgentReads(bool reads) { g_agent_reads = reads; }
 
 void InitMailbox(HttpSink http_sink) {
   g_http_sink = http_sink;
@@ -91,10 +94,14 @@ void PollMailbox() {
     if (read == abi::RingRead::kEmpty) break;
     const uint32_t size = header.size - sizeof header;
     auto* record = static_cast<Record*>(Allocate(sizeof(Record) + size));
-    if (record == nullptr) Panic("out of kernel memory for a record of %d bytes", uint64_t{size});
+    if (record == nullptr) OutOfMemory("a message of the host");
     record->header = header;
     memcpy(record->payload, g_payload, size);
-    if (IsHttp(header.type)) {
+    if (header.type == static_cast<uint16_t>(abi::RecordType::kStop) && !g_agent_reads) {
+      // The function runs: it is told as any process is.
+      Free(record);
+      SendSignal(nullptr, {kSigTerm, 0, 0, 0});
+    } else if (IsHttp(header.type)) {
       g_http_sink(record);
     } else {
       g_agent_records.Push(record);

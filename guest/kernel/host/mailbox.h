@@ -44,6 +44,8 @@ void PollMailbox();
 // Records for the agent (all but HTTP ones), and who waits for them.
 RecordQueue& agent_records();
 WaitQueue& agent_waiters();
+// Whether somebody is about to take the next record: it gets kStop then, as the others.
+void SetAgentReads(bool reads);
 
 // Posts a record, sleeping while the ring is full. 0 or -EINTR.
 int64_t PostRecord(abi::RecordType type, uint64_t id, const void* head, uint32_t head_size,

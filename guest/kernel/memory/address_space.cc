@@ -264,7 +264,9 @@ FaultResult HandlePageFault(uint64_t address, uint64_t error) {
   } else {
     batch.Add(abi::RangeOp::kShared, area.begin, length, protection, area.source);
   }
-  if (batch.Finish() != 0) return FaultResult::kNoMapping;
+  if (const int32_t refused = batch.Finish(); refused != 0) {
+    return refused == -ENOMEM ? FaultResult::kNoMemory : FaultResult::kNoMapping;
+  }
   area.populated = true;
   area.framed = framed;
   if (copy) {

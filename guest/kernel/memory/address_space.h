@@ -28,6 +28,7 @@ enum class FaultResult {
   kNoMapping,     // SEGV_MAPERR
   kNoPermission,  // SEGV_ACCERR
   kBeyondEnd,     // SIGBUS: past the end of the mapped file
+  kNoMemory,      // the function's limit is reached
 };
 FaultResult HandlePageFault(uint64_t address, uint64_t error);
 

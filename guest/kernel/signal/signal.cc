@@ -73,7 +73,7 @@ const char* NameOf(int signal) {
       return "SIGUSR1";
     case 12:
       return "SIGUSR2";
-    case 15:
+    case kSigTerm:
       return "SIGTERM";
     default:
       return "signal";

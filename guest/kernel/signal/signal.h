@@ -11,7 +11,8 @@ namespace usetl::kernel {
 
 inline constexpr int kSignalCount = 64;
 inline constexpr int kSigIll = 4, kSigTrap = 5, kSigAbrt = 6, kSigBus = 7, kSigFpe = 8;
-inline constexpr int kSigKill = 9, kSigSegv = 11, kSigPipe = 13, kSigAlrm = 14, kSigChld = 17;
+inline constexpr int kSigKill = 9, kSigSegv = 11, kSigPipe = 13, kSigAlrm = 14;
+inline constexpr int kSigTerm = 15, kSigChld = 17;
 inline constexpr int kSigCont = 18, kSigStop = 19, kSigTstp = 20, kSigUrg = 23, kSigWinch = 28;
 
 // Result of an interrupted system call that starts again when no handler runs or the handler has

@@ -4,13 +4,16 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 
 #include <cstdio>
+#include <vector>
 
 #include "vmm/ipc/listener.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/daemon/spares.h"
 #include "vmm/proxy/daemon/worker_jail.h"
+#include "vmm/proxy/pod/worker.h"
 #include "vmm/proxy/worker/session.h"
 
 namespace usetl {
@@ -31,16 +34,10 @@ Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store
 }
 
 // A worker, while it waits for its client: what the first function would wait for otherwise.
-void Prepare(const ProxyOptions& options, const WorkerFilter& filter, Fd* vmmd) {
+void Prepare(const ProxyOptions& options, Fd* vmmd) {
   // A daemon that is not there yet is tried again later.
   Result<Fd> connected = ipc::Connect(options.vmmd_socket);
   if (connected.ok()) *vmmd = std::move(*connected);
-  Session::Rehearse();
-  // Here, where it costs no client time; the calls that drop privileges later are allowed.
-  if (const Status status = filter.Apply(); !status.ok()) {
-    std::fprintf(stderr, "usetl-proxy: %s\n", status.message().c_str());
-    _exit(1);
-  }
 }
 
 // The connection made ahead, unless usetl-vmmd was replaced meanwhile.
@@ -71,23 +68,78 @@ void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& object
   Session(std::move(client), std::move(*vmmd), objects).Run();
 }
 
+// Makes workers of both kinds. In a worker, `vmmd` is the connection that was made ahead.
+Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::ObjectStore& objects,
+                                       const WorkerFilter& filter, int clients, int pods, int signals, Fd* vmmd,
+                                       std::vector<Spares>* all) {
+  const pid_t daemon = getpid();
+  // One serves the next client while the other is being made; containers come one by one.
+  constexpr size_t kForClients = 2, kForPods = 1;
+  std::vector<Spares> made;
+  Result<Spares> spares = Spares::Create(
+      clients, kForClients,
+      [&options, &filter, signals, vmmd, pods, all] {
+        close(signals);
+        if (pods >= 0) all->back().Leave();
+        Prepare(options, vmmd);
+        Session::Rehearse();
+        // Here, where it costs no client time; the calls that drop privileges later are allowed.
+        if (const Status status = filter.Apply(); !status.ok()) {
+          std::fprintf(stderr, "usetl-proxy: %s\n", status.message().c_str());
+          _exit(1);
+        }
+      },
+      [&options, &objects, vmmd, daemon](Fd client, uint32_t number) {
+        Work(std::move(client), options, objects, vmmd, number, daemon);
+      });
+  if (!spares.ok()) return spares.status();
+  made.push_back(std::move(*spares));
+  if (pods < 0) return made;
+  spares = Spares::Create(
+      pods, kForPods,
+      [&options, signals, vmmd, all] {
+        close(signals);
+        all->front().Leave();
+        Prepare(options, vmmd);
+      },
+      [&options, &objects, &filter, vmmd, daemon](Fd usetld, uint32_t number) {
+        pod::Work(std::move(usetld), TakeConnection(options, vmmd), objects, [&] {
+          // It has joined its pod, which the filter does not allow.
+          const Status dropped =
+              DropPrivileges(options.first_uid + number % kUids, options.gid, daemon);
+          return dropped.ok() ? filter.Apply() : dropped;
+        });
+      });
+  if (!spares.ok()) return spares.status();
+  made.push_back(std::move(*spares));
+  return made;
+}
+
+// True: a worker died before it had a client.
+bool Reap(std::vector<Spares>* all) {
+  bool unused = false;
+  int status = 0;
+  for (pid_t worker; (worker = waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+      std::fprintf(stderr,
+                   "usetl-proxy: a worker was killed: no worker makes such a system call\n");
+    }
+    for (Spares& spares : *all) unused |= spares.OnDeath(worker);
+  }
+  return unused;
+}
+
 // Keeps workers ready until a signal ends it.
-Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int listener,
+Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int clients, int pods,
              int signals) {
   Fd vmmd;  // of the worker that this process has become
   const Result<WorkerFilter> filter = WorkerFilter::Compile();
   if (!filter.ok()) return filter.status();
-  const pid_t daemon = getpid();
-  Result<Spares> spares = Spares::Create(
-      listener,
-      [&] {
-        close(signals);
-        Prepare(options, *filter, &vmmd);
-      },
-      [&](Fd client, uint32_t number) {
-        Work(std::move(client), options, objects, &vmmd, number, daemon);
-      });
-  if (!spares.ok()) return spares.status();
+  std::vector<Spares> all;
+  Result<std::vector<Spares>> made =
+      MakeSpares(options, objects, *filter, clients, pods, signals, &vmmd, &all);
+  if (!made.ok()) return made.status();
+  all = std::move(*made);
   USETL_RETURN_IF_ERROR(options.ready());
   // Workers are made in quiet moments, unless none is left: not beside a function that just
   // started.
@@ -95,24 +147,32 @@ Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int l
   constexpr int kPauseMs = 100;  // after what would fail again at once
   int wait = 0;
   for (;;) {
-    pollfd fds[2] = {{spares->poll_fd(), POLLIN, 0}, {signals, POLLIN, 0}};
-    const int ready = poll(fds, 2, wait);
+    std::vector<pollfd> fds = {{signals, POLLIN, 0}};
+    for (const Spares& spares : all) fds.push_back({spares.poll_fd(), POLLIN, 0});
+    const int ready = poll(fds.data(), fds.size(), wait);
     if (ready < 0 && errno != EINTR) return Status::Errno("poll");
     if (ready == 0) {
-      const Status filled = spares->Fill();
-      if (!filled.ok()) std::fprintf(stderr, "usetl-proxy: %s\n", filled.message().c_str());
-      wait = filled.ok() ? -1 : kPauseMs;
+      wait = -1;
+      for (Spares& spares : all) {
+        const Status filled = spares.Fill();
+        if (filled.ok()) continue;
+        std::fprintf(stderr, "usetl-proxy: %s\n", filled.message().c_str());
+        wait = kPauseMs;
+      }
       continue;
     }
     signalfd_siginfo info;
     while (read(signals, &info, sizeof info) == sizeof info) {
       if (info.ssi_signo != SIGCHLD) return Status();
     }
-    spares->OnTaken();
-    if (spares->OnDeaths()) {
+    for (Spares& spares : all) spares.OnTaken();
+    if (Reap(&all)) {
       wait = kPauseMs;
-    } else if (spares->missing()) {
-      wait = spares->empty() ? 0 : kQuietMs;
+      continue;
+    }
+    for (const Spares& spares : all) {
+      if (spares.empty()) wait = 0;
+      if (spares.missing() && wait != 0) wait = kQuietMs;
     }
   }
 }
@@ -133,7 +193,13 @@ Status RunProxy(const ProxyOptions& options) {
   USETL_RETURN_IF_ERROR(AddObjects(options.objects, &objects));
   const Result<ipc::Listener> listener = ipc::Listener::Create(options.socket);
   if (!listener.ok()) return listener.status();
-  return Serve(options, objects, listener->get(), signals.get());
+  ipc::Listener pods;
+  if (!options.pods_socket.empty()) {
+    Result<ipc::Listener> opened = ipc::Listener::Create(options.pods_socket);
+    if (!opened.ok()) return opened.status();
+    pods = std::move(*opened);
+  }
+  return Serve(options, objects, listener->get(), pods.get(), signals.get());
 }
 
 }  // namespace usetl

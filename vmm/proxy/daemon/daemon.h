@@ -15,6 +15,7 @@ namespace usetl {
 
 struct ProxyOptions {
   std::string socket;                // where clients connect
+  std::string pods_socket;           // where usetld connects; empty: no containers
   std::string vmmd_socket;           // where workers claim USFs
   std::vector<std::string> objects;  // NAME=DIRECTORY, or NAME=DIRECTORY:rw, behind file: URLs
   uint32_t first_uid = 700'000;      // each worker has a user of its own, from a hundred thousand

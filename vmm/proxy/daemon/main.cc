@@ -26,6 +26,8 @@ int Main(int argc, char** argv) {
       "  usetl-proxy --socket /run/usetl/proxy.sock --vmmd /run/usetl/vmmd.sock\n"
       "SIGTERM ends it and its workers, with the functions that run."};
   app.add_option("--socket", options.socket, "where clients connect")->capture_default_str();
+  app.add_option("--pods", options.pods_socket,
+                 "where usetld connects to start containers; none unless given");
   app.add_option("--vmmd", options.vmmd_socket, "where usetl-vmmd listens")->capture_default_str();
   app.add_option(
       "--objects", options.objects,

@@ -28,11 +28,12 @@ Fd AcceptOne(int listener) {
 
 }  // namespace
 
-Result<Spares> Spares::Create(int listener, Prepare prepare, Work work) {
+Result<Spares> Spares::Create(int listener, size_t count, Prepare prepare, Work work) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return Status::Errno("pipe");
   Spares spares;
   spares.listener_ = listener;
+  spares.count_ = count;
   spares.prepare_ = std::move(prepare);
   spares.work_ = std::move(work);
   spares.taken_read_ = Fd(ends[0]);
@@ -74,19 +75,16 @@ void Spares::OnTaken() {
   while (read(taken_read_.get(), &worker, sizeof worker) == sizeof worker) waiting_.erase(worker);
 }
 
-bool Spares::OnDeaths() {
+bool Spares::OnDeath(pid_t worker) {
   // One that had a client and is gone must not count as a spare that died.
   OnTaken();
-  bool unused = false;
-  int status = 0;
-  for (pid_t worker; (worker = waitpid(-1, &status, WNOHANG)) > 0;) {
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
-      std::fprintf(stderr,
-                   "usetl-proxy: a worker was killed: no worker makes such a system call\n");
-    }
-    unused |= waiting_.erase(worker) > 0;
-  }
-  return unused;
+  return waiting_.erase(worker) > 0;
+}
+
+void Spares::Leave() {
+  close(listener_);
+  taken_read_.Reset();
+  taken_write_.Reset();
 }
 
 }  // namespace usetl

@@ -25,28 +25,29 @@ class Spares {
   // Runs in a worker's process before it has a client: whatever can be done ahead.
   using Prepare = std::function<void()>;
 
-  // `listener`: where clients connect; not owned, closed in workers that have one.
-  static Result<Spares> Create(int listener, Prepare prepare, Work work);
+  // `listener`: where clients connect; not owned, closed in workers that have one. `count`: how
+  // many wait.
+  static Result<Spares> Create(int listener, size_t count, Prepare prepare, Work work);
 
   // Forks what is missing.
   Status Fill();
   // The next client would have to wait for a fork.
   bool empty() const { return waiting_.empty(); }
-  bool missing() const { return waiting_.size() < kSpares; }
+  bool missing() const { return waiting_.size() < count_; }
   // Readable when workers have taken clients.
   int poll_fd() const { return taken_read_.get(); }
   void OnTaken();
-  // Reaps workers. True: one died before it had a client.
-  bool OnDeaths();
+  // A process was reaped. True: it was one of these and died before it had a client.
+  bool OnDeath(pid_t worker);
+  // In a worker of others: lets go of the clients of these.
+  void Leave();
 
  private:
-  // One serves the next client while the other is being made.
-  static constexpr size_t kSpares = 2;
-
   Spares() = default;
   [[noreturn]] void BeWorker(pid_t daemon);
 
   int listener_ = -1;
+  size_t count_ = 0;
   Prepare prepare_;
   Work work_;
   Fd taken_read_, taken_write_;  // a worker that has a client writes its number

@@ -43,6 +43,9 @@ constexpr int kPlainCalls[] = {
     SCMP_SYS(ppoll),            // the same, where the C library says it so
     SCMP_SYS(setitimer),        // the alarm behind a client's descriptors
     SCMP_SYS(restart_syscall),  // a sleep after stop and continue
+    // Containers.
+    SCMP_SYS(listen),      // ports of the pod
+    SCMP_SYS(pwrite64),    // the exit file
     // HTTP.
     SCMP_SYS(connect),          // servers, name servers, usetl-vmmd
     SCMP_SYS(bind),             // netlink, of getifaddrs

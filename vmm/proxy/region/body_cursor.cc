@@ -1,6 +1,4 @@
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -104,25 +102,6 @@ void BodyCursor::Discard() {
   if (region_ != nullptr && epoch_ == region_->epoch_) region_->free_.Give(offset_, capacity_);
   region_ = nullptr;
   offset_ = size_ = capacity_ = 0;
-}
-
-Status HostRegion::AddFileFrom(std::string_view path, int fd, uint16_t mode) {
-  struct stat info;
-  if (fstat(fd, &info) != 0) return Status::Errno("fstat");
-  if (!S_ISREG(info.st_mode)) return Status(EINVAL, std::string(path) + ": not a regular file");
-  Result<BodyCursor> cursor = Reserve(info.st_size);
-  if (!cursor.ok()) return cursor.status();
-  // The file may grow or shrink meanwhile: what was there at fstat is the limit.
-  while (cursor->size() < static_cast<uint64_t>(info.st_size)) {
-    const ssize_t n = pread(fd, cursor->data() + cursor->size(),
-                            static_cast<uint64_t>(info.st_size) - cursor->size(),
-                            static_cast<off_t>(cursor->size()));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Status::Errno(std::string(path));
-    if (n == 0) break;
-    cursor->Advance(n);
-  }
-  return AddEntry(path, std::move(*cursor), mode);
 }
 
 }  // namespace usetl

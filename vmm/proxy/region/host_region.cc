@@ -1,9 +1,11 @@
 #include "vmm/proxy/region/host_region.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 namespace usetl {
 namespace {
@@ -84,9 +86,27 @@ void HostRegion::Write(uint32_t slot, abi::FileEntry entry) {
   __atomic_store_n(&table().generation, table().generation + 1, __ATOMIC_RELEASE);
 }
 
-Status HostRegion::AddEntry(std::string_view path, BodyCursor content, uint16_t mode) {
+Result<BodyCursor> HostRegion::ReserveFile(std::string_view path, uint64_t size) {
+  if (size > size_) return Status(ENOSPC, "the host region is full");
+  const uint64_t room =
+      RoundUp(std::max<uint64_t>(size, 1), abi::kPageSize) + RoundUp(path.size(), abi::kPageSize);
+  const bool large = size >= abi::kHugePageSize / 2;
+  std::optional<uint64_t> place;
+  if (large) place = free_.Take(room, AlignFor(size));
+  if (!place) place = free_.Take(room, abi::kPageSize);
+  if (!place) return Status(ENOSPC, "the host region is full");
+  BodyCursor cursor;
+  cursor.region_ = this;
+  cursor.epoch_ = epoch_;
+  cursor.offset_ = *place;
+  cursor.capacity_ = room;
+  return cursor;
+}
+
+Status HostRegion::AddEntry(std::string_view path, BodyCursor content, abi::FileType type,
+                            uint16_t mode) {
   while (!path.empty() && path.front() == '/') path.remove_prefix(1);
-  if (path.empty() || path.size() > abi::kMaxName || path.find('\0') != path.npos) {
+  if (path.empty() || path.size() > abi::kMaxHostName || path.find('\0') != path.npos) {
     return Status(EINVAL, "bad name of a file of the function");
   }
   if (names_.contains(path)) return Status(EINVAL, std::string(path) + ": given twice");
@@ -99,7 +119,7 @@ Status HostRegion::AddEntry(std::string_view path, BodyCursor content, uint16_t 
   uint64_t room = in_use;
   if (in_use - entry.size < path.size()) room += abi::kPageSize;
   USETL_RETURN_IF_ERROR(content.Grow(room));
-  entry.type = abi::FileType::kRegular;
+  entry.type = type;
   entry.mode = mode;
   entry.offset = content.offset_;
   entry.capacity = in_use;
@@ -116,10 +136,39 @@ Status HostRegion::AddEntry(std::string_view path, BodyCursor content, uint16_t 
 }
 
 Status HostRegion::AddFile(std::string_view path, std::span<const uint8_t> content, uint16_t mode) {
-  Result<BodyCursor> cursor = Reserve(content.size());
+  Result<BodyCursor> cursor = ReserveFile(path, content.size());
   if (!cursor.ok()) return cursor.status();
   USETL_RETURN_IF_ERROR(cursor->Append(content));
-  return AddEntry(path, std::move(*cursor), mode);
+  return AddEntry(path, std::move(*cursor), abi::FileType::kRegular, mode);
+}
+
+Status HostRegion::AddFileFrom(std::string_view path, int fd, uint64_t offset, uint64_t size,
+                               uint16_t mode) {
+  Result<BodyCursor> cursor = ReserveFile(path, size);
+  if (!cursor.ok()) return cursor.status();
+  while (cursor->size() < size) {
+    const ssize_t count = pread(fd, cursor->data() + cursor->size(), size - cursor->size(),
+                                static_cast<off_t>(offset + cursor->size()));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return Status::Errno(std::string(path));
+    if (count == 0) return Status(EPROTO, std::string(path) + ": the file is shorter than said");
+    cursor->Advance(static_cast<uint64_t>(count));
+  }
+  return AddEntry(path, std::move(*cursor), abi::FileType::kRegular, mode);
+}
+
+Status HostRegion::AddDirectory(std::string_view path, uint16_t mode) {
+  Result<BodyCursor> cursor = ReserveFile(path, 0);
+  if (!cursor.ok()) return cursor.status();
+  return AddEntry(path, std::move(*cursor), abi::FileType::kDirectory, mode);
+}
+
+Status HostRegion::AddLink(std::string_view path, std::string_view target) {
+  Result<BodyCursor> cursor = ReserveFile(path, target.size());
+  if (!cursor.ok()) return cursor.status();
+  USETL_RETURN_IF_ERROR(
+      cursor->Append({reinterpret_cast<const uint8_t*>(target.data()), target.size()}));
+  return AddEntry(path, std::move(*cursor), abi::FileType::kSymlink, 0777);
 }
 
 Result<BodyCursor> HostRegion::Reserve(uint64_t size_hint) {

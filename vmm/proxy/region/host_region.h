@@ -83,8 +83,11 @@ class HostRegion {
 
   // A named file of the function; `path` is absolute. EINVAL: bad or double name; ENOSPC: no room.
   Status AddFile(std::string_view path, std::span<const uint8_t> content, uint16_t mode);
-  // The same with the content of a regular file, read from its start.
-  Status AddFileFrom(std::string_view path, int fd, uint16_t mode);
+  // The same with a part of a file as content. EPROTO: the file ends before that.
+  Status AddFileFrom(std::string_view path, int fd, uint64_t offset, uint64_t size, uint16_t mode);
+  // A directory; those on the way to a name need none. A symbolic link.
+  Status AddDirectory(std::string_view path, uint16_t mode);
+  Status AddLink(std::string_view path, std::string_view target);
 
   // A cursor with room for `size_hint` bytes (at least one page). ENOSPC: no such room.
   Result<BodyCursor> Reserve(uint64_t size_hint);
@@ -116,7 +119,9 @@ class HostRegion {
 
   uint64_t AlignFor(uint64_t size) const;
   Result<uint32_t> FreeSlot();
-  Status AddEntry(std::string_view path, BodyCursor content, uint16_t mode);
+  // Room for content and name. What is not large does not begin on a 2 MB page: there may be many.
+  Result<BodyCursor> ReserveFile(std::string_view path, uint64_t size);
+  Status AddEntry(std::string_view path, BodyCursor content, abi::FileType type, uint16_t mode);
   void Write(uint32_t slot, abi::FileEntry entry);
   abi::FileTable& table() const { return *reinterpret_cast<abi::FileTable*>(base_); }
 

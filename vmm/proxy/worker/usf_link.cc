@@ -32,6 +32,7 @@ Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimReques
   std::unique_ptr<UsfLink> link(new UsfLink);
   link->vmmd_ = std::move(vmmd);
   link->usf_ = reply.usf;
+  link->usf_pid_ = reply.usf_pid;
   const auto map = [&](pool::ClaimFd which, uint64_t size, int protection, Mapping* to) -> Status {
     Result<Mapping> mapping = Map(message->fds[which], size, protection);
     if (!mapping.ok()) return mapping.status();

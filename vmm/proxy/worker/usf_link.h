@@ -42,6 +42,8 @@ class UsfLink {
   HostRegion& region() { return *region_; }
   const GuestRegionView& guest_region() const { return *guest_view_; }
   uint32_t usf() const { return usf_; }
+  // Of the USF's process.
+  int32_t usf_pid() const { return usf_pid_; }
 
  private:
   UsfLink() = default;
@@ -54,6 +56,7 @@ class UsfLink {
   abi::RingConsumer to_host_, output_;
   std::vector<uint8_t> payload_ = std::vector<uint8_t>(abi::kMaxRecord);
   uint32_t usf_ = 0;
+  int32_t usf_pid_ = 0;
 };
 
 }  // namespace usetl

@@ -1,0 +1,245 @@
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <nlohmann/json.hpp>
+
+#include "vmm/base/fd.h"
+#include "vmm/proxy/pod/http_text.h"
+#include "vmm/proxy/pod/invoker.h"
+
+namespace usetl::pod {
+namespace {
+
+using abi::RecordType;
+using nlohmann::json;
+
+struct Told {
+  int status = 0;
+  Headers headers;
+  std::string body;
+  bool ended = false;
+  int error = 0;
+};
+
+class Sink final : public AnswerSink {
+ public:
+  explicit Sink(Told* told) : told_(told) {}
+  void OnHead(const AnswerHead& head, std::optional<uint64_t>) override {
+    EXPECT_EQ(told_->status, 0) << "two heads";
+    told_->status = head.status;
+    told_->headers = head.headers;
+  }
+  void OnData(std::string_view bytes) override { told_->body.append(bytes); }
+  void OnEnd(const Status& status) override {
+    EXPECT_FALSE(told_->ended);
+    told_->ended = true;
+    told_->error = status.code();
+  }
+
+ private:
+  Told* told_;
+};
+
+class InvokerTest : public testing::Test {
+ protected:
+  static constexpr uint64_t kSize = 1 << 20;
+
+  InvokerTest()
+      : memory_(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+                kSize),
+        region_(memory_.data(), kSize, false),
+        guest_(nullptr, 0) {
+    region_.Format();
+  }
+  Invoker Make(Invoker::Options options = {}) {
+    Invoker::Usf usf;
+    usf.region = &region_;
+    usf.guest = &guest_;
+    usf.post = [this](RecordType type, uint64_t id, std::string_view payload) {
+      EXPECT_EQ(type, RecordType::kInvoke);
+      if (full_) return false;
+      posted_.emplace_back(id, json::parse(payload));
+      return true;
+    };
+    usf.log = [this](std::string_view report) { log_.append(report); };
+    return Invoker(options, std::move(usf));
+  }
+  static HttpCall Get(std::string path) {
+    HttpCall call;
+    call.method = "GET";
+    call.path = std::move(path);
+    call.headers = {{"x-name", "caf\xe9"}};
+    return call;
+  }
+  static Status Answer(Invoker* invoker, uint64_t id, std::string_view text,
+                       RecordType type = RecordType::kResult) {
+    return invoker->OnRecord(type, id,
+                             {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  }
+
+  Mapping memory_;
+  HostRegion region_;
+  GuestRegionView guest_;
+  std::vector<std::pair<uint64_t, json>> posted_;
+  std::string log_;
+  bool full_ = false;
+};
+
+constexpr char kPlain[] = R"({"ok":true,"http":{"status":201,"headers":[["X-A","é"],)"
+                          R"(["Transfer-Encoding","chunked"]],"body":"done"}})";
+
+TEST_F(InvokerTest, OneAtATime) {
+  Invoker invoker = Make();
+  Told first, second;
+  const uint64_t number = invoker.Invoke(Get("/a"), std::make_unique<Sink>(&first));
+  invoker.Invoke(Get("/b"), std::make_unique<Sink>(&second));
+  ASSERT_EQ(posted_.size(), 1u);
+  EXPECT_EQ(posted_[0].first, number);
+  EXPECT_EQ(posted_[0].second["http"]["path"], "/a");
+  EXPECT_EQ(posted_[0].second["http"]["headers"][0][1], "caf\u00e9");
+  ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
+  EXPECT_EQ(first.status, 201);
+  EXPECT_EQ(first.headers, (Headers{{"x-a", "\xe9"}})) << "framing is the gateway's";
+  EXPECT_EQ(first.body, "done");
+  EXPECT_TRUE(first.ended);
+  ASSERT_EQ(posted_.size(), 2u);
+  EXPECT_EQ(posted_[1].second["http"]["path"], "/b");
+  EXPECT_EQ(Answer(&invoker, number, kPlain).code(), EPROTO) << "answered twice";
+}
+
+TEST_F(InvokerTest, RefusesWhenFullAndWhenClosed) {
+  Invoker::Options options;
+  options.queue = 1;
+  Invoker invoker = Make(options);
+  Told told[4];
+  for (int i = 0; i < 3; ++i) invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[i]));
+  EXPECT_EQ(told[2].status, 503);
+  EXPECT_FALSE(told[1].ended);
+  invoker.Close();
+  invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[3]));
+  EXPECT_EQ(told[3].status, 503);
+  ASSERT_TRUE(Answer(&invoker, posted_[0].first, kPlain).ok());
+  ASSERT_TRUE(Answer(&invoker, posted_[1].first, kPlain).ok());
+  EXPECT_EQ(told[1].status, 201) << "what is here goes on";
+  EXPECT_TRUE(invoker.idle());
+}
+
+TEST_F(InvokerTest, FailuresOfTheFunction) {
+  const char* const answers[] = {
+      R"({"ok":false,"error":{"type":"E","message":"m","traceback":"the traceback"}})",
+      "no json",
+      R"({"ok":true,"value":1})",
+      R"({"ok":true,"http":{"status":99}})",
+      R"({"ok":true,"http":{"status":200,"headers":[["a","b\r\nc"]]}})",
+      R"({"ok":true,"http":{"status":200,"headers":[["a b","c"]]}})",
+      R"({"ok":true,"http":{"status":200,"headers":[["a","€"]]}})",
+      R"({"ok":true,"http":{"status":200,"body_base64":"???"}})",
+      R"({"ok":true,"http":{"status":200,"body_path":"/tmp/none"}})",
+      R"({"ok":true,"streamed":true})"};
+  Invoker invoker = Make();
+  for (const char* answer : answers) {
+    Told told;
+    log_.clear();
+    const uint64_t number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told));
+    EXPECT_TRUE(Answer(&invoker, number, answer).ok()) << answer;
+    EXPECT_EQ(told.status, 500) << answer;
+    EXPECT_TRUE(told.ended);
+    EXPECT_FALSE(log_.empty()) << answer;
+    EXPECT_EQ(told.body.find("traceback"), told.body.npos);
+  }
+  EXPECT_TRUE(invoker.idle());
+}
+
+TEST_F(InvokerTest, StreamedAnswers) {
+  Invoker invoker = Make();
+  Told told;
+  uint64_t number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told));
+  EXPECT_EQ(Answer(&invoker, number, "x", RecordType::kAnswerData).code(), EPROTO);
+  ASSERT_TRUE(Answer(&invoker, number, R"({"status":200})", RecordType::kAnswerHead).ok());
+  EXPECT_EQ(Answer(&invoker, number, R"({"status":200})", RecordType::kAnswerHead).code(), EPROTO);
+  ASSERT_TRUE(Answer(&invoker, number, "one", RecordType::kAnswerData).ok());
+  ASSERT_TRUE(Answer(&invoker, number, "two", RecordType::kAnswerData).ok());
+  ASSERT_TRUE(Answer(&invoker, number, R"({"ok":true,"streamed":true})").ok());
+  EXPECT_EQ(told.body, "onetwo");
+  EXPECT_EQ(told.error, 0);
+  Told broken;
+  number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&broken));
+  ASSERT_TRUE(Answer(&invoker, number, R"({"status":200})", RecordType::kAnswerHead).ok());
+  ASSERT_TRUE(Answer(&invoker, number, R"({"ok":false})").ok());
+  EXPECT_EQ(broken.error, EIO);
+}
+
+TEST_F(InvokerTest, BodiesThatDoNotFitARecord) {
+  Invoker invoker = Make();
+  const uint64_t free = region_.free_bytes();
+  for (const std::string& body : {std::string(20'000, 'x'), std::string("\xff\x00\x80", 3)}) {
+    Told told;
+    HttpCall call = Get("/");
+    call.body = body;
+    const uint64_t number = invoker.Invoke(std::move(call), std::make_unique<Sink>(&told));
+    EXPECT_EQ(posted_.back().second["http"]["body_path"], "/run/usetl/body/0");
+    EXPECT_LT(region_.free_bytes(), free);
+    ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
+    EXPECT_EQ(region_.free_bytes(), free) << "given back with the answer";
+  }
+  Told large, long_headers;
+  HttpCall call = Get("/");
+  call.body = std::string(2 << 20, 'x');
+  invoker.Invoke(std::move(call), std::make_unique<Sink>(&large));
+  EXPECT_EQ(large.status, 413);
+  call = Get("/" + std::string(40'000, 'x'));
+  invoker.Invoke(std::move(call), std::make_unique<Sink>(&long_headers));
+  EXPECT_EQ(long_headers.status, 431);
+  EXPECT_TRUE(invoker.idle());
+}
+
+TEST_F(InvokerTest, CancelledAndAbandoned) {
+  Told told[3];
+  {
+    Invoker invoker = Make();
+    const uint64_t number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));
+    const uint64_t waits = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[1]));
+    invoker.Cancel(number);
+    invoker.Cancel(waits);
+    ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
+    EXPECT_TRUE(invoker.idle());
+    EXPECT_FALSE(told[0].ended || told[1].ended);
+    invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));
+    invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[1]));
+    invoker.Abandon(Status(ETIMEDOUT, "too long"));
+  }
+  EXPECT_EQ(told[0].status, 504);
+  EXPECT_EQ(told[1].status, 503);
+}
+
+TEST_F(InvokerTest, WaitsForRoomInTheRing) {
+  Invoker::Options options;
+  options.timeout = std::chrono::milliseconds(1000);
+  Invoker invoker = Make(options);
+  Told told;
+  full_ = true;
+  invoker.Invoke(Get("/"), std::make_unique<Sink>(&told));
+  EXPECT_TRUE(posted_.empty());
+  EXPECT_FALSE(invoker.deadline()) << "the function does not have it yet";
+  full_ = false;
+  invoker.Turn();
+  ASSERT_EQ(posted_.size(), 1u);
+  EXPECT_TRUE(invoker.deadline());
+  EXPECT_TRUE(posted_[0].second["context"].contains("deadline"));
+}
+
+TEST(HttpText, Encodings) {
+  EXPECT_EQ(DecodeBase64("aGk="), "hi");
+  EXPECT_EQ(DecodeBase64("/+8A"), std::string("\xff\xef\0", 3));
+  EXPECT_EQ(DecodeBase64(""), "");
+  for (const char* bad : {"a", "a===", "aG=k", "aGk\n", "===="})
+    EXPECT_FALSE(DecodeBase64(bad)) << bad;
+  EXPECT_TRUE(IsUtf8("a\u00e9\u20ac\U0001f600"));
+  for (const char* bad :
+       {"\xff", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3"}) {
+    EXPECT_FALSE(IsUtf8(bad));
+  }
+}
+
+}  // namespace
+}  // namespace usetl::pod

@@ -1,0 +1,295 @@
+#include "vmm/proxy/pod/container.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+namespace usetl::pod {
+namespace {
+
+// At a time: a guest that never stops must not keep us from clock, usetld and network. All that the
+// output ring can hold at once is less than the second.
+constexpr int kRecordsAtOnce = 64;
+constexpr int kOutputsAtOnce = 16;
+constexpr size_t kOutputPiece = 32 << 10;
+static_assert(kOutputsAtOnce * kOutputPiece >= abi::kOutputSize);
+constexpr uint32_t kBusyTurns = 16;  // without a look at the descriptors
+constexpr int kCongestedMs = 10;
+// How long the end of a container waits for its log's disk.
+constexpr std::chrono::seconds kLogPatience{5};
+
+uint64_t ReadClock(clockid_t clock) {
+  timespec now;
+  if (clock_gettime(clock, &now) != 0) return 0;  // the process is gone
+  return uint64_t(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace
+
+Container::Container(Fd usetld, Join join, Fd vmmd, etl::ObjectStore objects)
+    : vmmd_(std::move(vmmd)),
+      objects_(std::move(objects)),
+      cgroups_(std::move(join.cgroups)),
+      control_(std::move(usetld), std::move(join.control), std::move(join.exit_file),
+               {[this](uint32_t grace_ms) { OnStop(grace_ms); },
+                [this](Fd log) {
+                  if (log_ != nullptr) log_->Reopen(std::move(log));
+                }}) {}
+
+uint64_t Container::UsfCpuNs() const {
+  // clock_getcpuclockid(3) without the system call by which that checks the number.
+  constexpr clockid_t kScheduled = 2;
+  if (link_ == nullptr || link_->usf_pid() <= 0) return 0;
+  return ReadClock(static_cast<clockid_t>(~static_cast<uint32_t>(link_->usf_pid()) << 3) |
+                   kScheduled);
+}
+
+void Container::Run(Result<ipc::Message> start) {
+  Status status = start.ok() ? Start(std::move(*start)) : start.status();
+  if (status.ok()) status = Loop();
+  if (!status.ok() && !outcome_) {
+    outcome_ = Killed(SIGKILL, Reason::kError, status.message());
+    outcome_->report = "usetl: " + status.message();
+  }
+  if (loaded_) return TellEnd();
+  if (log_ != nullptr) {
+    TakeLastOutput();
+    if (!outcome_->report.empty()) Say(outcome_->report);
+    log_->Finish(kLogPatience);
+  }
+  link_.reset();
+  const int code = status.ok() ? ECHILD : status.code();
+  control_.Failed(
+      code, outcome_->text.empty() ? "the function ended while it was loaded" : outcome_->text);
+}
+
+void Container::End(Outcome outcome) {
+  if (!outcome_) outcome_ = std::move(outcome);
+}
+
+Status Container::Loop() {
+  for (uint32_t busy_turns = 0; !outcome_;) {
+    bool progress = false;
+    USETL_RETURN_IF_ERROR(DrainGuest(&progress));
+    CheckDeadlines();
+    if (outcome_) break;
+    if (invoker_ != nullptr) invoker_->Turn();
+    PostStop();
+    const bool congested = EtlCongested() || log_->Congested();
+    const bool busy = progress || (!congested && !link_->PrepareWait());
+    if (busy && ++busy_turns % kBusyTurns != 0) continue;
+    USETL_RETURN_IF_ERROR(Wait(busy ? 0 : congested ? kCongestedMs : -1));
+  }
+  return Status();
+}
+
+Status Container::Wait(int most_ms) {
+  pollfd fds[5] = {{link_->event_fd(), POLLIN, 0},
+                   {link_->vmmd_fd(), POLLIN, 0},
+                   {control_.connection_fd(), POLLIN, 0},
+                   {control_.listener_fd(), POLLIN, 0},
+                   {etl_ == nullptr ? -1 : etl_->poll_fd(), POLLIN, 0}};
+  int timeout = most_ms;
+  if (const auto deadline = NextDeadline()) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(*deadline - Clock::now()).count() + 1;
+    const int bounded = static_cast<int>(std::clamp<int64_t>(left, 0, 3'600'000));
+    timeout = timeout < 0 ? bounded : std::min(timeout, bounded);
+  }
+  const int ready = poll(fds, 5, timeout);
+  link_->EndWait();
+  if (ready < 0 && errno != EINTR) return Status::Errno("poll");
+  if (ready <= 0) return Status();
+  if (fds[4].revents != 0) etl_->OnReady();
+  if (fds[2].revents != 0) control_.OnConnection();
+  if (fds[3].revents != 0) control_.OnListener();
+  return fds[1].revents != 0 ? OnVmmd() : Status();
+}
+
+std::optional<Container::Clock::time_point> Container::NextDeadline() const {
+  std::optional<Clock::time_point> next;
+  const auto consider = [&](const std::optional<Clock::time_point>& time) {
+    if (time && (!next || *time < *next)) next = time;
+  };
+  consider(start_deadline_);
+  consider(stop_deadline_);
+  if (invoker_ != nullptr) consider(invoker_->deadline());
+  return next;
+}
+
+void Container::CheckDeadlines() {
+  if (outcome_) return;
+  const auto now = Clock::now();
+  if (stop_deadline_ && now >= *stop_deadline_) {
+    End(Killed(SIGKILL, Reason::kError,
+               grace_ms_ == 0 ? "killed"
+                              : "killed: it did not end within " + std::to_string(grace_ms_) +
+                                    " ms after it was asked to"));
+  } else if (start_deadline_ && now >= *start_deadline_) {
+    End(Killed(SIGKILL, Reason::kError, "the function was not loaded in time"));
+    outcome_->report = "usetl: " + outcome_->text;
+  } else if (invoker_ != nullptr && invoker_->deadline() && now >= *invoker_->deadline()) {
+    // A USF whose function hangs cannot go on.
+    const std::string text =
+        "a request took longer than " + std::to_string(invoker_options_.timeout.count()) + " ms";
+    invoker_->Abandon(Status(ETIMEDOUT, text));
+    End(Killed(SIGKILL, Reason::kError, text));
+    outcome_->report = "usetl: " + text + "; the function was killed";
+  }
+}
+
+void Container::Say(std::string_view text) {
+  log_->Add(2, text);
+  if (!text.ends_with('\n')) log_->Add(2, "\n");
+}
+
+Status Container::EnsureEtl() {
+  if (etl_ != nullptr) return Status();
+  etl::EtlProxyOptions options;
+  options.policy = policy_;
+  options.objects = objects_;
+  options.audit = [this](const etl::AuditEvent& event) {
+    Say("usetl: " + event.method + " " + event.url + ": " + event.cause);
+  };
+  Result<std::unique_ptr<etl::EtlProxy>> proxy = etl::EtlProxy::Create(
+      std::move(options), &link_->region(), &link_->guest_region(),
+      [this](abi::RecordType type, uint64_t id, std::span<const uint8_t> head,
+             std::span<const uint8_t> tail) { return link_->Post(type, id, head, tail); });
+  if (!proxy.ok()) return proxy.status();
+  etl_ = std::move(*proxy);
+  return Status();
+}
+
+Status Container::DrainOutput() {
+  char buffer[kOutputPiece];
+  for (int i = 0; i < kOutputsAtOnce && !log_->Congested(); ++i) {
+    const int64_t count = link_->TakeOutput(buffer, sizeof buffer);
+    if (count < 0) return Status(EPROTO, "the guest broke its output ring");
+    if (count == 0) break;
+    USETL_RETURN_IF_ERROR(
+        output_.Add({buffer, static_cast<size_t>(count)},
+                    [this](uint32_t stream, auto bytes) { log_->Add(stream, bytes); }));
+  }
+  return Status();
+}
+
+Status Container::DrainGuest(bool* progress) {
+  for (int i = 0; i < kRecordsAtOnce && !outcome_; ++i) {
+    if (EtlCongested()) {
+      // Its answers wait for room in the ring: no more requests until the guest has read some.
+      etl_->OnRingRoom();
+      if (EtlCongested()) return DrainOutput();
+    }
+    abi::RecordHeader header;
+    std::span<const uint8_t> payload;
+    switch (link_->Take(&header, &payload)) {
+      case abi::RingRead::kEmpty:
+        return DrainOutput();
+      case abi::RingRead::kBroken:
+        return Status(EPROTO, "the guest broke its ring");
+      case abi::RingRead::kRecord:
+        *progress = true;
+        USETL_RETURN_IF_ERROR(DrainOutput());
+        USETL_RETURN_IF_ERROR(OnRecord(header, payload));
+    }
+  }
+  return Status();
+}
+
+Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
+  const auto type = static_cast<abi::RecordType>(header.type);
+  const bool loading = type == abi::RecordType::kLoaded;
+  if (loading ? loaded_ : !loaded_ && type == abi::RecordType::kResult) {
+    return Status(EPROTO, "the guest answered what nobody asked");
+  }
+  if (loading || (type == abi::RecordType::kResult && script_)) {
+    Result<Reply> reply =
+        ParseReply({reinterpret_cast<const char*>(payload.data()), payload.size()});
+    if (!reply.ok()) return reply.status();
+    if (loading) return OnLoaded(*reply);
+    End(OfScript(*reply));
+    return Status();
+  }
+  if (type == abi::RecordType::kResult || type == abi::RecordType::kAnswerHead ||
+      type == abi::RecordType::kAnswerData) {
+    if (invoker_ == nullptr) return Status(EPROTO, "the guest answered what nobody asked");
+    return invoker_->OnRecord(type, header.id, payload);
+  }
+  USETL_RETURN_IF_ERROR(EnsureEtl());
+  return etl_->OnRecord(header, payload);
+}
+
+Status Container::OnVmmd() {
+  Result<ipc::Message> message = link_->ReceiveFromVmmd();
+  if (!message.ok()) {
+    End(Lost("usetl-vmmd left while the function ran"));
+    return Status();
+  }
+  pool::ReplyRecord reply;
+  if (message->bytes.size() < sizeof reply) return Status(EPROTO, "usetl-vmmd: short message");
+  std::memcpy(&reply, message->bytes.data(), sizeof reply);
+  const std::string text(message->bytes.begin() + sizeof reply, message->bytes.end());
+  if (reply.reply == pool::Reply::kLog) {
+    std::fprintf(stderr, "usetl-proxy: container %s: %s\n", id_.c_str(), text.c_str());
+  }
+  if (reply.reply != pool::Reply::kEnded) return Status();
+  // It ended behind its last records: no more come than the ring holds.
+  constexpr uint32_t kMostRecords = abi::kToHostSize / sizeof(abi::RecordHeader);
+  bool progress = true;
+  for (uint32_t i = 0; i < kMostRecords / kRecordsAtOnce + 1 && progress && !outcome_; ++i) {
+    progress = false;
+    USETL_RETURN_IF_ERROR(DrainGuest(&progress));
+  }
+  End(OfEnded(reply, text, stopping_));
+  return Status();
+}
+
+void Container::OnStop(uint32_t grace_ms) {
+  stopping_ = true;
+  grace_ms_ = grace_ms;
+  stop_deadline_ = Clock::now() + std::chrono::milliseconds(grace_ms);
+  ports_.Close();
+  if (invoker_ != nullptr) invoker_->Close();
+}
+
+void Container::PostStop() {
+  if (!stopping_ || stop_posted_ || (invoker_ != nullptr && !invoker_->idle())) return;
+  stop_posted_ = link_->Post(abi::RecordType::kStop, 0, {});
+}
+
+// The ring holds what was printed before the end; a guest that still prints gets no further turn.
+void Container::TakeLastOutput() {
+  if (link_ == nullptr) return;
+  const auto end = Clock::now() + kLogPatience;
+  while (log_->Congested() && Clock::now() < end) poll(nullptr, 0, kCongestedMs);
+  const Status drained = DrainOutput();
+  if (!drained.ok()) Say("usetl: " + drained.message());
+}
+
+void Container::TellEnd() {
+  TakeLastOutput();
+  if (!outcome_->report.empty()) Say(outcome_->report);
+  const bool written = log_->Finish(kLogPatience);
+  ExitRecord record{};
+  record.code = outcome_->code;
+  record.reason = outcome_->reason;
+  const uint64_t usf_cpu = UsfCpuNs();
+  record.cpu_ns = ReadClock(CLOCK_PROCESS_CPUTIME_ID) +
+                  (usf_cpu > usf_cpu_before_ ? usf_cpu - usf_cpu_before_ : 0);
+  record.lines_lost = log_->lines_lost();
+  if (!written && outcome_->text.empty()) outcome_->text = "the log's disk hangs";
+  // The USF is on its way back before anybody hears of the end.
+  if (invoker_ != nullptr) {
+    invoker_->Abandon(Status(ECANCELED, "the container has ended"));
+    invoker_.reset();
+  }
+  etl_.reset();
+  link_.reset();
+  control_.Exited(record, outcome_->text);
+}
+
+}  // namespace usetl::pod

@@ -1,0 +1,96 @@
+// container.h: one container from its start to its end: the body of a worker process of pods.
+//
+// Single-threaded but for the log. The function, its files and whatever the network sends are
+// hostile; usetld is trusted with what it asks, not with its manners: nothing here waits for it.
+#ifndef USETL_VMM_PROXY_POD_CONTAINER_H_
+#define USETL_VMM_PROXY_POD_CONTAINER_H_
+
+#include <poll.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/proxy/etl/etl_proxy.h"
+#include "vmm/proxy/pod/control.h"
+#include "vmm/proxy/pod/invoker.h"
+#include "vmm/proxy/pod/join.h"
+#include "vmm/proxy/pod/log.h"
+#include "vmm/proxy/pod/outcome.h"
+#include "vmm/proxy/pod/ports.h"
+#include "vmm/proxy/pod/start_request.h"
+#include "vmm/proxy/worker/output_frames.h"
+#include "vmm/proxy/worker/usf_link.h"
+
+namespace usetl::pod {
+
+class Container {
+ public:
+  // `usetld` has sent `join`, whose network this process is in already. `vmmd` is a connection to
+  // usetl-vmmd.
+  Container(Fd usetld, Join join, Fd vmmd, etl::ObjectStore objects);
+
+  // Until the container has ended and its end is written and told. `start`: usetld's second
+  // message, or why there is none.
+  void Run(Result<ipc::Message> start);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // container_start.cc: from the request to the record that loads the function.
+  Status Start(ipc::Message message);
+  Status Claim(const StartRequest& request);
+  Status OnLoaded(const Reply& reply);
+  Status PostScript();
+  void SettleDown();
+
+  Status Loop();
+  // For whatever comes first, `most_ms` at most; -1: as long as it takes.
+  Status Wait(int most_ms);
+  Status DrainGuest(bool* progress);
+  Status DrainOutput();
+  Status OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload);
+  Status OnVmmd();
+  Status EnsureEtl();
+  bool EtlCongested() const { return etl_ != nullptr && etl_->congested(); }
+
+  void OnStop(uint32_t grace_ms);
+  // Sends kStop once the requests that the function has are answered.
+  void PostStop();
+  void CheckDeadlines();
+  std::optional<Clock::time_point> NextDeadline() const;
+
+  // Into the log, as standard error.
+  void Say(std::string_view text);
+  void End(Outcome outcome);
+  void TakeLastOutput();
+  void TellEnd();
+  // Of the USF's process, as far as it can be seen.
+  uint64_t UsfCpuNs() const;
+
+  Fd vmmd_;  // until the claim
+  etl::ObjectStore objects_;
+  std::vector<Fd> cgroups_;  // until it has started
+  Control control_;
+  std::string id_, mode_;
+  std::unique_ptr<Log> log_;
+  std::unique_ptr<UsfLink> link_;
+  Ports ports_;
+  etl::Policy policy_;
+  std::unique_ptr<etl::EtlProxy> etl_;  // made for the first HTTP request of the function
+  Invoker::Options invoker_options_;
+  std::unique_ptr<Invoker> invoker_;  // none for scripts
+  OutputFrames output_;
+  bool loaded_ = false, script_ = false;
+  std::optional<Clock::time_point> start_deadline_, stop_deadline_;
+  bool stopping_ = false, stop_posted_ = false;
+  uint32_t grace_ms_ = 0;
+  uint64_t usf_cpu_before_ = 0;
+  std::optional<Outcome> outcome_;
+};
+
+}  // namespace usetl::pod
+
+#endif  // USETL_VMM_PROXY_POD_CONTAINER_H_

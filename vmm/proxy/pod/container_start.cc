@@ -1,0 +1,124 @@
+// From usetld's request to a container that has started.
+#include <malloc.h>
+#include <sys/socket.h>
+
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "vmm/proxy/pod/container.h"
+#include "vmm/proxy/pod/contents.h"
+
+namespace usetl::pod {
+namespace {
+
+constexpr uint64_t kLoadId = 1, kScriptId = 2;
+constexpr uint32_t kMaxClaimMs = 30'000;
+
+std::span<const uint8_t> AsBytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+template <size_t N>
+bool CopyText(const std::string& text, char (&field)[N]) {
+  if (text.size() >= N) return false;
+  std::memcpy(field, text.c_str(), text.size() + 1);
+  return true;
+}
+
+}  // namespace
+
+Status Container::Claim(const StartRequest& request) {
+  pool::ClaimRequest claim{};
+  claim.request = pool::Request::kClaim;
+  claim.wait_ms = std::min(request.start_timeout_ms, kMaxClaimMs);
+  claim.ram_limit = request.memory;
+  if (!CopyText(request.runtime, claim.runtime) || !CopyText(request.tenant, claim.tenant)) {
+    return Status(EINVAL, "the name of the runtime or tenant is too long");
+  }
+  // A daemon that hangs must not keep us; all later messages are waited for with poll(2).
+  const timeval patience{static_cast<time_t>(claim.wait_ms / 1000 + 5), 0};
+  if (setsockopt(vmmd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0) {
+    return Status::Errno("usetl-vmmd");
+  }
+  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(std::move(vmmd_), claim);
+  if (!link.ok()) return link.status();
+  link_ = std::move(*link);
+  usf_cpu_before_ = UsfCpuNs();
+  return Status();
+}
+
+Status Container::Start(ipc::Message message) {
+  Result<StartRequest> request = ReadStart(std::move(message));
+  if (!request.ok()) return request.status();
+  start_deadline_ = Clock::now() + std::chrono::milliseconds(request->start_timeout_ms);
+  id_ = request->id;
+  mode_ = request->mode;
+  Result<std::unique_ptr<Log>> log = Log::Create(std::move(request->log));
+  if (!log.ok()) return log.status();
+  log_ = std::move(*log);
+  for (const std::string& origin : request->allow) USETL_RETURN_IF_ERROR(policy_.Allow(origin));
+  if (mode_ != "script") {
+    Result<Ports> ports = Ports::Bind(request->ports);
+    if (!ports.ok()) return ports.status();
+    ports_ = std::move(*ports);
+  }
+  invoker_options_.timeout = std::chrono::milliseconds(request->timeout_ms);
+  if (!request->hostname.empty()) request->environment.emplace("HOSTNAME", request->hostname);
+  USETL_RETURN_IF_ERROR(Claim(*request));
+  USETL_RETURN_IF_ERROR(PublishContents(&*request, &link_->region()));
+  if (link_->Post(abi::RecordType::kLoad, kLoadId, AsBytes(LoadRecord(*request)))) return Status();
+  return Status(E2BIG, "arguments and environment exceed 32 kB");
+}
+
+Status Container::PostScript() {
+  const nlohmann::json order = {{"context", {{"function_name", id_}}}, {"event", nullptr}};
+  if (link_->Post(abi::RecordType::kInvoke, kScriptId, AsBytes(order.dump()))) return Status();
+  return Status(EIO, "the ring to the guest is full");  // nothing but the load was in it
+}
+
+Status Container::OnLoaded(const Reply& reply) {
+  if (!reply.ok) {
+    Say(reply.report);
+    return Status(ENOEXEC, reply.cause);
+  }
+  if (mode_ == "http" && !reply.has_handler) {
+    return Status(ENOEXEC, "the function offers nothing that answers HTTP");
+  }
+  loaded_ = true;
+  start_deadline_.reset();
+  script_ = !reply.has_handler;
+  if (script_) {
+    ports_.Close();
+    USETL_RETURN_IF_ERROR(PostScript());
+  } else {
+    Invoker::Usf usf;
+    usf.region = &link_->region();
+    usf.guest = &link_->guest_region();
+    usf.post = [this](abi::RecordType type, uint64_t id, std::string_view payload) {
+      return link_->Post(type, id, AsBytes(payload));
+    };
+    usf.log = [this](std::string_view report) { Say(report); };
+    invoker_ = std::make_unique<Invoker>(invoker_options_, std::move(usf));
+    USETL_RETURN_IF_ERROR(ports_.Listen());
+  }
+  StartedRecord started{};
+  started.worker = getpid();
+  started.usf = link_->usf_pid();
+  started.usf_cpu_ns = usf_cpu_before_;
+  control_.Started(started);
+  SettleDown();
+  return Status();
+}
+
+// What nobody waits for.
+void Container::SettleDown() {
+  const Status entered = EnterCgroups(cgroups_);
+  if (!entered.ok()) {
+    std::fprintf(stderr, "usetl-proxy: container %s: %s\n", id_.c_str(), entered.message().c_str());
+  }
+  cgroups_.clear();
+  malloc_trim(0);
+}
+
+}  // namespace usetl::pod

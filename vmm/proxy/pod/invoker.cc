@@ -1,0 +1,208 @@
+#include "vmm/proxy/pod/invoker.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "vmm/proxy/pod/http_text.h"
+
+namespace usetl::pod {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxInline = 8 << 10;  // of a body within the record
+constexpr size_t kMaxPayload = abi::kMaxRecord - sizeof(abi::RecordHeader);
+
+json AsJson(const Endpoint& endpoint) {
+  if (endpoint.address.empty()) return nullptr;
+  return json::array({endpoint.address, endpoint.port});
+}
+
+std::span<const uint8_t> AsBytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+Invoker::~Invoker() { Abandon(Status(ECANCELED, "the container ends")); }
+
+void Invoker::Refuse(AnswerSink* sink, int status, std::string_view text) {
+  if (sink == nullptr) return;
+  sink->OnHead({status, {{"content-type", "text/plain; charset=utf-8"}}}, text.size());
+  sink->OnData(text);
+  sink->OnEnd(Status());
+}
+
+uint64_t Invoker::Invoke(HttpCall call, std::unique_ptr<AnswerSink> sink) {
+  const uint64_t number = ++last_number_;
+  if (closed_) {
+    Refuse(sink.get(), 503, "the function ends\n");
+  } else if (waiting_.size() >= options_.queue) {
+    Refuse(sink.get(), 503, "too many requests wait for the function\n");
+  } else {
+    waiting_.push_back({number, std::move(call), std::move(sink)});
+    Turn();
+  }
+  return number;
+}
+
+void Invoker::Cancel(uint64_t number) {
+  if (current_ && current_->number == number) {
+    current_->sink.reset();
+    return;
+  }
+  const auto same = [number](const Request& request) { return request.number == number; };
+  waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), same), waiting_.end());
+}
+
+Result<std::string> Invoker::Encode(const HttpCall& call) {
+  json http = {{"method", Latin1ToUtf8(call.method)},
+               {"path", Latin1ToUtf8(call.path)},
+               {"query", Latin1ToUtf8(call.query)},
+               {"scheme", Latin1ToUtf8(call.scheme)},
+               {"http_version", Latin1ToUtf8(call.http_version)},
+               {"client", AsJson(call.client)},
+               {"server", AsJson(call.server)},
+               {"headers", json::array()}};
+  for (const auto& [name, value] : call.headers) {
+    http["headers"].push_back({Latin1ToUtf8(name), Latin1ToUtf8(value)});
+  }
+  if (call.body.size() <= kMaxInline && IsUtf8(call.body)) {
+    if (!call.body.empty()) http["body"] = call.body;
+  } else {
+    Result<BodyCursor> cursor = usf_.region->Reserve(call.body.size());
+    if (!cursor.ok()) return cursor.status();
+    USETL_RETURN_IF_ERROR(cursor->Append(AsBytes(call.body)));
+    Result<PublishedBody> body = cursor->Publish();
+    if (!body.ok()) return body.status();
+    body_ = body->entry;
+    http["body_path"] = "/run/usetl/body/" + std::to_string(body->entry);
+  }
+  json context = {{"request_id", Latin1ToUtf8(call.request_id)}};
+  if (options_.timeout.count() != 0) {
+    const std::chrono::duration<double> end = (Clock::now() + options_.timeout).time_since_epoch();
+    context["deadline"] = end.count();
+  }
+  std::string record = json{{"context", std::move(context)}, {"http", std::move(http)}}.dump();
+  if (record.size() > kMaxPayload) return Status(E2BIG, "the headers are too long");
+  return record;
+}
+
+void Invoker::Turn() {
+  while (!current_ && !waiting_.empty()) {
+    current_ = std::move(waiting_.front());
+    waiting_.pop_front();
+    Result<std::string> record = Encode(current_->call);
+    if (record.ok()) {
+      record_ = std::move(*record);
+      current_->call = {};
+      break;
+    }
+    const bool headers = record.status().code() == E2BIG;
+    Refuse(current_->sink.get(), headers ? 431 : 413, record.status().message() + "\n");
+    current_->sink.reset();
+    Finish(Status());
+  }
+  if (record_.empty() || !usf_.post(abi::RecordType::kInvoke, current_->number, record_)) return;
+  std::string().swap(record_);
+  if (options_.timeout.count() != 0) deadline_ = Clock::now() + options_.timeout;
+}
+
+void Invoker::Finish(const Status& status) {
+  if (current_->sink != nullptr) current_->sink->OnEnd(status);
+  current_.reset();
+  record_.clear();
+  deadline_.reset();
+  head_sent_ = false;
+  // Nothing of the function looks at the body of a request that it has answered.
+  if (body_) usf_.region->Release(*body_);
+  body_.reset();
+}
+
+Status Invoker::TakeBody(const std::string& path, std::string* body) const {
+  Result<std::span<const uint8_t>> file = usf_.guest->FindFile(path);
+  if (!file.ok()) return file.status();
+  if (file->size() > options_.max_body) {
+    return Status(EFBIG, "the function's answer exceeds " +
+                             std::to_string(options_.max_body >> 20) + " MB; stream it");
+  }
+  // The guest may still write there: one copy, then only the copy counts.
+  body->assign(file->begin(), file->end());
+  return Status();
+}
+
+void Invoker::Fail(std::string_view report) {
+  usf_.log(report);
+  if (head_sent_) return Finish(Status(EIO, "the function failed in the midst of its answer"));
+  Refuse(current_->sink.get(), 500, "the function failed; its log says why\n");
+  current_->sink.reset();
+  Finish(Status());
+}
+
+void Invoker::OnResult(std::string_view text) {
+  Result<Reply> reply = ParseReply(text);
+  if (!reply.ok()) return Fail(reply.status().message());
+  if (!reply->ok) return Fail(reply->report);
+  if (head_sent_ != reply->streamed || head_sent_ == reply->head.has_value()) {
+    return Fail("the function's answer is neither whole nor streamed");
+  }
+  if (!reply->body_path.empty()) {
+    const Status taken = TakeBody(reply->body_path, &reply->body);
+    if (!taken.ok()) return Fail(taken.message());
+  }
+  if (reply->head && current_->sink != nullptr) {
+    current_->sink->OnHead(*reply->head, reply->body.size());
+    if (!reply->body.empty()) current_->sink->OnData(reply->body);
+  }
+  Finish(Status());
+}
+
+void Invoker::OnHead(std::string_view text) {
+  Result<AnswerHead> head = ParseAnswerHead(text);
+  if (!head.ok()) {
+    // The function may go on sending; nobody listens.
+    usf_.log(head.status().message());
+    Refuse(current_->sink.get(), 500, "the function failed; its log says why\n");
+    current_->sink.reset();
+  }
+  head_sent_ = true;
+  if (current_->sink != nullptr) current_->sink->OnHead(*head, std::nullopt);
+}
+
+Status Invoker::OnRecord(abi::RecordType type, uint64_t id, std::span<const uint8_t> payload) {
+  if (!current_ || !record_.empty() || id != current_->number) {
+    return Status(EPROTO, "the guest answered what nobody asked");
+  }
+  const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
+  switch (type) {
+    case abi::RecordType::kResult:
+      OnResult(text);
+      Turn();
+      return Status();
+    case abi::RecordType::kAnswerHead:
+      if (head_sent_) return Status(EPROTO, "the guest began an answer twice");
+      OnHead(text);
+      return Status();
+    case abi::RecordType::kAnswerData:
+      if (!head_sent_) return Status(EPROTO, "the guest sent a body without a head");
+      if (current_->sink != nullptr) current_->sink->OnData(text);
+      return Status();
+    default:
+      return Status(EPROTO, "not a record of an answer");
+  }
+}
+
+void Invoker::Abandon(const Status& why) {
+  closed_ = true;
+  if (current_) {
+    if (!head_sent_) {
+      Refuse(current_->sink.get(), why.code() == ETIMEDOUT ? 504 : 502, "the function was lost\n");
+      current_->sink.reset();
+    }
+    Finish(why);
+  }
+  for (Request& request : waiting_) Refuse(request.sink.get(), 503, "the function ends\n");
+  waiting_.clear();
+}
+
+}  // namespace usetl::pod

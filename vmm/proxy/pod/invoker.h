@@ -1,0 +1,126 @@
+// invoker.h: HTTP requests for one USF, one at a time.
+//
+// The gateway takes requests apart and writes answers; in between they are here: queued, given to
+// the function as kInvoke records, their answers put together and checked. Single-threaded, never
+// blocks. Whoever owns the USF's rings calls in with its records.
+#ifndef USETL_VMM_PROXY_POD_INVOKER_H_
+#define USETL_VMM_PROXY_POD_INVOKER_H_
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "vmm/abi/mail.h"
+#include "vmm/base/status.h"
+#include "vmm/proxy/pod/reply.h"
+#include "vmm/proxy/region/guest_region_view.h"
+#include "vmm/proxy/region/host_region.h"
+
+namespace usetl::pod {
+
+struct Endpoint {
+  std::string address;  // as text; empty: unknown
+  uint16_t port = 0;
+};
+
+// A request, all of it.
+struct HttpCall {
+  std::string method, path, query;  // path percent-encoded as it came, query without '?'
+  Headers headers;                  // names in lower case
+  std::string body;
+  std::string scheme = "http", http_version = "1.1", request_id;
+  Endpoint client, server;
+};
+
+// Takes the answer to one request. OnHead and OnData may not come at all, OnEnd comes last and
+// once; the object goes after it. None may call back into the invoker.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  // `size`: of the body, when it is known.
+  virtual void OnHead(const AnswerHead& head, std::optional<uint64_t> size) = 0;
+  virtual void OnData(std::string_view bytes) = 0;
+  // An error: the answer is not complete, and what was begun cannot be ended well.
+  virtual void OnEnd(const Status& status) = 0;
+};
+
+class Invoker {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  struct Options {
+    uint32_t queue = 100;                  // requests that wait
+    std::chrono::milliseconds timeout{0};  // of one, from when the function has it; 0: none
+    uint64_t max_body = 32 << 20;          // of an answer that is not streamed
+  };
+  // The USF. `region` and `guest` outlive the invoker. Post: false when the ring is full; Turn()
+  // tries again.
+  struct Usf {
+    HostRegion* region;
+    const GuestRegionView* guest;
+    std::function<bool(abi::RecordType type, uint64_t id, std::string_view payload)> post;
+    std::function<void(std::string_view report)> log;  // what the function did wrong
+  };
+
+  Invoker(Options options, Usf usf) : options_(options), usf_(std::move(usf)) {}
+  ~Invoker();
+
+  // 503 when the queue is full or the function ends. Returns a number for Cancel().
+  uint64_t Invoke(HttpCall call, std::unique_ptr<AnswerSink> sink);
+  // The client is gone: its sink is dropped without a further call. A request that the function
+  // has goes on until it is answered.
+  void Cancel(uint64_t number);
+
+  // Gives the function the next request when it has none. Call after anything has happened.
+  void Turn();
+  // kResult, kAnswerHead or kAnswerData. What is wrong with an answer is the function's error; an
+  // error of this: the guest broke the protocol.
+  Status OnRecord(abi::RecordType type, uint64_t id, std::span<const uint8_t> payload);
+
+  // When the function has taken too long with what it has; it cannot go on then.
+  std::optional<Clock::time_point> deadline() const { return deadline_; }
+  // Nothing runs and nothing waits.
+  bool idle() const { return !current_ && waiting_.empty(); }
+  // No further requests: 503 for what comes; what is here goes on.
+  void Close() { closed_ = true; }
+  // The USF is gone: everything is answered with an error (502, 503 for what only waited).
+  void Abandon(const Status& why);
+
+ private:
+  struct Request {
+    uint64_t number;
+    HttpCall call;
+    std::unique_ptr<AnswerSink> sink;  // null: cancelled
+  };
+
+  // The record of a request; a body that does not fit it goes to the region.
+  Result<std::string> Encode(const HttpCall& call);
+  void OnResult(std::string_view text);
+  void OnHead(std::string_view text);
+  // What the function has answered cannot be sent on.
+  void Fail(std::string_view report);
+  Status TakeBody(const std::string& path, std::string* body) const;
+  void Finish(const Status& status);
+  static void Refuse(AnswerSink* sink, int status, std::string_view text);
+
+  Options options_;
+  Usf usf_;
+  std::deque<Request> waiting_;
+  std::optional<Request> current_;
+  std::string record_;            // of `current_`, until it is posted
+  std::optional<uint32_t> body_;  // entry of its body in the region
+  bool head_sent_ = false;
+  bool closed_ = false;
+  std::optional<Clock::time_point> deadline_;
+  uint64_t last_number_ = 1000;  // above those of load and script
+};
+
+}  // namespace usetl::pod
+
+#endif  // USETL_VMM_PROXY_POD_INVOKER_H_

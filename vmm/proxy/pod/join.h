@@ -1,0 +1,32 @@
+// join.h: the first message of a container: how its worker becomes a part of the pod.
+#ifndef USETL_VMM_PROXY_POD_JOIN_H_
+#define USETL_VMM_PROXY_POD_JOIN_H_
+
+#include <vector>
+
+#include "vmm/base/fd.h"
+#include "vmm/base/status.h"
+#include "vmm/ipc/socket.h"
+
+namespace usetl::pod {
+
+struct Join {
+  Fd network;               // a network namespace
+  Fd control;               // listening, SOCK_SEQPACKET
+  Fd exit_file;             // regular, writable
+  std::vector<Fd> cgroups;  // cgroup.procs of each hierarchy, writable
+};
+
+// Checks the record and what each descriptor is. EPROTO says what is wrong.
+Result<Join> ReadJoin(ipc::Message message);
+
+// This thread, and whatever it starts, is in the pod's network from here on. REQUIRES: root.
+Status EnterNetwork(const Fd& network);
+
+// Moves this process into the pod's cgroups; costs milliseconds each. Goes on after an error and
+// returns the first.
+Status EnterCgroups(const std::vector<Fd>& cgroups);
+
+}  // namespace usetl::pod
+
+#endif  // USETL_VMM_PROXY_POD_JOIN_H_

@@ -1,0 +1,44 @@
+// reply.h: the JSON of kLoaded, kResult and kAnswerHead (guest/python/README.md), checked.
+//
+// The guest is hostile: it may send anything in place of what the agent writes.
+#ifndef USETL_VMM_PROXY_POD_REPLY_H_
+#define USETL_VMM_PROXY_POD_REPLY_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "vmm/base/status.h"
+
+namespace usetl::pod {
+
+// Names in lower case, values in bytes: fit to be sent as they are.
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+struct AnswerHead {
+  int status = 200;  // 200 to 599
+  Headers headers;   // none of those that the gateway makes
+};
+
+struct Reply {
+  bool ok = false;
+  // kLoaded: a handler or an app was found; false: a script.
+  bool has_handler = false;
+  std::optional<int> exit;  // 0 to 255
+  // Of a failure: one line, and what belongs into the log.
+  std::string cause, report;
+  // kResult of an HTTP request. `body_path` names a file of the guest region in place of `body`.
+  std::optional<AnswerHead> head;
+  std::string body, body_path;
+  bool streamed = false;  // head and body came before
+};
+
+// EPROTO: not a reply.
+Result<Reply> ParseReply(std::string_view text);
+Result<AnswerHead> ParseAnswerHead(std::string_view text);
+
+}  // namespace usetl::pod
+
+#endif  // USETL_VMM_PROXY_POD_REPLY_H_

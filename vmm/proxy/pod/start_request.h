@@ -1,0 +1,60 @@
+// start_request.h: what usetld asks a worker to run, checked.
+#ifndef USETL_VMM_PROXY_POD_START_REQUEST_H_
+#define USETL_VMM_PROXY_POD_START_REQUEST_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vmm/base/fd.h"
+#include "vmm/base/status.h"
+#include "vmm/ipc/socket.h"
+
+namespace usetl::pod {
+
+// As protocol.h describes the JSON of a start.
+struct StartRequest {
+  std::string id, runtime, tenant;
+  uint64_t memory = 0;  // bytes; 0: the node's limit
+  std::string mode;     // "http", "script" or "auto"
+  std::string path, target, cwd, hostname;
+  std::vector<std::string> arguments;
+  std::map<std::string, std::string> environment;
+  std::vector<uint16_t> ports;
+  std::vector<std::string> allow;  // origins
+  uint32_t timeout_ms = 0;         // of a request; 0: none
+  uint32_t start_timeout_ms = 30'000;
+
+  struct File {
+    std::string path;
+    uint16_t mode;
+    uint64_t offset, size;  // within the contents
+  };
+  struct Directory {
+    std::string path;
+    uint16_t mode;
+  };
+  struct Link {
+    std::string path, target;
+  };
+  std::vector<File> files;
+  std::vector<Directory> directories;
+  std::vector<Link> links;
+
+  Fd log;                 // may be none
+  std::vector<Fd> packs;  // lowest layer first
+  Fd contents;            // may be none
+};
+
+// Takes the message apart. EPROTO: record and descriptors do not match; EINVAL says which member
+// of the JSON is wrong.
+Result<StartRequest> ReadStart(ipc::Message message);
+
+// The payload of kLoad.
+std::string LoadRecord(const StartRequest& request);
+
+}  // namespace usetl::pod
+
+#endif  // USETL_VMM_PROXY_POD_START_REQUEST_H_

@@ -1,0 +1,60 @@
+#include "vmm/proxy/pod/worker.h"
+
+#include <malloc.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "vmm/proxy/pod/container.h"
+
+namespace usetl::pod {
+namespace {
+
+constexpr timeval kPatience{10, 0};  // usetld connects to start something, not to wait
+
+// Before there is a container. The start, which usetld has sent or is about to, is read first: an
+// answer is lost when this end closes with something unread.
+void Refuse(const Fd& usetld, const Status& status) {
+  (void)!ipc::Receive(usetld.get()).ok();
+  const std::string& text = status.message();
+  FailedRecord record{};
+  record.header = {Type::kFailed, static_cast<uint32_t>(text.size())};
+  record.code = status.code();
+  // Nobody is left to tell when this fails too.
+  (void)!ipc::Send(usetld.get(), ipc::Bytes(record),
+                   {reinterpret_cast<const uint8_t*>(text.data()), text.size()})
+      .ok();
+}
+
+Result<Join> EnterPod(const Fd& usetld) {
+  if (setsockopt(usetld.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience) != 0) {
+    return Status::Errno("limiting how long usetld is waited for");
+  }
+  Result<ipc::Message> message = ipc::Receive(usetld.get());
+  if (!message.ok()) return message.status().Annotate("a container's join");
+  Result<Join> join = ReadJoin(std::move(*message));
+  if (!join.ok()) return join.status();
+  USETL_RETURN_IF_ERROR(EnterNetwork(join->network));
+  join->network.Reset();
+  return join;
+}
+
+}  // namespace
+
+void Work(Fd usetld, Result<Fd> vmmd, const etl::ObjectStore& objects,
+          const std::function<Status()>& drop_privileges) {
+  // One heap for both threads: it stays with the container for its life.
+  mallopt(M_ARENA_MAX, 1);
+  Result<Join> join = EnterPod(usetld);
+  Status status = join.ok() ? drop_privileges() : join.status();
+  if (status.ok()) status = vmmd.status();
+  if (!status.ok()) return Refuse(usetld, status);
+  Result<ipc::Message> start = ipc::Receive(usetld.get());
+  if (!start.ok()) start = start.status().Annotate("a container's start");
+  Container container(std::move(usetld), std::move(*join), std::move(*vmmd), objects);
+  container.Run(std::move(start));
+  // A log whose disk hangs would keep the destructor.
+  _exit(0);
+}
+
+}  // namespace usetl::pod
