@@ -77,6 +77,30 @@ Status Container::PostScript() {
   return Status(EIO, "the ring to the guest is full");  // nothing but the load was in it
 }
 
+Status Container::OpenGateway() {
+  Invoker::Usf usf;
+  usf.region = &link_->region();
+  usf.guest = &link_->guest_region();
+  usf.post = [this](abi::RecordType type, uint64_t id, std::string_view payload) {
+    return link_->Post(type, id, AsBytes(payload));
+  };
+  usf.log = [this](std::string_view report) { Say(report); };
+  invoker_ = std::make_unique<Invoker>(invoker_options_, std::move(usf));
+  gateway::Backend backend;
+  backend.submit = [this](HttpCall call, std::unique_ptr<AnswerSink> sink) {
+    return invoker_->Invoke(std::move(call), std::move(sink));
+  };
+  backend.cancel = [this](uint64_t number) {
+    if (invoker_ != nullptr) invoker_->Cancel(number);
+  };
+  Result<std::unique_ptr<gateway::Server>> server =
+      gateway::Server::Create(gateway::Limits(), std::move(backend));
+  if (!server.ok()) return server.status();
+  gateway_ = std::move(*server);
+  USETL_RETURN_IF_ERROR(ports_.Listen());
+  return gateway_->Listen(ports_.sockets());
+}
+
 Status Container::OnLoaded(const Reply& reply) {
   if (!reply.ok) {
     Say(reply.report);
@@ -92,15 +116,7 @@ Status Container::OnLoaded(const Reply& reply) {
     ports_.Close();
     USETL_RETURN_IF_ERROR(PostScript());
   } else {
-    Invoker::Usf usf;
-    usf.region = &link_->region();
-    usf.guest = &link_->guest_region();
-    usf.post = [this](abi::RecordType type, uint64_t id, std::string_view payload) {
-      return link_->Post(type, id, AsBytes(payload));
-    };
-    usf.log = [this](std::string_view report) { Say(report); };
-    invoker_ = std::make_unique<Invoker>(invoker_options_, std::move(usf));
-    USETL_RETURN_IF_ERROR(ports_.Listen());
+    USETL_RETURN_IF_ERROR(OpenGateway());
   }
   StartedRecord started{};
   started.worker = getpid();
