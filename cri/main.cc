@@ -46,7 +46,6 @@ Status Serve(const NodeOptions& options, Starter* starter) {
   }
   USETL_RETURN_IF_ERROR(Protect(options.socket));
   USETL_RETURN_IF_ERROR(starter->Ready());
-  spdlog::info("usetld {} serves {}", USETL_VERSION, options.socket);
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : {SIGTERM, SIGINT}) sigaddset(&set, signal);
@@ -102,6 +101,8 @@ int Main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   Starter starter(ready_fd);
   Status status = starter.Follow();
+  if (ready_fd < 0)
+    spdlog::info("usetld {} starts; it will serve {}", USETL_VERSION, options.socket);
   if (status.ok()) status = Serve(options, &starter);
   return status.ok() ? 0 : starter.Fail("usetld", status);
 }

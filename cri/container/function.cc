@@ -12,6 +12,7 @@ namespace v1 = ::runtime::v1;
 
 constexpr char kRuntimeKey[] = "usetl.dev/runtime";
 constexpr char kHandlerKey[] = "usetl.dev/handler";
+constexpr char kAllowKey[] = "usetl.dev/allow";
 constexpr char kPortsKey[] = "io.kubernetes.container.ports";
 constexpr char kDefaultDirectory[] = "/function";
 constexpr uint16_t kDefaultPort = 8080;  // Knative's
@@ -85,6 +86,17 @@ Result<std::vector<uint16_t>> Ports(const image::Image& image, const ContainerRe
   return ports;
 }
 
+// Words of a list that commas or spaces separate.
+std::vector<std::string> Words(const std::string& text) {
+  std::vector<std::string> words;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find_first_of(", \t\n", begin), text.size());
+    if (end > begin) words.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return words;
+}
+
 Result<std::map<std::string, std::string>> Environment(const image::Image& image,
                                                        const v1::ContainerConfig& config) {
   std::map<std::string, std::string> environment;
@@ -151,6 +163,7 @@ Result<Function> ResolveFunction(const image::Image& image, const SandboxRecord&
   function.tenant = "pod:" + sandbox.config().metadata().namespace_();
   function.target =
       ValueOr(annotations, kHandlerKey, ValueOr(image.config.labels, kHandlerKey, ""));
+  function.allowed = Words(ValueOr(annotations, kAllowKey, ""));
   function.working_directory = config.working_dir();
   if (function.working_directory.empty()) {
     function.working_directory = image.config.working_directory;

@@ -21,7 +21,8 @@ struct Function {
   std::string working_directory;
   std::vector<std::string> arguments;  // behind the program
   std::map<std::string, std::string> environment;
-  std::vector<uint16_t> ports;  // to serve HTTP on; empty for a script
+  std::vector<std::string> allowed;  // origins that it may reach
+  std::vector<uint16_t> ports;       // to serve HTTP on; empty for a script
 };
 
 // EINVAL, with one line that says what cannot run and why. `runtime`: of images that name none.

@@ -26,7 +26,7 @@ Result<nlohmann::json> StartText(const Function& function, const Contents& conte
                         {"env", function.environment},
                         {"hostname", pod.config().hostname()},
                         {"ports", function.ports},
-                        {"allow", nlohmann::json::array()},
+                        {"allow", function.allowed},
                         {"files", contents.files},
                         {"directories", contents.directories},
                         {"links", contents.links},

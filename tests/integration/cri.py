@@ -29,10 +29,20 @@ class Client:
         run = call(f"/{service.full_name}/{name}", request_serializer=request.SerializeToString,
                    response_deserializer=getattr(cri, method.output_type.name).FromString)
 
-        def invoke(timeout: float = 60, **fields):
-            return run(request(**fields), timeout=timeout)
+        def invoke(**fields):
+            return run(request(**fields), timeout=60)
 
         return invoke
 
     def close(self) -> None:
         self._channel.close()
+
+
+def pod_config(name: str, directory: str, **fields) -> "cri.PodSandboxConfig":
+    fields.setdefault("metadata", cri.PodSandboxMetadata(name=name, namespace="default", uid=f"uid-{name}"))
+    return cri.PodSandboxConfig(log_directory=f"{directory}/logs/{name}", hostname=name, **fields)
+
+
+def container_config(name: str, image: str, **fields) -> "cri.ContainerConfig":
+    fields.setdefault("metadata", cri.ContainerMetadata(name=name))
+    return cri.ContainerConfig(image=cri.ImageSpec(image=image), log_path=f"{name}.log", **fields)

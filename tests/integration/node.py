@@ -41,9 +41,12 @@ class Node:
         if verify:
             command.append("--verify")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        line = self.process.stderr.readline()
-        if "kept ready" not in line:
-            raise RuntimeError(line + self.process.stderr.read())
+        said = ""
+        while "kept ready" not in said:  # usetld has its log before
+            line = self.process.stderr.readline()
+            if not line:
+                raise RuntimeError(said)
+            said += line
 
     def run(self, code: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
         path = pathlib.Path(self.directory) / "function.py"

@@ -1,0 +1,388 @@
+"""The CRI through the real daemons: pods, containers, images, HTTP, logs, exits, restarts."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import unittest
+
+import grpc
+from cri import BUILD, Client, container_config, cri, pod_config
+from image_file import make_layout
+from node import Node, start_daemon, wait_until
+
+MAIN = """
+import os, sys
+print("loaded")
+def handler(event, context):
+    print("called", event.get("name"))
+    if event.get("fail"):
+        raise ValueError("no good")
+    if event.get("die"):
+        os.abort()
+    return {"hello": event.get("name"), "mode": os.environ.get("MODE"), "file": read(event.get("path"))}
+def read(path):
+    return open(path).read() if path else None
+"""
+JOB = """
+import sys, time
+print("out", *sys.argv[1:])
+print("err", file=sys.stderr)
+if "sleep" in sys.argv:
+    sys.stdout.flush()
+    time.sleep(60)
+sys.exit(int(sys.argv[1]))
+"""
+RUNNING, EXITED = cri.CONTAINER_RUNNING, cri.CONTAINER_EXITED
+
+
+class CriCase(unittest.TestCase):
+    """usetld by itself, so that it can be killed, beside a node's other daemons."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node(pool=3, verify=True)
+        cls.addClassCleanup(cls.node.close)
+        cls.directory = pathlib.Path(cls.node.directory)
+        made = pathlib.Path(tempfile.mkdtemp(prefix="usetl-image-"))
+        cls.addClassCleanup(shutil.rmtree, made)
+        layout = make_layout(made, {"function/main.py": MAIN, "function/job.py": JOB},
+                             "--config.workingdir", "/function", "--config.env", "MODE=image")
+        subprocess.run([BUILD / "usetl", "image", "import", "--store", cls.directory / "images", layout,
+                        "--name", "localhost/function:1"], check=True, capture_output=True)
+
+    def setUp(self):
+        self.start()
+
+    def start(self):
+        self.usetld, said = start_daemon(
+            self, "usetld", "--socket", f"{self.directory}/usetl.sock", "--state", f"{self.directory}/state",
+            "--images", f"{self.directory}/images", "--pods", f"{self.directory}/pods.sock",
+            "--namespaces", f"{self.directory}/netns", "--no-network")
+        self.assertEqual(said, "ready\n")
+        self.client = Client(f"{self.directory}/usetl.sock")
+        self.addCleanup(self.client.close)
+        self.addCleanup(self.remove_all)
+
+    def kill(self):
+        self.client.close()
+        self.usetld.kill()
+        self.usetld.wait()
+
+    def remove_all(self):
+        if self.usetld.poll() is not None:
+            return  # a later one has done it
+        for item in self.client.ListPodSandbox().items:
+            self.client.RemovePodSandbox(pod_sandbox_id=item.id)
+        self.assertEqual(len(self.client.ListContainers().containers), 0)
+        self.assertEqual(list(self.directory.glob("netns/*")), [])
+        self.assertEqual(os.listdir(self.directory / "state/containers"), [])
+
+    def run_pod(self, name: str = "pod", **fields) -> str:
+        self.pod = pod_config(name, self.directory, **fields)
+        return self.client.RunPodSandbox(config=self.pod, runtime_handler="usetl").pod_sandbox_id
+
+    def create(self, pod: str, name: str = "function", **fields) -> str:
+        config = container_config(name, "localhost/function:1", **fields)
+        return self.client.CreateContainer(pod_sandbox_id=pod, config=config,
+                                           sandbox_config=self.pod).container_id
+
+    def run_container(self, pod: str, name: str = "function", **fields) -> str:
+        container = self.create(pod, name, **fields)
+        self.client.StartContainer(container_id=container)
+        return container
+
+    def stop(self, container: str, grace: int) -> None:
+        self.client.StopContainer(container_id=container, timeout=grace)
+
+    def status(self, container: str) -> "cri.ContainerStatus":
+        return self.client.ContainerStatus(container_id=container).status
+
+    def wait_exited(self, container: str) -> "cri.ContainerStatus":
+        wait_until(lambda: self.status(container).state == EXITED)
+        return self.status(container)
+
+    def call(self, pod: str, *arguments: str, port: int = 8080) -> str:
+        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
+        done = subprocess.run(["nsenter", f"--net={info['networkNamespace']}", "curl", "-sS", "-m", "20",
+                               f"http://127.0.0.1:{port}/", *arguments], capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    def post(self, pod: str, event: dict) -> str:
+        return self.call(pod, "-H", "content-type: application/json", "-d", json.dumps(event))
+
+    def assert_fails(self, code: grpc.StatusCode, message: str, call, **fields):
+        with self.assertRaises(grpc.RpcError) as raised:
+            call(**fields)
+        self.assertEqual(raised.exception.code(), code, raised.exception.details())
+        self.assertRegex(raised.exception.details(), message)
+
+
+class Pods(CriCase):
+    def test_version_and_status(self):
+        version = self.client.Version()
+        self.assertEqual((version.version, version.runtime_name, version.runtime_api_version),
+                         ("0.1.0", "usetl", "v1"))
+        status = self.client.Status(verbose=True)
+        self.assertEqual({c.type: c.status for c in status.status.conditions},
+                         {"RuntimeReady": True, "NetworkReady": True})
+        self.assertEqual([h.name for h in status.runtime_handlers], ["", "usetl"])
+        self.assertIn("version", json.loads(status.info["usetl"]))
+
+    def test_pod_is_echoed(self):
+        labels, annotations = {"io.kubernetes.pod.name": "a"}, {"x": "y"}
+        first = self.run_pod("a", labels=labels, annotations=annotations)
+        second = self.run_pod("b")
+        self.assertRegex(first, "^[0-9a-f]{64}$")
+        status = self.client.PodSandboxStatus(pod_sandbox_id=first[:13]).status
+        self.assertEqual((status.id, status.state), (first, cri.SANDBOX_READY))
+        self.assertEqual(status.metadata, self.pod.metadata.__class__(name="a", namespace="default", uid="uid-a"))
+        self.assertEqual((dict(status.labels), dict(status.annotations)), (labels, annotations))
+        self.assertLess(status.created_at, self.client.PodSandboxStatus(pod_sandbox_id=second).status.created_at)
+        selected = self.client.ListPodSandbox(filter=cri.PodSandboxFilter(label_selector=labels)).items
+        self.assertEqual([item.id for item in selected], [first])
+        self.client.StopPodSandbox(pod_sandbox_id=first)
+        self.client.StopPodSandbox(pod_sandbox_id=first)
+        ready = cri.PodSandboxStateValue(state=cri.SANDBOX_READY)
+        self.assertEqual([item.id for item in self.client.ListPodSandbox(filter=cri.PodSandboxFilter(state=ready)).items],
+                         [second])
+
+    def test_name_is_reserved(self):
+        pod = self.run_pod()
+        self.assert_fails(grpc.StatusCode.ALREADY_EXISTS, "reserve sandbox name", self.client.RunPodSandbox,
+                          config=self.pod)
+        self.client.RemovePodSandbox(pod_sandbox_id=pod)
+        self.run_pod()
+
+    def test_unknown_ids(self):
+        self.client.StopPodSandbox(pod_sandbox_id="0" * 64)
+        self.client.RemovePodSandbox(pod_sandbox_id="0" * 64)
+        self.stop("0" * 64, 1)
+        self.client.RemoveContainer(container_id="0" * 64)
+        missing = grpc.StatusCode.NOT_FOUND
+        self.assert_fails(missing, "no pod sandbox", self.client.PodSandboxStatus, pod_sandbox_id="0" * 64)
+        self.assert_fails(missing, "no container", self.client.ContainerStatus, container_id="0" * 64)
+        self.assert_fails(missing, "no container", self.client.StartContainer, container_id="")
+        self.assert_fails(missing, "no container", self.client.ContainerStats, container_id="0" * 64)
+
+    def test_refusals(self):
+        refused = grpc.StatusCode.INVALID_ARGUMENT
+        run = self.client.RunPodSandbox
+        options = cri.NamespaceOption(network=cri.NODE)
+        host = cri.LinuxPodSandboxConfig(security_context=cri.LinuxSandboxSecurityContext(namespace_options=options))
+        self.assert_fails(refused, "usetl: hostNetwork is not supported", run, config=pod_config("h", "/tmp", linux=host))
+        sysctls = cri.LinuxPodSandboxConfig(sysctls={"net.core.somaxconn": "1"})
+        self.assert_fails(refused, "sysctls are not supported", run, config=pod_config("s", "/tmp", linux=sysctls))
+        self.assert_fails(refused, 'no runtime handler "runc"', run, config=pod_config("r", "/tmp"), runtime_handler="runc")
+        pod = self.run_pod()
+        context = cri.LinuxContainerSecurityContext
+        for message, fields in [
+            ("privileged containers", {"linux": cri.LinuxContainerConfig(security_context=context(privileged=True))}),
+            ("adding capabilities", {"linux": cri.LinuxContainerConfig(security_context=context(
+                capabilities=cri.Capability(add_capabilities=["NET_ADMIN"])))}),
+            ("runAsGroup wants runAsUser", {"linux": cri.LinuxContainerConfig(security_context=context(
+                run_as_group=cri.Int64Value(value=1)))}),
+            ("devices are not supported", {"devices": [cri.Device(host_path="/dev/null")]}),
+            ("tty is not supported", {"tty": True}),
+            ("mount propagation", {"mounts": [cri.Mount(container_path="/a", host_path="/tmp",
+                                                        propagation=cri.PROPAGATION_BIDIRECTIONAL)]}),
+            ('command "/bin/sh" is not supported', {"command": ["/bin/sh", "-c", "true"]}),
+        ]:
+            with self.subTest(message):
+                self.assert_fails(refused, f"usetl: .*{message}" if "command" not in message else re.escape(message),
+                                  self.create, pod=pod, **fields)
+
+
+class Containers(CriCase):
+    def test_http(self):
+        pod = self.run_pod()
+        container = self.run_container(pod, envs=[cri.KeyValue(key="MODE", value=b"pod")])
+        status = self.status(container)
+        self.assertEqual(status.state, RUNNING)
+        self.assertGreater(status.started_at, status.created_at)
+        self.assertEqual(status.log_path, f"{self.directory}/logs/pod/function.log")
+        self.assertEqual(json.loads(self.post(pod, {"name": "bob"})), {"hello": "bob", "mode": "pod", "file": None})
+        self.assertEqual(self.call(pod, "-d", "{", "-H", "content-type: application/json", "-o", "/dev/null",
+                                   "-w", "%{http_code}"), "400")
+        self.assertEqual(self.call(pod, "-d", '{"fail":1}', "-H", "content-type: application/json", "-w", "%{http_code}",
+                                   "-o", "/dev/null"), "500")
+        self.stop(container, 5)
+        status = self.status(container)
+        self.assertEqual((status.state, status.exit_code, status.reason), (EXITED, 0, "Completed"))
+        self.assertGreaterEqual(status.finished_at, status.started_at)
+        log = pathlib.Path(status.log_path).read_text()
+        self.assertRegex(log, r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}\S+ stdout F called bob$")
+        self.assertIn("ValueError: no good", log)
+
+    def test_job(self):
+        pod = self.run_pod()
+        for code, reason in ((0, "Completed"), (3, "Error")):
+            container = self.run_container(pod, f"job{code}", command=["python3", "job.py"], args=[str(code)])
+            status = self.wait_exited(container)
+            self.assertEqual((status.exit_code, status.reason), (code, reason))
+            log = pathlib.Path(status.log_path).read_text()
+            self.assertRegex(log, f"(?m)stdout F out {code}$")
+            self.assertRegex(log, "(?m)stderr F err$")
+
+    def test_crash_ends_the_container(self):
+        pod = self.run_pod()
+        container = self.run_container(pod)
+        self.post(pod, {"die": 1})
+        status = self.wait_exited(container)
+        self.assertEqual((status.exit_code, status.reason), (134, "Error"))
+        # Another attempt of the same name may run now.
+        self.run_container(pod, metadata=cri.ContainerMetadata(name="function", attempt=1))
+        self.assertIn("again", self.post(pod, {"name": "again"}))
+
+    def test_start_error(self):
+        pod = self.run_pod()
+        container = self.create(pod, command=["python3", "missing.py"])
+        self.assert_fails(grpc.StatusCode.UNKNOWN, "missing.py", self.client.StartContainer, container_id=container)
+        status = self.status(container)
+        self.assertEqual((status.state, status.exit_code, status.reason), (EXITED, 128, "StartError"))
+
+    def test_order_of_calls(self):
+        pod = self.run_pod()
+        container = self.run_container(pod, command=["python3", "job.py", "0"])
+        self.assert_fails(grpc.StatusCode.FAILED_PRECONDITION, "started before", self.client.StartContainer,
+                          container_id=container)
+        self.assert_fails(grpc.StatusCode.ALREADY_EXISTS, "reserve container name", self.create, pod=pod)
+        self.client.StopPodSandbox(pod_sandbox_id=pod)
+        self.assert_fails(grpc.StatusCode.FAILED_PRECONDITION, "not ready", self.create, pod=pod, name="late")
+
+    def test_kill_at_the_end_of_the_grace(self):
+        pod = self.run_pod()
+        container = self.run_container(pod, command=["python3", "job.py", "0", "sleep"])
+        self.stop(container, 0)
+        self.assertEqual(self.status(container).exit_code, 137)
+
+    def test_mounts(self):
+        source = self.directory / "config"
+        (source / "..1").mkdir(parents=True)
+        (source / "..1" / "key").write_text("value")
+        (source / "..data").symlink_to("..1")
+        (source / "key").symlink_to("..data/key")
+        pod = self.run_pod()
+        mount = cri.Mount(container_path="/etc/config", host_path=str(source), readonly=True)
+        container = self.run_container(pod, mounts=[mount])
+        self.assertEqual(json.loads(self.post(pod, {"path": "/etc/config/key"}))["file"], "value")
+        self.assertEqual(list(self.status(container).mounts), [mount])
+
+    def test_log_is_reopened(self):
+        pod = self.run_pod()
+        container = self.run_container(pod)
+        log = pathlib.Path(self.status(container).log_path)
+        log.rename(f"{log}.1")
+        self.client.ReopenContainerLog(container_id=container)
+        self.post(pod, {"name": "later"})
+        self.assertIn("called later", log.read_text())
+
+    def test_stats(self):
+        pod = self.run_pod()
+        container = self.run_container(pod)
+        first = self.client.ContainerStats(container_id=container).stats
+        self.post(pod, {"name": "x"})
+        [second] = self.client.ListContainerStats(filter=cri.ContainerStatsFilter(id=container)).stats
+        self.assertGreater(second.cpu.timestamp, first.cpu.timestamp)
+        self.assertGreater(second.cpu.usage_core_nano_seconds.value, first.cpu.usage_core_nano_seconds.value)
+        self.assertGreater(second.memory.working_set_bytes.value, 1 << 20)
+        stats = self.client.PodSandboxStats(pod_sandbox_id=pod).stats
+        self.assertEqual([c.attributes.id for c in stats.linux.containers], [container])
+
+    def test_events(self):
+        stream = self.client.GetContainerEvents()
+        types = {cri.CONTAINER_CREATED_EVENT: "created", cri.CONTAINER_STARTED_EVENT: "started",
+                 cri.CONTAINER_STOPPED_EVENT: "stopped", cri.CONTAINER_DELETED_EVENT: "deleted"}
+        # The stream has no history, and its begin is not answered: send until it is seen to listen.
+        seen = []
+        threading.Thread(target=lambda: seen.extend(_until_deleted(stream)), daemon=True).start()
+        wait_until(lambda: self._pod_comes_and_goes() or seen)
+        wait_until(lambda: seen)
+        self.assertEqual([types[event.container_event_type] for event in seen[-4:]][-2:], ["stopped", "deleted"])
+        self.assertEqual(seen[-1].container_id, seen[-1].pod_sandbox_status.id)
+
+    def _pod_comes_and_goes(self) -> None:
+        pod = self.run_pod("event")
+        self.client.RemovePodSandbox(pod_sandbox_id=pod)
+
+
+def _until_deleted(stream):
+    for event in stream:
+        yield event
+        if event.container_event_type == cri.CONTAINER_DELETED_EVENT:
+            stream.cancel()
+            return
+
+
+class Images(CriCase):
+    def test_images(self):
+        [image] = self.client.ListImages().images
+        self.assertEqual(list(image.repo_tags), ["localhost/function:1"])
+        self.assertGreater(image.size, 0)
+        for name in ("localhost/function:1", image.id, image.id[7:20]):
+            status = self.client.ImageStatus(image=cri.ImageSpec(image=name), verbose=True)
+            self.assertEqual(status.image.id, image.id)
+        self.assertIn("imageSpec", json.loads(status.info["info"]))
+        self.assertFalse(self.client.ImageStatus(image=cri.ImageSpec(image="localhost/none")).HasField("image"))
+        self.client.RemoveImage(image=cri.ImageSpec(image="localhost/none"))
+        [usage] = self.client.ImageFsInfo().image_filesystems
+        self.assertGreater(usage.used_bytes.value, 0)
+        self.assert_fails(grpc.StatusCode.UNAVAILABLE, "127.0.0.1:9", self.client.PullImage,
+                          image=cri.ImageSpec(image="127.0.0.1:9/none:1"))
+
+
+class Restart(CriCase):
+    def test_pods_outlive_usetld(self):
+        pod = self.run_pod()
+        container = self.run_container(pod)
+        job = self.run_container(pod, "job", command=["python3", "job.py", "7", "sleep"])
+        before = self.status(container)
+        self.kill()
+        self.start()
+        self.assertEqual(self.status(container), before)
+        self.assertEqual(json.loads(self.post(pod, {"name": "still"}))["hello"], "still")
+        self.assertIn("called still", pathlib.Path(before.log_path).read_text())
+        self.stop(job, 0)
+        self.assertEqual(self.status(job).exit_code, 137)
+        self.assert_fails(grpc.StatusCode.ALREADY_EXISTS, "reserve", self.client.RunPodSandbox, config=self.pod)
+
+    def test_exits_are_not_missed(self):
+        pod = self.run_pod()
+        container = self.run_container(pod)
+        worker = json.loads(self.client.ContainerStatus(container_id=container, verbose=True).info["info"])["workerPid"]
+        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
+        self.kill()
+        subprocess.run(["nsenter", f"--net={info['networkNamespace']}", "curl", "-s", "-m", "20", "-d", '{"die":1}',
+                        "-H", "content-type: application/json", "http://127.0.0.1:8080/"], check=False,
+                       capture_output=True)
+        wait_until(lambda: not os.path.exists(f"/proc/{worker}"))
+        self.start()
+        status = self.status(container)
+        self.assertEqual((status.state, status.exit_code, status.reason), (EXITED, 134, "Error"))
+
+    def test_worker_is_killed(self):
+        pod = self.run_pod()
+        container = self.run_container(pod)
+        info = json.loads(self.client.ContainerStatus(container_id=container, verbose=True).info["info"])
+        os.kill(info["workerPid"], signal.SIGKILL)
+        status = self.wait_exited(container)
+        self.assertEqual((status.exit_code, status.reason), (255, "Unknown"))
+
+    def test_damaged_database(self):
+        self.kill()
+        state, database = self.directory / "state", self.directory / "state/state.db"
+        shutil.copytree(state, self.directory / "saved")
+        (state / "state.db-wal").unlink()
+        database.write_bytes(b"x" * 4096)
+        _, said = start_daemon(self, "usetld", "--socket", f"{self.directory}/other.sock", "--state",
+                               f"{self.directory}/state", "--images", f"{self.directory}/images",
+                               "--namespaces", f"{self.directory}/netns", "--no-network")
+        self.assertRegex(said, "state.db.*not a database; stop all pods, move the file away")
+        shutil.rmtree(state)
+        (self.directory / "saved").rename(state)
+        self.start()
