@@ -9,7 +9,7 @@ import subprocess
 import chart
 from environment import BUILD, OUT
 
-SUITES = ("usf", "start", "etl", "density")
+SUITES = ("usf", "start", "etl", "density", "cri")
 
 
 def show(rows: list[dict]) -> None:
