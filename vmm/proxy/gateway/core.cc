@@ -301,8 +301,9 @@ void Core::Room(uint64_t id) {
 }
 
 bool Core::Charge(uint64_t bytes) {
-  if (bytes > options_.max_buffered - std::min(buffered_, options_.max_buffered)) return false;
-  buffered_ += bytes;
+  uint64_t& held = counters_.buffered;
+  if (bytes > options_.max_buffered - std::min(held, options_.max_buffered)) return false;
+  held += bytes;
   return true;
 }
 

@@ -66,7 +66,7 @@ class Core {
 
   // Memory: false when all connections together would hold too much.
   bool Charge(uint64_t bytes);
-  void Release(uint64_t bytes) { buffered_ -= bytes; }
+  void Release(uint64_t bytes) { counters_.buffered -= bytes; }
 
   // OnReady() will call the connection's Resume(), although its socket has nothing new.
   void Defer(Connection* connection);
@@ -98,7 +98,6 @@ class Core {
   bool in_ready_ = false;
   std::vector<Ticket> tickets_;
   std::vector<uint32_t> free_tickets_;
-  uint64_t buffered_ = 0;
   uint64_t armed_ = kNever;
   uint64_t drain_until_ = kNever;
   uint64_t id_state_;

@@ -20,6 +20,7 @@ struct Counters {
   uint64_t in_flight = 0;            // of those, not answered yet
   uint64_t cancelled = 0;            // the client left before the answer was complete
   uint64_t malformed = 0;            // refused before the backend saw them
+  uint64_t buffered = 0;             // bodies and unsent answers held now, in bytes
   uint64_t bytes_in = 0, bytes_out = 0;
   std::array<uint64_t, 6> status_class{};  // [2] is 2xx; [0]: broken off
   std::array<uint64_t, kBounds.size() + 1> durations{};
