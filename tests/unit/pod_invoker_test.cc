@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vmm/base/fd.h"
-#include "vmm/proxy/pod/http_text.h"
+#include "vmm/proxy/gateway/http_text.h"
 #include "vmm/proxy/pod/invoker.h"
 
 namespace usetl::pod {
@@ -229,15 +229,15 @@ TEST_F(InvokerTest, WaitsForRoomInTheRing) {
 }
 
 TEST(HttpText, Encodings) {
-  EXPECT_EQ(DecodeBase64("aGk="), "hi");
-  EXPECT_EQ(DecodeBase64("/+8A"), std::string("\xff\xef\0", 3));
-  EXPECT_EQ(DecodeBase64(""), "");
+  EXPECT_EQ(gateway::DecodeBase64("aGk="), "hi");
+  EXPECT_EQ(gateway::DecodeBase64("/+8A"), std::string("\xff\xef\0", 3));
+  EXPECT_EQ(gateway::DecodeBase64(""), "");
   for (const char* bad : {"a", "a===", "aG=k", "aGk\n", "===="})
-    EXPECT_FALSE(DecodeBase64(bad)) << bad;
-  EXPECT_TRUE(IsUtf8("a\u00e9\u20ac\U0001f600"));
+    EXPECT_FALSE(gateway::DecodeBase64(bad)) << bad;
+  EXPECT_TRUE(gateway::IsUtf8("a\u00e9\u20ac\U0001f600"));
   for (const char* bad :
        {"\xff", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3"}) {
-    EXPECT_FALSE(IsUtf8(bad));
+    EXPECT_FALSE(gateway::IsUtf8(bad));
   }
 }
 

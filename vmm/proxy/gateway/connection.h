@@ -1,76 +1,112 @@
-// connection.h: one client: requests in, answers out, in their order.
+// connection.h: one client's socket; what is spoken over it is a Protocol's matter.
 #ifndef USETL_VMM_PROXY_GATEWAY_CONNECTION_H_
 #define USETL_VMM_PROXY_GATEWAY_CONNECTION_H_
 
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
-#include "vmm/proxy/gateway/server.h"
+#include "vmm/base/fd.h"
+#include "vmm/proxy/gateway/core.h"
+#include "vmm/proxy/gateway/request.h"
 
 namespace usetl::gateway {
 
-class Connection : public std::enable_shared_from_this<Connection> {
+// HTTP/1.1 or HTTP/2. What answers a request does not call the backend.
+class Protocol {
  public:
-  using Clock = Server::Clock;
+  virtual ~Protocol() = default;
+  // Uses what it can of `bytes` and returns how much; the rest is shown again, with more behind it.
+  virtual size_t OnInput(std::string_view bytes) = 0;
+  // It has taken the place of another protocol, whose unused input comes next.
+  virtual void OnBecome() {}
+  // False: nothing is read until Core::Defer().
+  virtual bool WantsInput() const = 0;
+  // The client sends nothing more. True: it is gone, and so are its requests.
+  virtual bool OnEndOfInput() = 0;
+  // All that was to be sent has gone.
+  virtual void OnSent() = 0;
 
-  Connection(Server* server, Fd fd);
+  virtual void Answer(uint64_t id, uint32_t stream, AnswerHead head,
+                      std::optional<uint64_t> size) = 0;
+  // False: no room for more.
+  virtual bool AnswerData(uint64_t id, uint32_t stream, std::string_view bytes) = 0;
+  virtual void AnswerEnd(uint64_t id, uint32_t stream) = 0;
+  virtual void BreakOff(uint64_t id, uint32_t stream) = 0;
 
-  int fd() const { return fd_.get(); }
-  void OnReadable();
-  void OnWritable();
-  // After an answer: the next request, if it is here.
-  void GoOn();
-  void OnDeadline();
-  // The connection is over; its request is cancelled. Nothing is sent any more.
-  void Abort();
+  virtual std::string RequestIdOf(uint32_t stream) const = 0;
 
-  Clock::time_point deadline() const { return deadline_; }
+  // Ends with the requests that are under way.
+  virtual void Drain() = 0;
+  virtual uint64_t Deadline() const = 0;
+  virtual void OnDeadline() = 0;
+  // The connection is gone.
+  virtual void CancelAll() = 0;
+};
+
+class Connection {
+ public:
+  Connection(Core* core, Fd socket, Endpoint client, Endpoint server);
+  ~Connection();
+
+  int fd() const { return socket_.get(); }
+  Core& core() const { return *core_; }
+  const Endpoint& client() const { return client_; }
+  const Endpoint& server() const { return server_; }
+
+  // From Core::OnReady().
+  void OnEvents(uint32_t events);
+  void Resume();
+  void CheckDeadline(uint64_t now);
+  uint64_t Deadline() const;
+  Protocol& protocol() { return *protocol_; }
+  bool dead() const { return dead_; }
+
+  // For protocols. Bytes to be sent, up to the next Flush().
+  std::string& out() { return out_; }
   size_t unsent() const { return out_.size() - sent_; }
-  bool wants_input() const { return !ended_ && !paused_; }
-  bool ended() const { return ended_; }
-  bool idle() const { return state_ == State::kReading && in_.empty() && unsent() == 0; }
+  // Sends out() and then `more`, of which is copied what the socket does not take.
+  void Flush(std::string_view more = {});
+  // Ends when everything is sent. `linger`: reads on for a while, as the client may still be
+  // sending and would lose the answer to a reset.
+  void Finish(bool linger);
+  bool finishing() const { return finishing_; }
+  // Ends now; safe at any time.
+  void Break();
+  // Ends now, so that the client cannot take what it has for everything.
+  void Reset();
+  // Another protocol goes on after the present OnInput().
+  void Become(std::unique_ptr<Protocol> next) { next_ = std::move(next); }
+  bool has_input() const { return readable_ || !pending_.empty(); }
+
+  size_t index = 0;       // in Core's list
+  bool deferred = false;  // in Core's list of those
 
  private:
-  friend class Answer;
-  using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
-  enum class State { kReading, kAnswering, kClosing };
+  void Process();
+  bool Read();
+  void Feed(std::string_view bytes, bool are_pending);
+  void Discard();
+  void AfterSend();
 
-  // Of an answer, by its sink.
-  void BeginAnswer(const pod::AnswerHead& head, std::optional<uint64_t> size);
-  void AddBody(std::string_view bytes);
-  void EndAnswer(const Status& status);
-
-  // False: the request is not complete yet, or the connection is done for.
-  bool ParseRequest();
-  bool ParseHeader();
-  bool CheckHeader();
-  bool ParseBody();
-  void Submit();
-  // Answers with an error and closes; what else the client sends is not looked at.
-  void Refuse(int status, std::string_view text);
-  void Flush();
-  void SetDeadline(std::chrono::seconds from_now);
-
-  Server* const server_;
-  Fd fd_;
-  State state_ = State::kReading;
-  std::string in_, out_;
+  Core* const core_;
+  Fd socket_;
+  const Endpoint client_, server_;
+  std::unique_ptr<Protocol> protocol_, next_;
+  std::string pending_;  // read, but not used yet
+  std::string out_;
   size_t sent_ = 0;
-  bool ended_ = false;            // the client sends no more
-  bool paused_ = false;           // it has sent enough ahead
-  bool writing_ = false;          // waits for EPOLLOUT
-  std::optional<Parser> parser_;  // of a request whose header is complete
-  bool continued_ = false;        // 100 was sent, or nobody waits for it
-  // Of the request under way.
-  std::optional<uint64_t> number_;
-  bool is_head_ = false, keep_alive_ = true, old_ = false;
-  bool chunked_ = false, bodiless_ = false;
-  std::string request_id_;
-  pod::Endpoint client_, here_;
-  Clock::time_point deadline_;
+  uint64_t charged_ = 0;
+  uint64_t last_progress_ = 0;  // of a send
+  uint64_t linger_until_ = kNever;
+  uint64_t discarded_ = 0;
+  bool readable_ = false;
+  bool writable_ = true;
+  bool end_of_input_ = false;
+  bool finishing_ = false, linger_ = false;
+  bool dead_ = false;
 };
 
 }  // namespace usetl::gateway

@@ -1,87 +1,90 @@
-// server.h: the way in: HTTP/1.1 on the ports of a container.
+// server.h: HTTP/1.1 and h2c (HTTP/2 without TLS) on the ports of a container.
 //
-// Single-threaded, never blocks. Each connection has one request under way; more wait in its
-// buffer (pipelining). What comes from the network is hostile: see Limits, and connection.cc for
-// what is refused.
+// Requests go to a Backend when they are complete; answers come back by the request's number, in
+// any order. Single-threaded, never blocks: the owner polls poll_fd() and calls OnReady(). All
+// methods of the Backend are called from within OnReady(), answers may be given at any time, also
+// from within Submit().
 #ifndef USETL_VMM_PROXY_GATEWAY_SERVER_H_
 #define USETL_VMM_PROXY_GATEWAY_SERVER_H_
 
 #include <chrono>
-#include <functional>
-#include <map>
+#include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
+#include <string_view>
 #include <vector>
 
 #include "vmm/base/fd.h"
 #include "vmm/base/status.h"
-#include "vmm/proxy/pod/invoker.h"
+#include "vmm/proxy/gateway/counters.h"
+#include "vmm/proxy/gateway/request.h"
 
 namespace usetl::gateway {
 
-struct Limits {
-  size_t connections = 1000;
-  size_t header_bytes = 32 << 10;  // of a request line and all fields
-  size_t fields = 100;
-  size_t target_bytes = 8 << 10;
-  size_t body_bytes = 16 << 20;
-  size_t unsent_bytes = 1 << 20;  // of an answer; beyond it the function waits
-  std::chrono::seconds header_time{10};
-  std::chrono::seconds body_pause{30};   // without a byte of the body
-  std::chrono::seconds idle_time{75};    // between two requests
-  std::chrono::seconds write_pause{30};  // without a byte that the client takes
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual void Submit(uint64_t id, Request request) = 0;
+  // The client is gone: answers to `id` are ignored from now on.
+  virtual void Cancel(uint64_t id) = 0;
+  // AnswerData() has returned false, and there is room again.
+  virtual void OnRoom(uint64_t id) = 0;
 };
 
-// Where requests go. Submit may answer the sink before it returns; the number is for Cancel.
-struct Backend {
-  std::function<uint64_t(pod::HttpCall call, std::unique_ptr<pod::AnswerSink> sink)> submit;
-  std::function<void(uint64_t number)> cancel;
+struct Options {
+  using Milliseconds = std::chrono::milliseconds;
+  uint32_t max_connections = 1000;
+  uint64_t max_body = 16 << 20;       // of one request
+  uint64_t max_buffered = 64 << 20;   // bodies of requests and unsent answers, of all connections
+  Milliseconds header_limit{10'000};  // from a request's first byte to the end of its header
+  Milliseconds body_idle{30'000};     // between two pieces of a body
+  Milliseconds keep_alive{75'000};    // between two requests
+  Milliseconds write_stall{30'000};   // a client that takes nothing
 };
 
-class Connection;
+class Core;
 
 class Server {
  public:
-  using Clock = std::chrono::steady_clock;
-
-  static Result<std::unique_ptr<Server>> Create(Limits limits, Backend backend);
+  // `backend` outlives the server.
+  static Result<std::unique_ptr<Server>> Create(const Options& options, Backend* backend);
+  // Closes all connections; the backend hears nothing more.
   ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
 
-  // Takes clients of these listening sockets, which stay the caller's and outlive StopListening().
-  Status Listen(std::span<const Fd> sockets);
-  // Takes no further client; requests that are here are answered, then their connections close.
+  // Starts to listen on bound stream sockets.
+  Status Listen(std::vector<Fd> sockets);
+  // Closes the listening sockets; connections stay.
   void StopListening();
+  // Serves a connected stream socket, made non-blocking here.
+  Status Adopt(Fd socket, Endpoint client, Endpoint server);
 
   // Readable when OnReady() has something to do.
-  int poll_fd() const { return epoll_.get(); }
+  int poll_fd() const;
   void OnReady();
-  // Goes on with connections whose answer has ended. Call after anything that may have ended one.
-  void Turn();
-  // A client takes its answer too slowly: take no further bytes from the function.
-  bool Congested() const;
-  // When CheckDeadlines() has something to do; none without connections.
-  std::optional<Clock::time_point> deadline() const;
-  void CheckDeadlines();
 
-  size_t connections() const { return connections_.size(); }
+  // `size`: of the body, when it is known. Without it the body is streamed: AnswerData() is sent
+  // at once. Unknown numbers are ignored by all of these.
+  void Answer(uint64_t id, AnswerHead head, std::optional<uint64_t> size);
+  // False: the client is slow; OnRoom() says when to go on. The bytes were taken all the same.
+  bool AnswerData(uint64_t id, std::string_view bytes);
+  void AnswerEnd(uint64_t id);
+  // A short answer {"error": TEXT, "requestId": ID}; after Answer() the connection (the stream in
+  // HTTP/2) is broken off instead, so that the client sees that the body is not complete.
+  void AnswerError(uint64_t id, int status, std::string_view text);
+
+  // StopListening(), then connections end with the requests that are under way; what is left at
+  // `limit` is cut off.
+  void Drain(std::chrono::milliseconds limit);
+  // No listener and no connection is left.
+  bool closed() const;
+
+  const Counters& counters() const;
 
  private:
-  friend class Connection;
-
-  Server(Limits limits, Backend backend) : limits_(limits), backend_(std::move(backend)) {}
-  void Accept(int listener);
-  void Watch(Connection* connection, bool write);
-  void Close(int fd);
-
-  const Limits limits_;
-  const Backend backend_;
-  Fd epoll_;
-  std::vector<int> listeners_;
-  std::map<int, std::shared_ptr<Connection>> connections_;  // by descriptor
-  std::vector<std::weak_ptr<Connection>> turn_;             // that may go on
-  Clock::time_point next_check_ = Clock::time_point::max();
-  bool draining_ = false;
+  explicit Server(std::unique_ptr<Core> core);
+  std::unique_ptr<Core> core_;
 };
 
 }  // namespace usetl::gateway

@@ -78,9 +78,8 @@ Status Container::Loop() {
     CheckDeadlines();
     if (outcome_) break;
     if (invoker_ != nullptr) invoker_->Turn();
-    if (gateway_ != nullptr) gateway_->Turn();
     PostStop();
-    const bool congested = EtlCongested() || log_->Congested() || GatewayCongested();
+    const bool congested = EtlCongested() || log_->Congested() || FrontCongested();
     const bool busy = progress || (!congested && !link_->PrepareWait());
     if (busy && ++busy_turns % kBusyTurns != 0) continue;
     USETL_RETURN_IF_ERROR(Wait(busy ? 0 : congested ? kCongestedMs : -1));
@@ -94,7 +93,7 @@ Status Container::Wait(int most_ms) {
                    {control_.connection_fd(), POLLIN, 0},
                    {control_.listener_fd(), POLLIN, 0},
                    {etl_ == nullptr ? -1 : etl_->poll_fd(), POLLIN, 0},
-                   {gateway_ == nullptr ? -1 : gateway_->poll_fd(), POLLIN, 0}};
+                   {front_ == nullptr ? -1 : front_->poll_fd(), POLLIN, 0}};
   int timeout = most_ms;
   if (const auto deadline = NextDeadline()) {
     const auto left =
@@ -106,7 +105,7 @@ Status Container::Wait(int most_ms) {
   link_->EndWait();
   if (ready < 0 && errno != EINTR) return Status::Errno("poll");
   if (ready <= 0) return Status();
-  if (fds[5].revents != 0) gateway_->OnReady();
+  if (fds[5].revents != 0) front_->OnReady();
   if (fds[4].revents != 0) etl_->OnReady();
   if (fds[2].revents != 0) control_.OnConnection();
   if (fds[3].revents != 0) control_.OnListener();
@@ -121,13 +120,11 @@ std::optional<Container::Clock::time_point> Container::NextDeadline() const {
   consider(start_deadline_);
   consider(stop_deadline_);
   if (invoker_ != nullptr) consider(invoker_->deadline());
-  if (gateway_ != nullptr) consider(gateway_->deadline());
   return next;
 }
 
 void Container::CheckDeadlines() {
   if (outcome_) return;
-  if (gateway_ != nullptr) gateway_->CheckDeadlines();
   const auto now = Clock::now();
   if (stop_deadline_ && now >= *stop_deadline_) {
     End(Killed(SIGKILL, Reason::kError,
@@ -184,7 +181,7 @@ Status Container::DrainOutput() {
 
 Status Container::DrainGuest(bool* progress) {
   for (int i = 0; i < kRecordsAtOnce && !outcome_; ++i) {
-    if (GatewayCongested()) return DrainOutput();
+    if (FrontCongested()) return DrainOutput();
     if (EtlCongested()) {
       // Its answers wait for room in the ring: no more requests until the guest has read some.
       etl_->OnRingRoom();
@@ -258,7 +255,7 @@ void Container::OnStop(uint32_t grace_ms) {
   stopping_ = true;
   grace_ms_ = grace_ms;
   stop_deadline_ = Clock::now() + std::chrono::milliseconds(grace_ms);
-  if (gateway_ != nullptr) gateway_->StopListening();
+  if (front_ != nullptr) front_->Drain(std::chrono::milliseconds(grace_ms));
   ports_.Close();
   if (invoker_ != nullptr) invoker_->Close();
 }
@@ -292,7 +289,7 @@ void Container::TellEnd() {
   // The USF is on its way back before anybody hears of the end.
   if (invoker_ != nullptr) {
     invoker_->Abandon(Status(ECANCELED, "the container has ended"));
-    gateway_.reset();
+    front_.reset();
     invoker_.reset();
   }
   etl_.reset();

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "vmm/proxy/etl/etl_proxy.h"
-#include "vmm/proxy/gateway/server.h"
 #include "vmm/proxy/pod/control.h"
+#include "vmm/proxy/pod/front.h"
 #include "vmm/proxy/pod/invoker.h"
 #include "vmm/proxy/pod/join.h"
 #include "vmm/proxy/pod/log.h"
@@ -45,7 +45,7 @@ class Container {
   Status Claim(const StartRequest& request);
   Status OnLoaded(const Reply& reply);
   Status PostScript();
-  Status OpenGateway();
+  Status OpenFront();
   void SettleDown();
 
   Status Loop();
@@ -56,7 +56,7 @@ class Container {
   Status OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload);
   Status OnVmmd();
   Status EnsureEtl();
-  bool GatewayCongested() const { return gateway_ != nullptr && gateway_->Congested(); }
+  bool FrontCongested() const { return front_ != nullptr && front_->Congested(); }
   bool EtlCongested() const { return etl_ != nullptr && etl_->congested(); }
 
   void OnStop(uint32_t grace_ms);
@@ -84,8 +84,8 @@ class Container {
   etl::Policy policy_;
   std::unique_ptr<etl::EtlProxy> etl_;  // made for the first HTTP request of the function
   Invoker::Options invoker_options_;
-  std::unique_ptr<Invoker> invoker_;          // none for scripts
-  std::unique_ptr<gateway::Server> gateway_;  // the same; goes first
+  std::unique_ptr<Invoker> invoker_;  // none for scripts
+  std::unique_ptr<Front> front_;      // the same; goes before the invoker
   OutputFrames output_;
   bool loaded_ = false, script_ = false;
   std::optional<Clock::time_point> start_deadline_, stop_deadline_;

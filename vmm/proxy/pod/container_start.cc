@@ -77,7 +77,7 @@ Status Container::PostScript() {
   return Status(EIO, "the ring to the guest is full");  // nothing but the load was in it
 }
 
-Status Container::OpenGateway() {
+Status Container::OpenFront() {
   Invoker::Usf usf;
   usf.region = &link_->region();
   usf.guest = &link_->guest_region();
@@ -86,19 +86,10 @@ Status Container::OpenGateway() {
   };
   usf.log = [this](std::string_view report) { Say(report); };
   invoker_ = std::make_unique<Invoker>(invoker_options_, std::move(usf));
-  gateway::Backend backend;
-  backend.submit = [this](HttpCall call, std::unique_ptr<AnswerSink> sink) {
-    return invoker_->Invoke(std::move(call), std::move(sink));
-  };
-  backend.cancel = [this](uint64_t number) {
-    if (invoker_ != nullptr) invoker_->Cancel(number);
-  };
-  Result<std::unique_ptr<gateway::Server>> server =
-      gateway::Server::Create(gateway::Limits(), std::move(backend));
-  if (!server.ok()) return server.status();
-  gateway_ = std::move(*server);
-  USETL_RETURN_IF_ERROR(ports_.Listen());
-  return gateway_->Listen(ports_.sockets());
+  Result<std::unique_ptr<Front>> front = Front::Open(ports_.Release(), invoker_.get());
+  if (!front.ok()) return front.status();
+  front_ = std::move(*front);
+  return Status();
 }
 
 Status Container::OnLoaded(const Reply& reply) {
@@ -116,7 +107,7 @@ Status Container::OnLoaded(const Reply& reply) {
     ports_.Close();
     USETL_RETURN_IF_ERROR(PostScript());
   } else {
-    USETL_RETURN_IF_ERROR(OpenGateway());
+    USETL_RETURN_IF_ERROR(OpenFront());
   }
   StartedRecord started{};
   started.worker = getpid();

@@ -1,22 +1,15 @@
 #include "vmm/proxy/pod/invoker.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
-#include "vmm/proxy/pod/http_text.h"
+#include "vmm/proxy/gateway/answer_record.h"
+#include "vmm/proxy/gateway/request_record.h"
 
 namespace usetl::pod {
 namespace {
 
-using nlohmann::json;
-
-constexpr size_t kMaxInline = 8 << 10;  // of a body within the record
+constexpr size_t kMaxInline = 8 << 10;  // of a body within the record, whatever it becomes there
 constexpr size_t kMaxPayload = abi::kMaxRecord - sizeof(abi::RecordHeader);
-
-json AsJson(const Endpoint& endpoint) {
-  if (endpoint.address.empty()) return nullptr;
-  return json::array({endpoint.address, endpoint.port});
-}
 
 std::span<const uint8_t> AsBytes(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
@@ -56,35 +49,26 @@ void Invoker::Cancel(uint64_t number) {
 }
 
 Result<std::string> Invoker::Encode(const HttpCall& call) {
-  json http = {{"method", Latin1ToUtf8(call.method)},
-               {"path", Latin1ToUtf8(call.path)},
-               {"query", Latin1ToUtf8(call.query)},
-               {"scheme", Latin1ToUtf8(call.scheme)},
-               {"http_version", Latin1ToUtf8(call.http_version)},
-               {"client", AsJson(call.client)},
-               {"server", AsJson(call.server)},
-               {"headers", json::array()}};
-  for (const auto& [name, value] : call.headers) {
-    http["headers"].push_back({Latin1ToUtf8(name), Latin1ToUtf8(value)});
-  }
-  if (call.body.size() <= kMaxInline && IsUtf8(call.body)) {
-    if (!call.body.empty()) http["body"] = call.body;
-  } else {
+  gateway::RecordOptions options{};
+  options.max_size = kMaxPayload;
+  std::string body_path;
+  if (call.body.size() > kMaxInline) {
     Result<BodyCursor> cursor = usf_.region->Reserve(call.body.size());
     if (!cursor.ok()) return cursor.status();
     USETL_RETURN_IF_ERROR(cursor->Append(AsBytes(call.body)));
     Result<PublishedBody> body = cursor->Publish();
     if (!body.ok()) return body.status();
     body_ = body->entry;
-    http["body_path"] = "/run/usetl/body/" + std::to_string(body->entry);
+    body_path = "/run/usetl/body/" + std::to_string(body->entry);
+    options.body_path = body_path;
   }
-  json context = {{"request_id", Latin1ToUtf8(call.request_id)}};
   if (options_.timeout.count() != 0) {
     const std::chrono::duration<double> end = (Clock::now() + options_.timeout).time_since_epoch();
-    context["deadline"] = end.count();
+    options.deadline = end.count();
   }
-  std::string record = json{{"context", std::move(context)}, {"http", std::move(http)}}.dump();
-  if (record.size() > kMaxPayload) return Status(E2BIG, "the headers are too long");
+  std::string record;
+  const Status written = gateway::WriteRequestRecord(call, options, &record);
+  if (!written.ok()) return written;
   return record;
 }
 
@@ -158,7 +142,7 @@ void Invoker::OnResult(std::string_view text) {
 }
 
 void Invoker::OnHead(std::string_view text) {
-  Result<AnswerHead> head = ParseAnswerHead(text);
+  Result<AnswerHead> head = gateway::ParseAnswerHead(text);
   if (!head.ok()) {
     // The function may go on sending; nobody listens.
     usf_.log(head.status().message());

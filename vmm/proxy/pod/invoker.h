@@ -24,19 +24,8 @@
 
 namespace usetl::pod {
 
-struct Endpoint {
-  std::string address;  // as text; empty: unknown
-  uint16_t port = 0;
-};
-
-// A request, all of it.
-struct HttpCall {
-  std::string method, path, query;  // path percent-encoded as it came, query without '?'
-  Headers headers;                  // names in lower case
-  std::string body;
-  std::string scheme = "http", http_version = "1.1", request_id;
-  Endpoint client, server;
-};
+using HttpCall = gateway::Request;
+using gateway::AnswerHead;
 
 // Takes the answer to one request. OnHead and OnData may not come at all, OnEnd comes last and
 // once; the object goes after it. None may call back into the invoker.

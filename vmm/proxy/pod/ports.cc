@@ -50,11 +50,4 @@ Result<Ports> Ports::Bind(std::span<const uint16_t> numbers) {
   return ports;
 }
 
-Status Ports::Listen() {
-  for (const Fd& fd : sockets_) {
-    if (listen(fd.get(), SOMAXCONN) != 0) return Status::Errno("listening on a container's port");
-  }
-  return Status();
-}
-
 }  // namespace usetl::pod

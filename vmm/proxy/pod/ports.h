@@ -18,10 +18,9 @@ class Ports {
   // All addresses of the pod, both families. The descriptors do not block.
   static Result<Ports> Bind(std::span<const uint16_t> numbers);
 
-  Status Listen();
-  // Refuses further clients; those that wait are reset.
+  // For whoever listens.
+  std::vector<Fd> Release() { return std::move(sockets_); }
   void Close() { sockets_.clear(); }
-  const std::vector<Fd>& sockets() const { return sockets_; }
 
  private:
   std::vector<Fd> sockets_;

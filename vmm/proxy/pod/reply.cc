@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "vmm/proxy/pod/http_text.h"
 #include "vmm/base/json_text.h"
+#include "vmm/proxy/gateway/answer_record.h"
 
 namespace usetl::pod {
 namespace {
@@ -42,50 +42,6 @@ void ReadError(const json& reply, Reply* to) {
   }
 }
 
-Status ReadHeader(const json& item, Headers* to) {
-  if (!item.is_array() || item.size() != 2 || !item[0].is_string() || !item[1].is_string()) {
-    return Malformed();
-  }
-  auto name = item[0].get<std::string>();
-  const std::optional<std::string> value = Utf8ToLatin1(item[1].get_ref<const std::string&>());
-  if (!IsHeaderName(name)) return Status(EPROTO, "the function's answer has a bad header name");
-  if (!value || !IsHeaderValue(*value)) {
-    return Status(EPROTO, "the function's answer has a bad value of header " + name);
-  }
-  for (char& c : name) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  if (!IsGatewaysOwn(name)) to->emplace_back(std::move(name), *value);
-  return Status();
-}
-
-Result<AnswerHead> ReadHead(const json& http) {
-  if (!http.is_object()) return Malformed();
-  AnswerHead head;
-  const json* status = Member(http, "status");
-  if (status == nullptr || !status->is_number_integer() || *status < 200 || *status > 599) {
-    return Status(EPROTO, "the function's answer has no status from 200 to 599");
-  }
-  head.status = status->get<int>();
-  const json* headers = Member(http, "headers");
-  if (headers == nullptr) return head;
-  if (!headers->is_array()) return Malformed();
-  for (const json& item : *headers) USETL_RETURN_IF_ERROR(ReadHeader(item, &head.headers));
-  return head;
-}
-
-Status ReadBody(const json& http, Reply* to) {
-  to->body = TextOf(http, "body");
-  to->body_path = TextOf(http, "body_path");
-  const json* encoded = Member(http, "body_base64");
-  if (encoded == nullptr) return Status();
-  if (!encoded->is_string()) return Malformed();
-  std::optional<std::string> body = DecodeBase64(encoded->get_ref<const std::string&>());
-  if (!body) return Malformed();
-  to->body = std::move(*body);
-  return Status();
-}
-
 }  // namespace
 
 Result<Reply> ParseReply(std::string_view text) {
@@ -108,17 +64,12 @@ Result<Reply> ParseReply(std::string_view text) {
   }
   const json* http = Member(*parsed, "http");
   if (http == nullptr) return reply;
-  Result<AnswerHead> head = ReadHead(*http);
-  if (!head.ok()) return head.status();
-  reply.head = std::move(*head);
-  USETL_RETURN_IF_ERROR(ReadBody(*http, &reply));
+  Result<gateway::AnswerRecord> answer = gateway::ReadAnswer(*http);
+  if (!answer.ok()) return answer.status();
+  reply.head = std::move(answer->head);
+  reply.body = std::move(answer->body);
+  reply.body_path = std::move(answer->body_path);
   return reply;
-}
-
-Result<AnswerHead> ParseAnswerHead(std::string_view text) {
-  Result<json> parsed = ParseJson(text, kWhat);
-  if (!parsed.ok()) return parsed.status();
-  return ReadHead(*parsed);
 }
 
 }  // namespace usetl::pod

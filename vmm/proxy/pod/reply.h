@@ -1,4 +1,4 @@
-// reply.h: the JSON of kLoaded, kResult and kAnswerHead (guest/python/README.md), checked.
+// reply.h: the JSON of kLoaded and kResult (guest/python/README.md), checked.
 //
 // The guest is hostile: it may send anything in place of what the agent writes.
 #ifndef USETL_VMM_PROXY_POD_REPLY_H_
@@ -7,20 +7,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "vmm/base/status.h"
+#include "vmm/proxy/gateway/request.h"
 
 namespace usetl::pod {
-
-// Names in lower case, values in bytes: fit to be sent as they are.
-using Headers = std::vector<std::pair<std::string, std::string>>;
-
-struct AnswerHead {
-  int status = 200;  // 200 to 599
-  Headers headers;   // none of those that the gateway makes
-};
 
 struct Reply {
   bool ok = false;
@@ -30,14 +21,13 @@ struct Reply {
   // Of a failure: one line, and what belongs into the log.
   std::string cause, report;
   // kResult of an HTTP request. `body_path` names a file of the guest region in place of `body`.
-  std::optional<AnswerHead> head;
+  std::optional<gateway::AnswerHead> head;
   std::string body, body_path;
   bool streamed = false;  // head and body came before
 };
 
 // EPROTO: not a reply.
 Result<Reply> ParseReply(std::string_view text);
-Result<AnswerHead> ParseAnswerHead(std::string_view text);
 
 }  // namespace usetl::pod
 

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <limits>
 
-#include "vmm/proxy/pod/protocol.h"
 #include "vmm/base/json_text.h"
+#include "vmm/proxy/pod/protocol.h"
 
 namespace usetl::pod {
 namespace {

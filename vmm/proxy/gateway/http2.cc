@@ -1,0 +1,315 @@
+#include "vmm/proxy/gateway/http2.h"
+
+#include <algorithm>
+
+#include "vmm/proxy/gateway/header_rules.h"
+
+namespace usetl::gateway {
+namespace {
+
+constexpr uint32_t kMaxStreams = 100;
+constexpr uint32_t kStreamWindow = 256 << 10;
+constexpr int32_t kConnectionWindow = 1 << 20;
+constexpr size_t kHighWater = 256 << 10;
+
+std::optional<std::string> DecodeBase64Url(std::string_view text) {
+  std::string bytes;
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
+                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                      : c >= '0' && c <= '9' ? c - '0' + 52
+                      : c == '-'             ? 62
+                      : c == '_'             ? 63
+                                             : -1;
+    if (value < 0) return std::nullopt;
+    bits = (bits << 6 | static_cast<uint32_t>(value)) & 0xffffff;
+    if ((count += 6) < 8) continue;
+    count -= 8;
+    bytes.push_back(static_cast<char>(bits >> count & 0xff));
+  }
+  return bytes;
+}
+
+nghttp2_nv AsNv(std::string_view name, std::string_view value) {
+  return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
+          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NONE};
+}
+
+}  // namespace
+
+Http2::Http2(Connection* connection) : connection_(connection), since_(NowNs()) {}
+
+Http2::~Http2() {
+  for (const auto& [number, stream] : streams_) {
+    connection_->core().Release(stream->charged + stream->out.size() - stream->sent);
+  }
+  nghttp2_session_del(session_);
+}
+
+Result<std::unique_ptr<Http2>> Http2::Create(Connection* connection) {
+  std::unique_ptr<Http2> http2(new Http2(connection));
+  nghttp2_session_callbacks* callbacks = nullptr;
+  nghttp2_option* option = nullptr;
+  if (nghttp2_session_callbacks_new(&callbacks) != 0) return Status(ENOMEM, "nghttp2");
+  if (nghttp2_option_new(&option) != 0) {
+    nghttp2_session_callbacks_del(callbacks);
+    return Status(ENOMEM, "nghttp2");
+  }
+  nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, OnBeginHeaders);
+  nghttp2_session_callbacks_set_on_header_callback(callbacks, OnHeader);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, OnFrame);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, OnData);
+  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, OnStreamClose);
+  nghttp2_option_set_no_closed_streams(option, 1);
+  int error = nghttp2_session_server_new2(&http2->session_, callbacks, http2.get(), option);
+  nghttp2_option_del(option);
+  nghttp2_session_callbacks_del(callbacks);
+  if (error != 0) return Status(ENOMEM, "nghttp2");
+  const nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, kMaxStreams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kMaxHeaderBytes},
+  };
+  error =
+      nghttp2_submit_settings(http2->session_, NGHTTP2_FLAG_NONE, settings, std::size(settings));
+  if (error == 0) {
+    error = nghttp2_session_set_local_window_size(http2->session_, NGHTTP2_FLAG_NONE, 0,
+                                                  kConnectionWindow);
+  }
+  if (error != 0) return Status(ENOMEM, nghttp2_strerror(error));
+  return http2;
+}
+
+bool Http2::Upgrade(std::string_view settings, Request&& first) {
+  const std::optional<std::string> payload = DecodeBase64Url(settings);
+  if (!payload) return false;
+  const bool is_head = first.method == "HEAD";
+  if (nghttp2_session_upgrade2(session_, reinterpret_cast<const uint8_t*>(payload->data()),
+                               payload->size(), is_head ? 1 : 0, nullptr) != 0) {
+    return false;
+  }
+  auto stream = std::make_unique<Stream>();
+  stream->request = std::move(first);
+  stream->complete = true;
+  streams_.emplace(1, std::move(stream));
+  complete_.push_back(1);
+  return true;
+}
+
+void Http2::OnBecome() {
+  SubmitComplete();
+  Pump();
+}
+
+size_t Http2::OnInput(std::string_view bytes) {
+  busy_ = true;
+  const ssize_t used = nghttp2_session_mem_recv(
+      session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  busy_ = false;
+  SubmitComplete();
+  if (flooded_) {
+    Terminate(NGHTTP2_ENHANCE_YOUR_CALM);
+  } else if (used < 0) {
+    ++connection_->core().counters().malformed;
+    Terminate(NGHTTP2_PROTOCOL_ERROR);
+  } else {
+    Pump();
+  }
+  return bytes.size();
+}
+
+void Http2::SubmitComplete() {
+  busy_ = true;
+  // Answers may come at once; they are sent by the Pump() after this.
+  for (const uint64_t id : std::exchange(cancelled_, {})) connection_->core().Cancel(id);
+  for (const uint32_t number : std::exchange(complete_, {})) {
+    Stream* const stream = FindStream(number);
+    if (stream == nullptr) continue;  // reset since
+    stream->refusal != 0 ? RefuseStream(number, stream) : SubmitStream(number, stream);
+  }
+  busy_ = false;
+}
+
+void Http2::SubmitStream(uint32_t number, Stream* stream) {
+  Core& core = connection_->core();
+  Request request = std::exchange(stream->request, Request());
+  stream->is_head = request.method == "HEAD";
+  stream->request_id = SaneRequestId(request.headers);
+  if (stream->request_id.empty()) {
+    stream->request_id = core.NewRequestId();
+    Set(&request.headers, "x-request-id", stream->request_id);
+  }
+  request.request_id = stream->request_id;
+  request.http_version.assign(1, '2');
+  if (!request.body.empty()) {
+    Set(&request.headers, "content-length", std::to_string(request.body.size()));
+  }
+  DropHopByHop(&request.headers, {});
+  request.client = connection_->client();
+  request.server = connection_->server();
+  stream->id = core.Open(connection_, number, std::exchange(stream->charged, 0));
+  core.Submit(stream->id, std::move(request));
+}
+
+void Http2::RefuseStream(uint32_t number, Stream* stream) {
+  ++connection_->core().counters().malformed;
+  const std::string body = ErrorBody(ReasonOf(stream->refusal), {});
+  Answer(0, number, {stream->refusal, {{"content-type", "application/json"}}}, body.size());
+  AnswerData(0, number, body);
+  AnswerEnd(0, number);
+}
+
+void Http2::Answer(uint64_t, uint32_t number, AnswerHead head, std::optional<uint64_t> size) {
+  Stream* const stream = FindStream(number);
+  if (stream == nullptr) return;
+  stream->no_body = head.status == 204 || head.status == 304 || stream->is_head;
+  stream->sized = size.has_value();
+  stream->left = size.value_or(0);
+  const std::string status = std::to_string(head.status);
+  const std::string length = std::to_string(size.value_or(0));
+  std::vector<nghttp2_nv> fields;
+  fields.reserve(head.headers.size() + 4);
+  fields.push_back(AsNv(":status", status));
+  bool dated = false;
+  for (const auto& [name, value] : head.headers) {
+    if (IsGatewaysOwn(name) || !IsHeaderName(name) || !IsHeaderValue(value)) continue;
+    if (name == "date") dated = true;
+    fields.push_back(AsNv(name, value));
+  }
+  if (size && head.status != 204 && head.status != 304) {
+    fields.push_back(AsNv("content-length", length));
+  }
+  if (!stream->request_id.empty()) fields.push_back(AsNv("x-request-id", stream->request_id));
+  if (!dated) fields.push_back(AsNv("date", connection_->core().Date()));
+  nghttp2_data_provider provider{{.ptr = stream}, OnRead};
+  const bool has_data = !stream->no_body && !(size && *size == 0);
+  stream->head_only = !has_data;
+  if (nghttp2_submit_response(session_, static_cast<int32_t>(number), fields.data(), fields.size(),
+                              has_data ? &provider : nullptr) != 0) {
+    return connection_->Break();
+  }
+  if (!size) Pump();
+}
+
+bool Http2::AnswerData(uint64_t, uint32_t number, std::string_view bytes) {
+  Stream* const stream = FindStream(number);
+  if (stream == nullptr || stream->no_body || bytes.empty()) return true;
+  if (stream->sized) {
+    bytes = bytes.substr(0, stream->left);
+    stream->left -= bytes.size();
+  }
+  if (!connection_->core().Charge(bytes.size())) {
+    connection_->Break();
+    return true;
+  }
+  if (stream->sent == stream->out.size()) stream->stalled_since = NowNs();
+  stream->out.append(bytes);
+  nghttp2_session_resume_data(session_, static_cast<int32_t>(number));
+  if (!stream->sized || stream->left != 0) Pump();
+  const Stream* const still = FindStream(number);
+  return still == nullptr || still->out.size() - still->sent < kHighWater;
+}
+
+void Http2::AnswerEnd(uint64_t id, uint32_t number) {
+  Stream* const stream = FindStream(number);
+  if (stream == nullptr) return;
+  if (stream->sized && stream->left != 0 && !stream->no_body) return BreakOff(id, number);
+  stream->id = 0;
+  stream->ended = true;
+  nghttp2_session_resume_data(session_, static_cast<int32_t>(number));
+  Pump();
+}
+
+void Http2::BreakOff(uint64_t, uint32_t number) {
+  Stream* const stream = FindStream(number);
+  if (stream == nullptr) return;
+  stream->id = 0;
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, static_cast<int32_t>(number),
+                            NGHTTP2_INTERNAL_ERROR);
+  Pump();
+}
+
+void Http2::OnSent() {
+  SubmitComplete();
+  Pump();
+  std::vector<uint64_t> room;
+  for (const auto& [number, stream] : streams_) {
+    if (stream->id != 0 && stream->out.size() - stream->sent < kHighWater / 2) {
+      room.push_back(stream->id);
+    }
+  }
+  for (const uint64_t id : room) connection_->core().Room(id);
+}
+
+void Http2::Pump() {
+  if (busy_ || connection_->dead()) return;
+  busy_ = true;
+  bool failed = false;
+  while (connection_->unsent() < kHighWater) {
+    const uint8_t* bytes = nullptr;
+    const ssize_t size = nghttp2_session_mem_send(session_, &bytes);
+    failed = size < 0;
+    if (size <= 0) break;
+    connection_->out().append(reinterpret_cast<const char*>(bytes), size);
+  }
+  busy_ = false;
+  if (failed) return connection_->Break();
+  if (connection_->unsent() != 0) connection_->Flush();
+  // Streams may have ended with what was sent, and nothing may be left to be said.
+  if (!cancelled_.empty()) connection_->core().Defer(connection_);
+  const bool over =
+      nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
+  if (over || (draining_ && streams_.empty())) connection_->Finish(false);
+}
+
+void Http2::Terminate(uint32_t error) {
+  nghttp2_session_terminate_session(session_, error);
+  Pump();
+  connection_->Finish(true);
+}
+
+std::string Http2::RequestIdOf(uint32_t number) const {
+  const auto found = streams_.find(number);
+  return found == streams_.end() ? std::string() : found->second->request_id;
+}
+
+void Http2::Drain() {
+  draining_ = true;
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
+                        nullptr, 0);
+  Pump();
+}
+
+uint64_t Http2::Deadline() const {
+  const Options& options = connection_->core().options();
+  const auto after = [](uint64_t since, std::chrono::milliseconds time) {
+    return since + static_cast<uint64_t>(std::chrono::nanoseconds(time).count());
+  };
+  if (streams_.empty()) return after(since_, options.keep_alive);
+  uint64_t deadline = kNever;
+  for (const auto& [number, stream] : streams_) {
+    if (!stream->complete) deadline = std::min(deadline, after(since_, options.body_idle));
+    if (stream->out.size() != stream->sent) {
+      deadline = std::min(deadline, after(stream->stalled_since, options.write_stall));
+    }
+  }
+  return deadline;
+}
+
+void Http2::OnDeadline() { Terminate(NGHTTP2_NO_ERROR); }
+
+void Http2::CancelAll() {
+  for (const uint64_t id : std::exchange(cancelled_, {})) connection_->core().Cancel(id);
+  // The backend may answer others meanwhile, but this connection's streams are not touched: dead.
+  std::vector<uint64_t> open;
+  for (const auto& [number, stream] : streams_) {
+    if (stream->id != 0) open.push_back(stream->id);
+  }
+  for (const uint64_t id : open) connection_->core().Cancel(id);
+}
+
+}  // namespace usetl::gateway

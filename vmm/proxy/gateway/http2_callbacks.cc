@@ -1,0 +1,184 @@
+// http2_callbacks.cc: what libnghttp2 tells of a connection.
+#include <algorithm>
+#include <cstring>
+
+#include "vmm/proxy/gateway/header_rules.h"
+#include "vmm/proxy/gateway/http2.h"
+
+namespace usetl::gateway {
+namespace {
+
+// Frames that carry nothing, and resets, per ten seconds.
+constexpr uint32_t kMaxUnproductive = 1000;
+constexpr uint64_t kWindowNs = 10'000'000'000;
+constexpr uint32_t kResetWeight = 5;
+constexpr size_t kFieldOverhead = 32;  // RFC 9113 6.5.2
+
+std::string_view AsText(const uint8_t* bytes, size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+}  // namespace
+
+Http2::Stream* Http2::FindStream(uint32_t number) {
+  const auto found = streams_.find(number);
+  return found == streams_.end() ? nullptr : found->second.get();
+}
+
+bool Http2::CountUnproductive(uint32_t weight) {
+  const uint64_t now = NowNs();
+  if (now - window_begun_ > kWindowNs) {
+    window_begun_ = now;
+    unproductive_ = 0;
+  }
+  unproductive_ += weight;
+  flooded_ = unproductive_ > kMaxUnproductive;
+  return !flooded_;
+}
+
+int Http2::OnBeginHeaders(Session*, const nghttp2_frame* frame, void* self) {
+  auto* http2 = static_cast<Http2*>(self);
+  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
+  http2->since_ = NowNs();
+  http2->streams_.emplace(frame->hd.stream_id, std::make_unique<Stream>());
+  return 0;
+}
+
+int Http2::OnHeader(Session*, const nghttp2_frame* frame, const uint8_t* name_bytes,
+                    size_t name_size, const uint8_t* value_bytes, size_t value_size, uint8_t,
+                    void* self) {
+  auto* http2 = static_cast<Http2*>(self);
+  Stream* const stream = http2->FindStream(frame->hd.stream_id);
+  // Trailers are not handed on.
+  if (frame->headers.cat != NGHTTP2_HCAT_REQUEST || stream == nullptr) return 0;
+  const std::string_view name = AsText(name_bytes, name_size);
+  const std::string_view value = AsText(value_bytes, value_size);
+  stream->header_bytes += name_size + value_size + kFieldOverhead;
+  Request& request = stream->request;
+  if (stream->header_bytes > kMaxHeaderBytes + kMaxTarget ||
+      request.headers.size() >= kMaxHeaders) {
+    stream->refusal = 431;
+  }
+  if (stream->refusal != 0) return 0;
+  if (name == ":method") {
+    request.method = value;
+  } else if (name == ":path") {
+    std::string authority;
+    if (value_size > kMaxTarget) {
+      stream->refusal = 414;
+    } else if (!SplitTarget(value, &request, &authority)) {
+      // The order of pseudo-headers is free: the method of "*" may come later.
+      if (value != "*") stream->refusal = 400;
+    }
+  } else if (name == ":authority") {
+    Set(&request.headers, "host", std::string(value));
+  } else if (name == ":protocol") {
+    stream->refusal = 501;
+  } else if (name == "host" && !Find(request.headers, "host").empty()) {
+    if (Find(request.headers, "host") != value) stream->refusal = 400;
+  } else if (name == "cookie" && !Find(request.headers, "cookie").empty()) {
+    // HTTP/2 clients may split it; functions expect one.
+    std::string joined(Find(request.headers, "cookie"));
+    Set(&request.headers, "cookie", joined.append("; ").append(value));
+  } else if (name.front() != ':') {
+    request.headers.emplace_back(name, value);
+  }
+  return 0;
+}
+
+void Http2::OnHeadComplete(uint32_t number, Stream* stream) {
+  Request& request = stream->request;
+  if (request.method == "CONNECT") stream->refusal = 501;
+  if (request.path == "*" && request.method != "OPTIONS") stream->refusal = 400;
+  const std::string_view length = Find(request.headers, "content-length");
+  // nghttp2 has checked that it is a number, and will compare it with the body.
+  if (length.size() > 19 || (!length.empty() && std::stoull(std::string(length)) >
+                                                    connection_->core().options().max_body)) {
+    stream->refusal = 413;
+  }
+  if (stream->refusal == 0 && EqualsIgnoreCase(Find(request.headers, "expect"), "100-continue")) {
+    const char kStatus[] = ":status", kContinue[] = "100";
+    nghttp2_nv field{reinterpret_cast<uint8_t*>(const_cast<char*>(kStatus)),
+                     reinterpret_cast<uint8_t*>(const_cast<char*>(kContinue)), 7, 3,
+                     NGHTTP2_NV_FLAG_NONE};
+    nghttp2_submit_headers(session_, NGHTTP2_FLAG_NONE, static_cast<int32_t>(number), nullptr,
+                           &field, 1, nullptr);
+  }
+}
+
+int Http2::OnFrame(Session*, const nghttp2_frame* frame, void* self) {
+  auto* http2 = static_cast<Http2*>(self);
+  const uint32_t number = frame->hd.stream_id;
+  const uint8_t type = frame->hd.type;
+  const bool end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  const bool is_control = type == NGHTTP2_PING || type == NGHTTP2_SETTINGS ||
+                          type == NGHTTP2_PRIORITY || type == NGHTTP2_RST_STREAM;
+  const bool is_empty = type == NGHTTP2_DATA && frame->hd.length == 0 && !end;
+  if ((is_control || is_empty) &&
+      !http2->CountUnproductive(type == NGHTTP2_RST_STREAM ? kResetWeight : 1)) {
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+  if (type != NGHTTP2_HEADERS && type != NGHTTP2_DATA) return 0;
+  Stream* const stream = http2->FindStream(number);
+  if (stream == nullptr || stream->complete) return 0;
+  if (type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+    http2->OnHeadComplete(number, stream);
+  }
+  stream->complete = end || stream->refusal != 0;
+  if (stream->complete) http2->complete_.push_back(number);
+  return 0;
+}
+
+int Http2::OnData(Session*, uint8_t, int32_t number, const uint8_t* data, size_t size, void* self) {
+  auto* http2 = static_cast<Http2*>(self);
+  Stream* const stream = http2->FindStream(static_cast<uint32_t>(number));
+  if (stream == nullptr || stream->complete || stream->refusal != 0) return 0;
+  Core& core = http2->connection_->core();
+  std::string& body = stream->request.body;
+  if (size > core.options().max_body - body.size()) {
+    stream->refusal = 413;
+  } else if (!core.Charge(size)) {
+    stream->refusal = 503;
+  } else {
+    stream->charged += size;
+    body.append(AsText(data, size));
+    http2->since_ = NowNs();
+    return 0;
+  }
+  core.Release(std::exchange(stream->charged, 0));
+  std::string().swap(body);
+  return 0;
+}
+
+int Http2::OnStreamClose(Session*, int32_t number, uint32_t, void* self) {
+  auto* http2 = static_cast<Http2*>(self);
+  const auto found = http2->streams_.find(static_cast<uint32_t>(number));
+  if (found == http2->streams_.end()) return 0;
+  Stream& stream = *found->second;
+  if (stream.id != 0 && !stream.head_only) http2->cancelled_.push_back(stream.id);
+  http2->connection_->core().Release(stream.charged + stream.out.size() - stream.sent);
+  http2->streams_.erase(found);
+  http2->since_ = NowNs();
+  return 0;
+}
+
+ssize_t Http2::OnRead(Session*, int32_t number, uint8_t* to, size_t size, uint32_t* flags,
+                      nghttp2_data_source*, void* self) {
+  auto* http2 = static_cast<Http2*>(self);
+  Stream* const stream = http2->FindStream(static_cast<uint32_t>(number));
+  if (stream == nullptr) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  const size_t taken = std::min(size, stream->out.size() - stream->sent);
+  std::memcpy(to, stream->out.data() + stream->sent, taken);
+  stream->sent += taken;
+  http2->connection_->core().Release(taken);
+  if (taken != 0) stream->stalled_since = NowNs();
+  if (stream->sent == stream->out.size()) {
+    stream->out.clear();
+    stream->sent = 0;
+    if (stream->ended) *flags |= NGHTTP2_DATA_FLAG_EOF;
+  }
+  if (taken == 0 && (*flags & NGHTTP2_DATA_FLAG_EOF) == 0) return NGHTTP2_ERR_DEFERRED;
+  return static_cast<ssize_t>(taken);
+}
+
+}  // namespace usetl::gateway
