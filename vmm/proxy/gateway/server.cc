@@ -48,6 +48,8 @@ bool Server::AnswerData(uint64_t id, std::string_view bytes) {
   if (ticket == nullptr || ticket->status == 0) return true;
   const bool room = ticket->connection->protocol().AnswerData(id, ticket->stream, bytes);
   ticket->waits = !room;
+  // The client may never take what waits.
+  if (!room) core_->NoteDeadline(ticket->connection->Deadline());
   return room;
 }
 
