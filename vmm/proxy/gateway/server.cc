@@ -4,9 +4,15 @@
 
 #include "vmm/proxy/gateway/connection.h"
 #include "vmm/proxy/gateway/core.h"
+#include "vmm/proxy/gateway/head_parser.h"
 #include "vmm/proxy/gateway/header_rules.h"
 
 namespace usetl::gateway {
+
+void WarmUp() {
+  RequestHead head;
+  (void)ParseHead("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", &head);
+}
 
 Server::Server(std::unique_ptr<Core> core) : core_(std::move(core)) {}
 Server::~Server() = default;
