@@ -207,6 +207,29 @@ TEST(Http1, TellsOfAClientThatLeft) {
   EXPECT_EQ(world.server->counters().in_flight, 0u);
 }
 
+TEST(Http1, AnswersAClientThatSendsAllItHasAndThenTheEnd) {
+  GatewayWorld world;
+  world.Echo();
+  GatewayClient client = world.Connect();
+  client.Send(kGet);
+  shutdown(client.fd(), SHUT_WR);
+  world.Turn();
+  EXPECT_EQ(BodyOf(client.Receive()), "/a");
+  EXPECT_TRUE(client.ended());
+  EXPECT_EQ(world.server->counters().open, 0u);
+}
+
+TEST(Http1, ARefusalDoesNotBearTheIdOfTheRequestBefore) {
+  GatewayWorld world;
+  world.Echo();
+  GatewayClient client = world.Connect();
+  world.Exchange(&client, "HEAD / HTTP/1.1\r\nHost: h\r\nX-Request-Id: before\r\n\r\n");
+  const std::string answer = world.Exchange(&client, "nonsense\r\n\r\n");
+  EXPECT_TRUE(Has(answer, "HTTP/1.1 400 "));
+  EXPECT_FALSE(Has(answer, "before"));
+  EXPECT_FALSE(BodyOf(answer).empty());
+}
+
 TEST(Http1, ASlowReaderMakesTheFunctionWait) {
   GatewayWorld world;
   GatewayClient client = world.Connect();

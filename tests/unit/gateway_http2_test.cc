@@ -207,6 +207,24 @@ TEST(Http2, FlowControlMakesTheFunctionWait) {
   EXPECT_EQ(client.answers[stream].body.size(), pieces * piece.size());
 }
 
+TEST(Http2, SendsALargeAnswerToAClientThatTakesAllOfIt) {
+  GatewayWorld world;
+  H2Client client(&world);
+  // As curl does: no window update is needed to go on.
+  nghttp2_settings_entry wide{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 32 << 20};
+  nghttp2_submit_settings(client.session, 0, &wide, 1);
+  nghttp2_session_set_local_window_size(client.session, 0, 0, 32 << 20);
+  const int large = 8 << 20;
+  setsockopt(client.socket().fd(), SOL_SOCKET, SO_RCVBUF, &large, sizeof large);
+  const int32_t stream = client.Request("GET", "/");
+  client.Run();
+  const std::string body(3 << 20, 'x');
+  world.Answer(world.backend.ids[0], body);
+  client.Run();
+  EXPECT_TRUE(client.answers[stream].ended);
+  EXPECT_EQ(client.answers[stream].body.size(), body.size());
+}
+
 TEST(Http2, TellsOfResetsAndLostConnections) {
   GatewayWorld world;
   H2Client client(&world);

@@ -36,6 +36,8 @@ void Connection::OnEvents(uint32_t events) {
   if ((events & (EPOLLERR | EPOLLHUP)) != 0) return Break();
   if ((events & EPOLLOUT) != 0) writable_ = true;
   if ((events & EPOLLIN) != 0) readable_ = true;
+  // Told once only, perhaps together with a request: reading goes on until the end is read.
+  if ((events & EPOLLRDHUP) != 0) end_told_ = true;
   if ((events & EPOLLRDHUP) != 0 && !linger_ && !protocol_->WantsInput() &&
       protocol_->OnEndOfInput()) {
     return Break();
@@ -83,7 +85,7 @@ bool Connection::Read() {
   }
   core_->counters().bytes_in += size;
   // Less than was asked for: the socket is empty, and epoll tells of what comes next.
-  readable_ = static_cast<size_t>(size) == buffer.size();
+  readable_ = end_told_ || static_cast<size_t>(size) == buffer.size();
   const std::string_view bytes(buffer.data(), size);
   if (pending_.empty()) {
     Feed(bytes, false);

@@ -104,7 +104,7 @@ class Connection {
   uint64_t discarded_ = 0;
   bool readable_ = false;
   bool writable_ = true;
-  bool end_of_input_ = false;
+  bool end_told_ = false, end_of_input_ = false;
   bool finishing_ = false, linger_ = false;
   bool dead_ = false;
 };

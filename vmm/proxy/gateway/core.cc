@@ -19,7 +19,7 @@ namespace {
 
 constexpr int kEventsAtOnce = 64;
 constexpr int kAcceptsAtOnce = 64;
-// Accepting goes on after this when the process or the node had no descriptor or memory left.
+// Accepting goes on after this when there was no descriptor or memory left.
 constexpr uint64_t kAcceptPauseNs = 100'000'000;
 constexpr std::string_view kTooMany =
     "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -58,7 +58,10 @@ Core::Core(const Options& options, Backend* backend, Fd epoll, Fd timer, Fd wake
       id_state_(seed),
       read_buffer_(std::make_unique<std::array<char, 64 << 10>>()) {}
 
-Core::~Core() = default;
+Core::~Core() {
+  // They give back what is charged to them.
+  connections_.clear();
+}
 
 Result<std::unique_ptr<Core>> Core::Create(const Options& options, Backend* backend) {
   Fd epoll(epoll_create1(EPOLL_CLOEXEC));
@@ -115,10 +118,9 @@ void Core::Accept(int listener) {
         accept4(listener, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket.ok()) {
       if (errno == EAGAIN) return;
-      if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        return PauseListening();
-      }
-      continue;  // a client that left while it waited
+      // A client that left while it waited.
+      if (errno == ECONNABORTED || errno == EPROTO || errno == EINTR) continue;
+      return PauseListening();
     }
     ++counters_.connections;
     if (connections_.size() >= options_.max_connections) {

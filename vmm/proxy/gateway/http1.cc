@@ -71,6 +71,8 @@ size_t Http1::TakeHead(std::string_view bytes) {
   }
   scanned_ = 0;
   head_begun_ = false;
+  is_head_ = false;
+  request_id_.clear();
   if (end == bytes.npos || end > kMaxHead) {
     const bool long_target = bytes.substr(0, kMaxTarget).find("\r\n") == bytes.npos;
     Refuse(long_target ? 414 : 431, "the request's head is too long");

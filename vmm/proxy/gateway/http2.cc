@@ -100,6 +100,7 @@ bool Http2::Upgrade(std::string_view settings, Request&& first) {
 }
 
 void Http2::OnBecome() {
+  if (connection_->core().draining()) Drain();
   SubmitComplete();
   Pump();
 }
@@ -244,20 +245,28 @@ void Http2::OnSent() {
   for (const uint64_t id : room) connection_->core().Room(id);
 }
 
-void Http2::Pump() {
-  if (busy_ || connection_->dead()) return;
-  busy_ = true;
-  bool failed = false;
+bool Http2::Gather() {
   while (connection_->unsent() < kHighWater) {
     const uint8_t* bytes = nullptr;
     const ssize_t size = nghttp2_session_mem_send(session_, &bytes);
-    failed = size < 0;
-    if (size <= 0) break;
+    if (size < 0) return false;
+    if (size == 0) break;
     connection_->out().append(reinterpret_cast<const char*>(bytes), size);
   }
-  busy_ = false;
-  if (failed) return connection_->Break();
-  if (connection_->unsent() != 0) connection_->Flush();
+  return true;
+}
+
+void Http2::Pump() {
+  if (busy_ || connection_->dead()) return;
+  // As long as the socket takes everything: it tells of room only after it had none.
+  do {
+    busy_ = true;
+    const bool gathered = Gather();
+    busy_ = false;
+    if (!gathered) return connection_->Break();
+    if (connection_->unsent() == 0) break;
+    connection_->Flush();
+  } while (!connection_->dead() && connection_->unsent() == 0);
   // Streams may have ended with what was sent, and nothing may be left to be said.
   if (!cancelled_.empty()) connection_->core().Defer(connection_);
   const bool over =

@@ -79,6 +79,8 @@ class Http2 : public Protocol {
   void SubmitComplete();
   void SubmitStream(uint32_t number, Stream* stream);
   void RefuseStream(uint32_t number, Stream* stream);
+  // Takes from nghttp2 what fits the connection's buffer. False: it failed.
+  bool Gather();
   // Moves what nghttp2 has for the client to the socket.
   void Pump();
   void Terminate(uint32_t error);

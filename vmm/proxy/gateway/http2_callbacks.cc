@@ -1,5 +1,6 @@
 // http2_callbacks.cc: what libnghttp2 tells of a connection.
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "vmm/proxy/gateway/header_rules.h"
@@ -16,6 +17,17 @@ constexpr size_t kFieldOverhead = 32;  // RFC 9113 6.5.2
 
 std::string_view AsText(const uint8_t* bytes, size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
+}
+
+// HTTP/2 clients may split the cookies; functions expect one header.
+void AppendCookie(std::string_view value, Headers* headers) {
+  for (auto& [name, cookies] : *headers) {
+    if (name == "cookie") {
+      cookies.append("; ").append(value);
+      return;
+    }
+  }
+  headers->emplace_back("cookie", value);
 }
 
 }  // namespace
@@ -76,10 +88,8 @@ int Http2::OnHeader(Session*, const nghttp2_frame* frame, const uint8_t* name_by
     stream->refusal = 501;
   } else if (name == "host" && !Find(request.headers, "host").empty()) {
     if (Find(request.headers, "host") != value) stream->refusal = 400;
-  } else if (name == "cookie" && !Find(request.headers, "cookie").empty()) {
-    // HTTP/2 clients may split it; functions expect one.
-    std::string joined(Find(request.headers, "cookie"));
-    Set(&request.headers, "cookie", joined.append("; ").append(value));
+  } else if (name == "cookie") {
+    AppendCookie(value, &request.headers);
   } else if (name.front() != ':') {
     request.headers.emplace_back(name, value);
   }
@@ -92,10 +102,10 @@ void Http2::OnHeadComplete(uint32_t number, Stream* stream) {
   if (request.path == "*" && request.method != "OPTIONS") stream->refusal = 400;
   const std::string_view length = Find(request.headers, "content-length");
   // nghttp2 has checked that it is a number, and will compare it with the body.
-  if (length.size() > 19 || (!length.empty() && std::stoull(std::string(length)) >
-                                                    connection_->core().options().max_body)) {
-    stream->refusal = 413;
-  }
+  uint64_t size = 0;
+  const auto read = std::from_chars(length.data(), length.data() + length.size(), size);
+  const bool is_long = !length.empty() && read.ec != std::errc();
+  if (is_long || size > connection_->core().options().max_body) stream->refusal = 413;
   if (stream->refusal == 0 && EqualsIgnoreCase(Find(request.headers, "expect"), "100-continue")) {
     const char kStatus[] = ":status", kContinue[] = "100";
     nghttp2_nv field{reinterpret_cast<uint8_t*>(const_cast<char*>(kStatus)),

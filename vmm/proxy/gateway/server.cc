@@ -4,9 +4,15 @@
 
 #include "vmm/proxy/gateway/connection.h"
 #include "vmm/proxy/gateway/core.h"
+#include "vmm/proxy/gateway/head_parser.h"
 #include "vmm/proxy/gateway/header_rules.h"
 
 namespace usetl::gateway {
+
+void WarmUp() {
+  RequestHead head;
+  (void)ParseHead("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", &head);
+}
 
 Server::Server(std::unique_ptr<Core> core) : core_(std::move(core)) {}
 Server::~Server() = default;
@@ -48,6 +54,8 @@ bool Server::AnswerData(uint64_t id, std::string_view bytes) {
   if (ticket == nullptr || ticket->status == 0) return true;
   const bool room = ticket->connection->protocol().AnswerData(id, ticket->stream, bytes);
   ticket->waits = !room;
+  // The client may never take what waits.
+  if (!room) core_->NoteDeadline(ticket->connection->Deadline());
   return room;
 }
 

@@ -42,6 +42,9 @@ struct Options {
   Milliseconds write_stall{30'000};   // a client that takes nothing
 };
 
+// Builds tables that all servers read (16 kB), for a process that forks those who serve.
+void WarmUp();
+
 class Core;
 
 class Server {
