@@ -56,7 +56,7 @@ void Log::Run() {
   };
   for (std::string lines;;) {
     busy_ = false;
-    if (waiting_.empty()) idle_.notify_one();
+    if (waiting_.empty() && dropped_ == 0) idle_.notify_one();
     if (file_.owes()) {
       work_.wait_for(lock, kRetry, something);
     } else {
@@ -121,7 +121,7 @@ bool Log::Finish(std::chrono::milliseconds most) {
   const uint64_t count = lines_.Finish(RealtimeNs(), &lines);
   Give(std::move(lines), count);
   std::unique_lock lock(mutex_);
-  return idle_.wait_for(lock, most, [&] { return !busy_ && waiting_.empty(); });
+  return idle_.wait_for(lock, most, [&] { return !busy_ && waiting_.empty() && dropped_ == 0; });
 }
 
 uint64_t Log::lines_lost() {
