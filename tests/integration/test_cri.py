@@ -302,7 +302,7 @@ class Containers(CriCase):
         seen = []
         threading.Thread(target=lambda: seen.extend(_until_deleted(stream)), daemon=True).start()
         wait_until(lambda: self._pod_comes_and_goes() or seen)
-        wait_until(lambda: seen)
+        wait_until(lambda: seen[-1].container_event_type == cri.CONTAINER_DELETED_EVENT)
         self.assertEqual([types[event.container_event_type] for event in seen[-4:]][-2:], ["stopped", "deleted"])
         self.assertEqual(seen[-1].container_id, seen[-1].pod_sandbox_status.id)
 
