@@ -107,13 +107,14 @@ class Workers(unittest.TestCase):
         node = Node()
         self.addCleanup(node.close)
         proxy = next(p for p in descendants(node.process.pid) if name(p) == "usetl-proxy")
-        wait_until(lambda: len(descendants(proxy)) == 2)
+        spares = 3  # two for clients, one for containers
+        wait_until(lambda: len(descendants(proxy)) == spares)
         before = set(descendants(proxy))
         for worker in before:
             os.kill(worker, signal.SIGKILL)
         wait_until(lambda: all(ended(worker) for worker in before))  # one may still accept a client
         self.assertEqual(node.run(self.ONE).stdout, "1\n")
-        wait_until(lambda: len(set(descendants(proxy)) - before) == 2)
+        wait_until(lambda: len(set(descendants(proxy)) - before) == spares)
 
     def test_many_clients_at_once(self):
         node = Node(pool=4)

@@ -21,8 +21,8 @@ namespace usetl {
 namespace {
 
 // How a child ends that applies the filter and calls `act`; wait(2)'s status.
-int EndOf(const std::function<void()>& act) {
-  const Result<WorkerFilter> filter = WorkerFilter::Compile();
+int EndOf(const std::function<void()>& act, bool of_container = false) {
+  const Result<WorkerFilter> filter = WorkerFilter::Compile(of_container);
   EXPECT_TRUE(filter.ok()) << filter.status().message();
   const pid_t child = fork();
   if (child == 0) {
@@ -37,8 +37,8 @@ int EndOf(const std::function<void()>& act) {
   return status;
 }
 
-bool Kills(const std::function<void()>& act) {
-  const int status = EndOf(act);
+bool Kills(const std::function<void()>& act, bool of_container = false) {
+  const int status = EndOf(act, of_container);
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
 }
 
@@ -54,6 +54,12 @@ TEST(WorkerJail, KillsWhatNoWorkerNeeds) {
   EXPECT_TRUE(Kills([] { socket(AF_PACKET, SOCK_RAW, 0); }));
   EXPECT_TRUE(Kills([] { prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); }));
   EXPECT_TRUE(Kills([] { syscall(SYS_io_uring_setup, 1, nullptr); }));
+}
+
+TEST(WorkerJail, LetsContainersListen) {
+  EXPECT_EQ(EndOf([] { listen(0, 1); }, /*of_container=*/true), 0);
+  EXPECT_TRUE(Kills([] { (void)!fork(); }, /*of_container=*/true));
+  EXPECT_TRUE(Kills([] { unshare(CLONE_NEWNET); }, /*of_container=*/true));
 }
 
 TEST(WorkerJail, LetsNoMemoryBecomeCode) {

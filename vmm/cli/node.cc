@@ -98,6 +98,7 @@ Result<std::unique_ptr<Node>> Node::Start(const NodeOptions& options) {
   node->vmmd_name_ = ipc::SocketName(VmmdSocket(node->directory_));
   USETL_RETURN_IF_ERROR(node->proxy_.WaitUntilReady());
   node->proxy_name_ = ipc::SocketName(ProxySocket(node->directory_));
+  node->pods_name_ = ipc::SocketName(PodsSocket(node->directory_));
   if (options.cri) {
     started = Daemon::Spawn("usetld", UsetldArguments(options, node->directory_));
     if (!started.ok()) return started.status();
@@ -115,6 +116,7 @@ Node::~Node() {
   // The daemons have done it already, unless they were killed.
   if (!own_directory_) {
     proxy_name_.Remove();
+    pods_name_.Remove();
     vmmd_name_.Remove();
     return;
   }

@@ -50,7 +50,7 @@ class Node {
   Node() = default;
   std::string directory_;
   Daemon vmmd_, proxy_, usetld_;
-  ipc::SocketName vmmd_name_, proxy_name_;  // once they serve
+  ipc::SocketName vmmd_name_, proxy_name_, pods_name_;  // once they serve
   bool own_directory_ = false;
 };
 

@@ -68,17 +68,22 @@ void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& object
   Session(std::move(client), std::move(*vmmd), objects).Run();
 }
 
+struct Filters {
+  const WorkerFilter& of_clients;
+  const WorkerFilter& of_pods;
+};
+
 // Makes workers of both kinds. In a worker, `vmmd` is the connection that was made ahead.
 Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::ObjectStore& objects,
-                                       const WorkerFilter& filter, int clients, int pods, int signals, Fd* vmmd,
-                                       std::vector<Spares>* all) {
+                                       const Filters filters, int clients, int pods, int signals,
+                                       Fd* vmmd, std::vector<Spares>* all) {
   const pid_t daemon = getpid();
   // One serves the next client while the other is being made; containers come one by one.
   constexpr size_t kForClients = 2, kForPods = 1;
   std::vector<Spares> made;
   Result<Spares> spares = Spares::Create(
       clients, kForClients,
-      [&options, &filter, signals, vmmd, pods, all] {
+      [&options, &filter = filters.of_clients, signals, vmmd, pods, all] {
         close(signals);
         if (pods >= 0) all->back().Leave();
         Prepare(options, vmmd);
@@ -102,7 +107,7 @@ Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::O
         all->front().Leave();
         Prepare(options, vmmd);
       },
-      [&options, &objects, &filter, vmmd, daemon](Fd usetld, uint32_t number) {
+      [&options, &objects, &filter = filters.of_pods, vmmd, daemon](Fd usetld, uint32_t number) {
         pod::Work(std::move(usetld), TakeConnection(options, vmmd), objects, [&] {
           // It has joined its pod, which the filter does not allow.
           const Status dropped =
@@ -133,11 +138,13 @@ bool Reap(std::vector<Spares>* all) {
 Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int clients, int pods,
              int signals) {
   Fd vmmd;  // of the worker that this process has become
-  const Result<WorkerFilter> filter = WorkerFilter::Compile();
-  if (!filter.ok()) return filter.status();
+  const Result<WorkerFilter> of_clients = WorkerFilter::Compile(/*of_container=*/false);
+  if (!of_clients.ok()) return of_clients.status();
+  const Result<WorkerFilter> of_pods = WorkerFilter::Compile(/*of_container=*/true);
+  if (!of_pods.ok()) return of_pods.status();
   std::vector<Spares> all;
   Result<std::vector<Spares>> made =
-      MakeSpares(options, objects, *filter, clients, pods, signals, &vmmd, &all);
+      MakeSpares(options, objects, {*of_clients, *of_pods}, clients, pods, signals, &vmmd, &all);
   if (!made.ok()) return made.status();
   all = std::move(*made);
   USETL_RETURN_IF_ERROR(options.ready());

@@ -43,9 +43,6 @@ constexpr int kPlainCalls[] = {
     SCMP_SYS(ppoll),            // the same, where the C library says it so
     SCMP_SYS(setitimer),        // the alarm behind a client's descriptors
     SCMP_SYS(restart_syscall),  // a sleep after stop and continue
-    // Containers.
-    SCMP_SYS(listen),      // ports of the pod
-    SCMP_SYS(pwrite64),    // the exit file
     // HTTP.
     SCMP_SYS(connect),          // servers, name servers, usetl-vmmd
     SCMP_SYS(bind),             // netlink, of getifaddrs
@@ -115,6 +112,11 @@ constexpr int kPlainCalls[] = {
     SCMP_SYS(exit_group),       // the end
 };
 
+constexpr int kContainerCalls[] = {
+    SCMP_SYS(listen),    // ports of the pod
+    SCMP_SYS(pwrite64),  // the exit file
+};
+
 constexpr uint64_t kPrctls[] = {
     PR_SET_PDEATHSIG,  // dropping privileges
 };
@@ -150,8 +152,11 @@ class Rules {
   int error_ = 0;
 };
 
-void AddAll(Rules* rules) {
+void AddAll(bool of_container, Rules* rules) {
   for (const int call : kPlainCalls) rules->Add(SCMP_ACT_ALLOW, call);
+  if (of_container) {
+    for (const int call : kContainerCalls) rules->Add(SCMP_ACT_ALLOW, call);
+  }
   for (const uint64_t what : kPrctls) {
     rules->Add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, what));
   }
@@ -180,14 +185,14 @@ void AddAll(Rules* rules) {
 
 }  // namespace
 
-Result<WorkerFilter> WorkerFilter::Compile() {
+Result<WorkerFilter> WorkerFilter::Compile(bool of_container) {
   const std::unique_ptr<void, void (*)(void*)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS),
                                                       seccomp_release);
   if (filter == nullptr) return Status(ENOMEM, "seccomp_init failed");
   Rules rules(filter.get());
   constexpr uint32_t kBinaryTree = 2;
   rules.Keep(seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, kBinaryTree));
-  AddAll(&rules);
+  AddAll(of_container, &rules);
   const Fd file(memfd_create("usetl-filter", MFD_CLOEXEC));
   if (!file.ok()) return Status::Errno("memfd_create");
   rules.Keep(rules.error() != 0 ? 0 : seccomp_export_bpf(filter.get(), file.get()));

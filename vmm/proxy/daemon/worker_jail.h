@@ -16,7 +16,8 @@ namespace usetl {
 // process. Compiled once, by the daemon.
 class WorkerFilter {
  public:
-  static Result<WorkerFilter> Compile();
+  // `of_container`: for a worker that serves a container's ports and leaves its exit in a file.
+  static Result<WorkerFilter> Compile(bool of_container);
 
   // For this thread and those that it starts, with no_new_privs; cannot be undone.
   Status Apply() const;
