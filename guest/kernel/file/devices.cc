@@ -75,6 +75,7 @@ class MailboxDevice final : public Device {
     SetAgentReads(true);
     const int64_t result = ReadRecord(user, size);
     SetAgentReads(false);
+    if (result > 0) TakeStopBehind();
     return result;
   }
   int64_t ReadRecord(void* user, uint64_t size) {

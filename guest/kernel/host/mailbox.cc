@@ -70,6 +70,13 @@ RecordQueue& agent_records() { return g_agent_records; }
 WaitQueue& agent_waiters() { return g_agent_waiters; }
 void SetAgentReads(bool reads) { g_agent_reads = reads; }
 
+void TakeStopBehind() {
+  Record* next = g_agent_records.first();
+  if (next == nullptr || next->header.type != static_cast<uint16_t>(abi::RecordType::kStop)) return;
+  Free(g_agent_records.Pop());
+  SendSignal(nullptr, {kSigTerm, 0, 0, 0});
+}
+
 void InitMailbox(HttpSink http_sink) {
   g_http_sink = http_sink;
   ResetMailbox();

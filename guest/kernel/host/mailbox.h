@@ -46,6 +46,9 @@ RecordQueue& agent_records();
 WaitQueue& agent_waiters();
 // Whether somebody is about to take the next record: it gets kStop then, as the others.
 void SetAgentReads(bool reads);
+// A stop that came behind the record that the agent has just taken: the function runs from here
+// on, and is told as any process is.
+void TakeStopBehind();
 
 // Posts a record, sleeping while the ring is full. 0 or -EINTR.
 int64_t PostRecord(abi::RecordType type, uint64_t id, const void* head, uint32_t head_size,
