@@ -25,6 +25,11 @@ Status Protect(const std::string& socket) {
 
 // Serves until SIGTERM or SIGINT. REQUIRES: they are blocked in all threads.
 Status Serve(const NodeOptions& options, Starter* starter) {
+  if (options.network) {
+    return Status(ENOTSUP,
+                  "network plugins are not supported yet; give --no-network, with which "
+                  "pods have a loopback only");
+  }
   Result<std::unique_ptr<Node>> node = Node::Open(options);
   if (!node.ok()) return node.status();
   RuntimeService runtime(node->get());

@@ -198,6 +198,14 @@ class Pods(CriCase):
                                   self.create, pod=pod, **fields)
 
 
+class Options(unittest.TestCase):
+    def test_network_is_asked_for(self):
+        with tempfile.TemporaryDirectory() as directory:
+            _, said = start_daemon(self, "usetld", "--socket", f"{directory}/s", "--state", f"{directory}/state",
+                                   "--images", f"{directory}/images", "--namespaces", f"{directory}/netns")
+            self.assertRegex(said, "network plugins are not supported yet; give --no-network")
+
+
 class Containers(CriCase):
     def test_http(self):
         pod = self.run_pod()
