@@ -83,6 +83,7 @@ void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::
   reply.text_size = static_cast<uint32_t>(text.size());
   std::vector<int> fds;
   if (usf != nullptr) {
+    last_claim_ = SteadyClock::now();
     reply.usf = usf->number();
     reply.usf_pid = usf->pid();
     reply.host_region_size = options_.usf.host_region_size;

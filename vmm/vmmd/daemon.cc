@@ -102,9 +102,10 @@ Status Vmmd::Watch(int fd) {
 Status Vmmd::Run() {
   for (;;) {
     epoll_event events[64];
-    // Making USFs is work for quiet moments: nothing else is ready then.
-    const bool refill = pool_->wants_refill() && launch_error_.empty();
-    const int count = epoll_wait(epoll_.get(), events, 64, refill ? 0 : Patience());
+    const bool missing = pool_->wants_refill() && launch_error_.empty();
+    const int pause = missing ? RefillPause() : Patience();
+    const bool refill = missing && pause == 0;
+    const int count = epoll_wait(epoll_.get(), events, 64, pause);
     if (count < 0 && errno != EINTR) return Status::Errno("epoll_wait");
     // But a node whose USFs never cease to talk needs them too.
     constexpr int kBusyLoops = 64;
@@ -112,7 +113,7 @@ Status Vmmd::Run() {
     if (refill && (count <= 0 || busy_loops_ % kBusyLoops == 0)) {
       const Status status = pool_->Refill();
       if (!status.ok()) launch_error_ = status.message();
-    } else if (count == 0) {
+    } else if (count == 0 && !missing) {
       launch_error_.clear();  // try again after a pause
     }
     for (int i = 0; i < count; ++i) {
@@ -130,6 +131,21 @@ Status Vmmd::Run() {
     ServeWaiting();
     ResumeAccepting();
   }
+}
+
+// Making USFs is work for quiet moments, when nothing else is ready and nobody has just claimed
+// one: in a burst of starts it would take the processors from those that start. But not when the
+// pool runs dry, or somebody waits. How long to put it off, ms.
+int Vmmd::RefillPause() const {
+  constexpr std::chrono::milliseconds kQuiet{20};
+  constexpr uint32_t kFew = 2;
+  if (pool_->Count(UsfState::kIdle) <= kFew) return 0;
+  for (const auto& [fd, connection] : connections_) {
+    if (connection.waiting) return 0;
+  }
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(last_claim_ + kQuiet - SteadyClock::now());
+  return static_cast<int>(std::max<int64_t>(left.count(), 0));
 }
 
 // How long to wait for events, ms: something may come to its end without one.

@@ -60,6 +60,7 @@ class Vmmd {
   Status CheckMemory(uint64_t wanted) const;
   Status CheckRegions() const;
   void ReplaceStuck();
+  int RefillPause() const;
   int Patience() const;
   void Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text);
   void Tell(Connection* connection, pool::ReplyRecord reply, const std::string& text);
@@ -73,6 +74,7 @@ class Vmmd {
   Fd epoll_, signals_, kvm_, empty_root_, network_;
   std::unique_ptr<Pool> pool_;
   std::map<int, Connection> connections_;
+  std::chrono::steady_clock::time_point last_claim_;
   int busy_loops_ = 0;
   std::optional<std::chrono::steady_clock::time_point> accept_again_;  // none: not paused
   bool complained_ = false;   // that connections cannot be accepted
