@@ -19,7 +19,9 @@
 namespace usetl {
 namespace {
 
-constexpr uint32_t kUids = 100'000;  // more than there are workers at a time
+// Users of workers: more than there are workers at a time. Containers live long and runs are many:
+// each kind counts in a half of its own, so that none gets the user of one that still lives.
+constexpr uint32_t kUids = 50'000;
 
 // NAME=DIRECTORY[:rw] items.
 Status AddObjects(const std::vector<std::string>& items, etl::ObjectStore* store) {
@@ -111,7 +113,7 @@ Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::O
         pod::Work(std::move(usetld), TakeConnection(options, vmmd), objects, [&] {
           // It has joined its pod, which the filter does not allow.
           const Status dropped =
-              DropPrivileges(options.first_uid + number % kUids, options.gid, daemon);
+              DropPrivileges(options.first_uid + kUids + number % kUids, options.gid, daemon);
           return dropped.ok() ? filter.Apply() : dropped;
         });
       });
