@@ -22,7 +22,7 @@ struct NodeOptions {
   std::string pods;               // usetl-proxy's socket for pods
   std::string network_directory;  // paths of network namespaces
   std::string runtime;            // of images that name none
-  uint32_t ready_namespaces = 4;
+  uint32_t ready_namespaces = 16;
   bool network = true;  // false: pods have a loopback only
 };
 

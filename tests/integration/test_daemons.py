@@ -107,7 +107,7 @@ class Workers(unittest.TestCase):
         node = Node()
         self.addCleanup(node.close)
         proxy = next(p for p in descendants(node.process.pid) if name(p) == "usetl-proxy")
-        spares = 3  # two for clients, one for containers
+        spares = 4  # two for clients, two for containers
         wait_until(lambda: len(descendants(proxy)) == spares)
         before = set(descendants(proxy))
         for worker in before:

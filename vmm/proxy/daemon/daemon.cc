@@ -80,8 +80,8 @@ Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::O
                                        const Filters filters, int clients, int pods, int signals,
                                        Fd* vmmd, std::vector<Spares>* all) {
   const pid_t daemon = getpid();
-  // One serves the next client while the other is being made; containers come one by one.
-  constexpr size_t kForClients = 2, kForPods = 1;
+  // One serves the next client while the other is being made.
+  constexpr size_t kForClients = 2, kForPods = 2;
   std::vector<Spares> made;
   Result<Spares> spares = Spares::Create(
       clients, kForClients,
