@@ -66,7 +66,8 @@ void Log::Run() {
     busy_ = true;
     lines.swap(waiting_);
     moved_ = Clock::now();
-    const uint64_t dropped = std::exchange(dropped_, 0);
+    losing_ = std::exchange(dropped_, 0);
+    const bool loses = losing_ != 0;
     std::optional<Fd> next = std::exchange(next_file_, std::nullopt);
     lock.unlock();
     if (next) file_.Reopen(std::move(*next));
@@ -75,9 +76,13 @@ void Log::Run() {
     } else {
       file_.Write(lines);
     }
-    // Behind the lines that were in the buffer already.
-    file_.Lose(dropped, ETIMEDOUT);
-    if (dropped != 0) file_.Settle();
+    if (loses) {
+      // Behind the lines that were in the buffer already.
+      lock.lock();
+      file_.Lose(std::exchange(losing_, 0), ETIMEDOUT);
+      lock.unlock();
+      file_.Settle();
+    }
     lines.clear();
     if (lines.capacity() > kKeep) std::string().swap(lines);
     lock.lock();
@@ -126,7 +131,7 @@ bool Log::Finish(std::chrono::milliseconds most) {
 
 uint64_t Log::lines_lost() {
   const std::lock_guard lock(mutex_);
-  return file_.lost() + dropped_;
+  return file_.lost() + losing_ + dropped_;
 }
 
 }  // namespace usetl::pod

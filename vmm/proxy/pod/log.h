@@ -71,6 +71,7 @@ class Log {
   std::condition_variable work_, idle_;
   std::string waiting_;   // whole lines
   uint64_t dropped_ = 0;  // for which the buffer had no room
+  uint64_t losing_ = 0;   // of these, what the thread will count when the disk lets it go on
   bool busy_ = false;     // the thread is at the disk
   bool ends_ = false;
   Clock::time_point moved_ = Clock::now();  // when the thread took something last
