@@ -13,6 +13,7 @@
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/daemon/spares.h"
 #include "vmm/proxy/daemon/worker_jail.h"
+#include "vmm/proxy/gateway/server.h"
 #include "vmm/proxy/pod/worker.h"
 #include "vmm/proxy/worker/session.h"
 
@@ -207,6 +208,7 @@ Status RunProxy(const ProxyOptions& options) {
     Result<ipc::Listener> opened = ipc::Listener::Create(options.pods_socket);
     if (!opened.ok()) return opened.status();
     pods = std::move(*opened);
+    gateway::WarmUp();  // once, for all workers to come
   }
   return Serve(options, objects, listener->get(), pods.get(), signals.get());
 }
