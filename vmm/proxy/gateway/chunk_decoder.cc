@@ -79,7 +79,10 @@ ChunkDecoder::State ChunkDecoder::TakeControl(char c) {
       return expect('\n', At::kSize);
     case At::kLine:  // of a trailer, or the empty one
       at_ = c == '\r' ? At::kLastEnd : At::kTrailer;
-      return c == '\r' || IsText(c) ? State::kMore : State::kMalformed;
+      // With the line's end, so that many short lines are no way around the limit.
+      overhead_ += 3;
+      return (c == '\r' || IsText(c)) && overhead_ <= kMaxOverhead ? State::kMore
+                                                                   : State::kMalformed;
     case At::kTrailerEnd:
       return expect('\n', At::kLine);
     case At::kLastEnd:

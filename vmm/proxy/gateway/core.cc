@@ -218,9 +218,10 @@ void Core::Defer(Connection* connection) {
 void Core::NoteDeadline(uint64_t at) {
   if (at >= armed_) return;
   armed_ = at;
+  // Not at 0, which would stop the timer.
   itimerspec spec{};
-  spec.it_value.tv_sec = static_cast<time_t>(at / 1'000'000'000);
-  spec.it_value.tv_nsec = static_cast<long>(at % 1'000'000'000) + 1;
+  spec.it_value.tv_sec = static_cast<time_t>((at + 1) / 1'000'000'000);
+  spec.it_value.tv_nsec = static_cast<long>((at + 1) % 1'000'000'000);
   timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
 }
 

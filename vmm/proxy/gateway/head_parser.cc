@@ -126,6 +126,8 @@ int ParseHead(std::string_view head, RequestHead* to) {
   if (!HasOneLength(request.headers)) return 400;
   if (to->chunked && (to->content_length || !is_1_1)) return 400;
   if (parser.hosts > 1 || (is_1_1 && parser.hosts == 0)) return 400;
+  if (!IsHost(Find(request.headers, "host"))) return 400;
+  if (parser.connection.size() > kMaxConnection) return 431;
   if (request.method == "CONNECT") return 501;
   std::string authority;
   if (!SplitTarget(parser.target, &request, &authority)) return 400;

@@ -45,6 +45,8 @@ bool IsHeaderValue(std::string_view value) {
   });
 }
 
+bool IsHost(std::string_view value) { return value.find_first_of(" \t,/?#@\\") == value.npos; }
+
 bool IsHopByHop(std::string_view name) {
   constexpr std::string_view kNames[] = {"connection", "keep-alive",    "proxy-connection",
                                          "te",         "trailer",       "transfer-encoding",
@@ -124,7 +126,7 @@ bool SplitTarget(std::string_view target, Request* request, std::string* authori
     target.remove_prefix(scheme + 3);
     const size_t end = std::min(target.find_first_of("/?"), target.size());
     *authority = target.substr(0, end);
-    if (authority->empty() || authority->find('@') != authority->npos) return false;
+    if (authority->empty() || !IsHost(*authority)) return false;
     target.remove_prefix(end);
   }
   const size_t mark = std::min(target.find('?'), target.size());

@@ -12,9 +12,13 @@ namespace usetl::gateway {
 inline constexpr size_t kMaxHeaders = 100;
 inline constexpr size_t kMaxHeaderBytes = 32 << 10;
 inline constexpr size_t kMaxTarget = 8 << 10;
+// Of Connection: each header is compared with all that it names.
+inline constexpr size_t kMaxConnection = 1 << 10;
 
 bool IsHeaderName(std::string_view name);
 bool IsHeaderValue(std::string_view value);
+// One host and port, as far as no two readers can take it for different ones. May be empty.
+bool IsHost(std::string_view value);
 // A name in lower case that belongs to one connection (RFC 9110 7.6.1), as opposed to the request.
 bool IsHopByHop(std::string_view name);
 // A header that the gateway writes by itself into every answer, or that is hop-by-hop.
