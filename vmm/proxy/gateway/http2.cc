@@ -93,6 +93,7 @@ bool Http2::Upgrade(std::string_view settings, Request&& first) {
   }
   auto stream = std::make_unique<Stream>();
   stream->request = std::move(first);
+  stream->is_head = is_head;
   stream->complete = true;
   streams_.emplace(1, std::move(stream));
   complete_.push_back(1);
@@ -137,7 +138,6 @@ void Http2::SubmitComplete() {
 void Http2::SubmitStream(uint32_t number, Stream* stream) {
   Core& core = connection_->core();
   Request request = std::exchange(stream->request, Request());
-  stream->is_head = request.method == "HEAD";
   stream->request_id = SaneRequestId(request.headers);
   if (stream->request_id.empty()) {
     stream->request_id = core.NewRequestId();
@@ -157,10 +157,14 @@ void Http2::SubmitStream(uint32_t number, Stream* stream) {
 
 void Http2::RefuseStream(uint32_t number, Stream* stream) {
   ++connection_->core().counters().malformed;
+  // First: there may be no memory left for the answer.
+  connection_->core().Release(std::exchange(stream->charged, 0));
+  stream->request = {};
   const std::string body = ErrorBody(ReasonOf(stream->refusal), {});
   Answer(0, number, {stream->refusal, {{"content-type", "application/json"}}}, body.size());
   AnswerData(0, number, body);
   AnswerEnd(0, number);
+  if (stream->head_only) EndRequest(static_cast<int32_t>(number));
 }
 
 void Http2::Answer(uint64_t, uint32_t number, AnswerHead head, std::optional<uint64_t> size) {

@@ -74,6 +74,7 @@ class Http2 : public Protocol {
 
   Stream* FindStream(uint32_t number);
   void OnHeadComplete(uint32_t number, Stream* stream);
+  void EndRequest(int32_t number);
   // False: more of what costs only us than a client may send.
   bool CountUnproductive(uint32_t weight);
   void SubmitComplete();

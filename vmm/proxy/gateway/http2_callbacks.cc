@@ -72,6 +72,13 @@ int Http2::OnHeader(Session*, const nghttp2_frame* frame, const uint8_t* name_by
     stream->refusal = 431;
   }
   if (stream->refusal != 0) return 0;
+  // A client that repeats itself sends a byte per header, and need not end its requests.
+  const uint64_t size = name_size + value_size + kFieldOverhead;
+  if (!http2->connection_->core().Charge(size)) {
+    stream->refusal = 503;
+    return 0;
+  }
+  stream->charged += size;
   if (name == ":method") {
     request.method = value;
   } else if (name == ":path") {
@@ -98,7 +105,9 @@ int Http2::OnHeader(Session*, const nghttp2_frame* frame, const uint8_t* name_by
 
 void Http2::OnHeadComplete(uint32_t number, Stream* stream) {
   Request& request = stream->request;
+  stream->is_head = request.method == "HEAD";
   if (request.method == "CONNECT") stream->refusal = 501;
+  if (!IsHost(Find(request.headers, "host"))) stream->refusal = 400;
   if (request.path == "*" && request.method != "OPTIONS") stream->refusal = 400;
   const std::string_view length = Find(request.headers, "content-length");
   // nghttp2 has checked that it is a number, and will compare it with the body.
@@ -160,16 +169,30 @@ int Http2::OnData(Session*, uint8_t, int32_t number, const uint8_t* data, size_t
   return 0;
 }
 
-int Http2::OnStreamClose(Session*, int32_t number, uint32_t, void* self) {
+int Http2::OnStreamClose(Session*, int32_t number, uint32_t error, void* self) {
   auto* http2 = static_cast<Http2*>(self);
   const auto found = http2->streams_.find(static_cast<uint32_t>(number));
   if (found == http2->streams_.end()) return 0;
   Stream& stream = *found->second;
-  if (stream.id != 0 && !stream.head_only) http2->cancelled_.push_back(stream.id);
-  http2->connection_->core().Release(stream.charged + stream.out.size() - stream.sent);
+  Core& core = http2->connection_->core();
+  if (stream.id != 0 && stream.head_only && error == NGHTTP2_NO_ERROR) {
+    // The client has all of it, whatever else the function says: nobody may find the connection
+    // by this number when it is gone.
+    const Ticket* const ticket = core.Find(stream.id);
+    core.Finish(stream.id, ticket == nullptr ? 0 : ticket->status);
+  } else if (stream.id != 0) {
+    http2->cancelled_.push_back(stream.id);
+  }
+  core.Release(stream.charged + stream.out.size() - stream.sent);
   http2->streams_.erase(found);
   http2->since_ = NowNs();
   return 0;
+}
+
+// Of a request that was refused before its end: what follows is of no use (RFC 9113 8.1).
+void Http2::EndRequest(int32_t number) {
+  if (nghttp2_session_get_stream_remote_close(session_, number) != 0) return;
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, number, NGHTTP2_NO_ERROR);
 }
 
 ssize_t Http2::OnRead(Session*, int32_t number, uint8_t* to, size_t size, uint32_t* flags,
@@ -185,7 +208,14 @@ ssize_t Http2::OnRead(Session*, int32_t number, uint8_t* to, size_t size, uint32
   if (stream->sent == stream->out.size()) {
     stream->out.clear();
     stream->sent = 0;
-    if (stream->ended) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (stream->ended) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      http2->EndRequest(number);
+    }
+  } else if (stream->sent > stream->out.size() / 2) {
+    // A function that is always ahead never lets it become empty.
+    stream->out.erase(0, stream->sent);
+    stream->sent = 0;
   }
   if (taken == 0 && (*flags & NGHTTP2_DATA_FLAG_EOF) == 0) return NGHTTP2_ERR_DEFERRED;
   return static_cast<ssize_t>(taken);
