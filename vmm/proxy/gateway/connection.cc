@@ -104,9 +104,11 @@ void Connection::Feed(std::string_view bytes, bool are_pending) {
   } else if (used < bytes.size()) {
     pending_.assign(bytes.substr(used));
   }
-  if (next_ == nullptr) return;
-  protocol_ = std::move(next_);
-  protocol_->OnBecome();
+  if (next_ != nullptr) {
+    protocol_ = std::move(next_);
+    protocol_->OnBecome();
+  }
+  if (!dead_) Hold();
 }
 
 void Connection::Flush(std::string_view more) {
@@ -150,18 +152,22 @@ void Connection::Flush(std::string_view more) {
 }
 
 void Connection::AfterSend() {
-  core_->Release(charged_);
-  charged_ = out_.size();
-  if (!core_->Charge(charged_)) {
-    charged_ = 0;
-    return Break();
-  }
+  if (!Hold()) return;
   if (unsent() != 0) {
     if (last_progress_ == 0) last_progress_ = NowNs();
     return core_->NoteDeadline(Deadline());
   }
   last_progress_ = 0;
   if (finishing_) Finish(linger_);
+}
+
+bool Connection::Hold() {
+  core_->Release(charged_);
+  charged_ = pending_.size() + out_.size();
+  if (core_->Charge(charged_)) return true;
+  charged_ = 0;
+  Break();
+  return false;
 }
 
 void Connection::Finish(bool linger) {
@@ -209,8 +215,9 @@ void Connection::Reset() {
 uint64_t Connection::Deadline() const {
   if (linger_until_ != kNever) return linger_until_;
   const auto stall = std::chrono::nanoseconds(core_->options().write_stall).count();
-  const uint64_t own = unsent() == 0 || last_progress_ == 0 ? kNever : last_progress_ + stall;
-  return finishing_ ? own : std::min(own, protocol_->Deadline());
+  // Who takes an answer, however long that lasts, is neither idle nor late with what comes next.
+  if (unsent() != 0 && last_progress_ != 0) return last_progress_ + stall;
+  return finishing_ ? kNever : protocol_->Deadline();
 }
 
 void Connection::CheckDeadline(uint64_t now) {

@@ -90,6 +90,8 @@ class Connection {
   void Feed(std::string_view bytes, bool are_pending);
   void Discard();
   void AfterSend();
+  // Accounts for what is held. False: too much, and the connection has ended.
+  bool Hold();
 
   Core* const core_;
   Fd socket_;
@@ -98,7 +100,7 @@ class Connection {
   std::string pending_;  // read, but not used yet
   std::string out_;
   size_t sent_ = 0;
-  uint64_t charged_ = 0;
+  uint64_t charged_ = 0;        // for `pending_` and `out_`
   uint64_t last_progress_ = 0;  // of a send
   uint64_t linger_until_ = kNever;
   uint64_t discarded_ = 0;

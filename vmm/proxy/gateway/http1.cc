@@ -22,6 +22,12 @@ uint64_t Nanoseconds(std::chrono::milliseconds time) {
 
 Http1::Http1(Connection* connection) : connection_(connection), since_(NowNs()) {}
 
+bool Http1::WantsInput() const {
+  // A client that pipelines, but takes no answers, would make us hold ever more of them.
+  const bool between = state_ == State::kHead && !head_begun_;
+  return state_ != State::kAnswering && !(between && connection_->unsent() >= kHighWater);
+}
+
 size_t Http1::OnInput(std::string_view bytes) {
   if (fresh_) {
     if (bytes.size() < kPreface.size() && kPreface.substr(0, bytes.size()) == bytes) {
@@ -40,7 +46,7 @@ size_t Http1::OnInput(std::string_view bytes) {
     }
   }
   size_t used = 0;
-  while (state_ != State::kAnswering && !connection_->finishing() && !connection_->dead()) {
+  while (WantsInput() && !connection_->finishing() && !connection_->dead()) {
     const std::string_view rest = bytes.substr(used);
     const State before = state_;
     const size_t size = state_ == State::kHead     ? TakeHead(rest)

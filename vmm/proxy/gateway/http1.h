@@ -16,7 +16,7 @@ class Http1 : public Protocol {
   explicit Http1(Connection* connection);
 
   size_t OnInput(std::string_view bytes) override;
-  bool WantsInput() const override { return state_ != State::kAnswering; }
+  bool WantsInput() const override;
   bool OnEndOfInput() override { return state_ == State::kAnswering; }
   void OnSent() override;
   void Answer(uint64_t id, uint32_t stream, AnswerHead head, std::optional<uint64_t> size) override;
@@ -32,6 +32,8 @@ class Http1 : public Protocol {
  private:
   enum class State { kHead, kLength, kChunks, kAnswering };
   enum class Framing { kLength, kChunked, kUntilClose, kNone };
+  // Of answers, unsent: beyond it the function waits, and so does the next request.
+  static constexpr size_t kHighWater = 256 << 10;
 
   // Each uses a piece of `bytes`; 0: more is needed, or the request is complete.
   size_t TakeHead(std::string_view bytes);
@@ -55,7 +57,8 @@ class Http1 : public Protocol {
   uint64_t since_;      // idle, or the head's first byte, or the body's last one
   size_t scanned_ = 0;  // bytes of an incomplete head that hold no end
   bool head_begun_ = false;
-  bool fresh_ = true;  // no byte has come yet: it may become HTTP/2
+  bool sending_ = false;  // the answer before is not all sent
+  bool fresh_ = true;     // no byte has come yet: it may become HTTP/2
   bool keep_alive_ = true;
   bool is_head_ = false;
   bool is_1_1_ = true;

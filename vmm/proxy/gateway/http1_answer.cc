@@ -1,5 +1,6 @@
 // http1_answer.cc: how an answer is framed and sent.
 #include <charconv>
+#include <utility>
 
 #include "vmm/proxy/gateway/header_rules.h"
 #include "vmm/proxy/gateway/http1.h"
@@ -9,8 +10,6 @@ namespace {
 
 // Data up to this joins the head in one buffer; more is sent from where it is.
 constexpr size_t kMaxCopied = 16 << 10;
-// Of a streamed answer, unsent: beyond it the function waits.
-constexpr size_t kHighWater = 256 << 10;
 
 void AppendNumber(std::string* to, uint64_t value, int base = 10) {
   char digits[20];
@@ -100,6 +99,7 @@ void Http1::AnswerEnd(uint64_t id, uint32_t stream) {
     return connection_->Finish(true);
   }
   connection_->Flush();
+  sending_ = connection_->unsent() != 0;
   // Pipelined requests have their turn from OnReady().
   if (connection_->has_input()) connection_->core().Defer(connection_);
 }
@@ -114,6 +114,8 @@ void Http1::BreakOff(uint64_t, uint32_t) {
 
 void Http1::OnSent() {
   if (id_ != 0) connection_->core().Room(id_);
+  // Idle from here on.
+  if (std::exchange(sending_, false) && state_ == State::kHead) since_ = NowNs();
 }
 
 }  // namespace usetl::gateway
