@@ -17,19 +17,24 @@ struct World : GatewayWorld {
   World() : GatewayWorld(Small()) {
     if (server == nullptr) abort();
     backend.on_submit = [this](uint64_t id, const usetl::gateway::Request& request) {
-      // Whole, streamed, or not at all.
-      switch (request.path.size() % 3) {
+      // Whole, streamed, streamed for as long as the client stays and longer, or not at all.
+      switch (request.path.size() % 4) {
         case 0:
           return Answer(id, request.body);
         case 1:
           server->Answer(id, {200, request.headers}, std::nullopt);
           server->AnswerData(id, request.path);
           return server->AnswerEnd(id);
+        case 2:
+          late.push_back(id);
+          return server->Answer(id, {200, {}}, std::nullopt);
         default:
           return;
       }
     };
   }
+
+  std::vector<uint64_t> late;
 };
 
 }  // namespace
@@ -43,10 +48,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t at = 1; at < size; at += piece) {
     client.Send({reinterpret_cast<const char*>(data) + at, std::min(piece, size - at)});
     world->Turn();
+    for (const uint64_t id : world->late) world->server->AnswerData(id, "late");
     client.Receive();
   }
   client.Close();
   world->Turn();
+  // Nobody waits for these any more.
+  for (const uint64_t id : world->late) {
+    world->server->AnswerData(id, "late");
+    world->server->AnswerEnd(id);
+  }
+  world->late.clear();
   const usetl::gateway::Counters& counters = world->server->counters();
   if (counters.open != 0 || counters.in_flight != 0 || counters.buffered != 0) abort();
   world->backend.ids.clear();
