@@ -106,5 +106,21 @@ TEST_F(GatewayTcp, ARefusalReachesAClientThatStillSends) {
   EXPECT_EQ(answer.substr(0, 12), "HTTP/1.1 413");
 }
 
+TEST_F(GatewayTcp, AFloodedConnectionIsToldWhyItEnds) {
+  GatewayClient client = Dial();
+  std::string flood = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + std::string("\0\0\0\4\0\0\0\0\0", 9);
+  const std::string ping("\0\0\x08\6\0\0\0\0\0........", 17);
+  for (int i = 0; i < 20'000; ++i) flood += ping;
+  size_t sent = 0;
+  std::string answer;
+  RunUntil([&] {
+    if (sent < flood.size()) sent += client.Send(std::string_view(flood).substr(sent));
+    answer += client.Receive();
+    return client.ended() && sent == flood.size();
+  });
+  const std::string goaway("\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\x0b", 17);
+  EXPECT_NE(answer.find(goaway), answer.npos) << "ENHANCE_YOUR_CALM";
+}
+
 }  // namespace
 }  // namespace usetl::test

@@ -112,7 +112,8 @@ size_t Http2::OnInput(std::string_view bytes) {
       session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   busy_ = false;
   SubmitComplete();
-  if (flooded_) {
+  // libnghttp2 has a limit of its own for what it has to acknowledge.
+  if (flooded_ || used == NGHTTP2_ERR_FLOODED) {
     Terminate(NGHTTP2_ENHANCE_YOUR_CALM);
   } else if (used < 0) {
     ++connection_->core().counters().malformed;
@@ -275,7 +276,8 @@ void Http2::Pump() {
   if (!cancelled_.empty()) connection_->core().Defer(connection_);
   const bool over =
       nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
-  if (over || (draining_ && streams_.empty())) connection_->Finish(false);
+  // Unread input would reset the connection, and the client lose what is said of its end.
+  if (over || (draining_ && streams_.empty())) connection_->Finish(!draining_);
 }
 
 void Http2::Terminate(uint32_t error) {
