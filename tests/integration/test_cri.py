@@ -202,8 +202,17 @@ class Options(unittest.TestCase):
     def test_network_is_asked_for(self):
         with tempfile.TemporaryDirectory() as directory:
             _, said = start_daemon(self, "usetld", "--socket", f"{directory}/s", "--state", f"{directory}/state",
-                                   "--images", f"{directory}/images", "--namespaces", f"{directory}/netns")
-            self.assertRegex(said, "network plugins are not supported yet; give --no-network")
+                                   "--images", f"{directory}/images", "--namespaces", f"{directory}/netns",
+                                   "--cni-conf", f"{directory}/none")
+            self.assertEqual(said, "ready\n")
+            client = Client(f"{directory}/s")
+            self.addCleanup(client.close)
+            network, = [c for c in client.Status().status.conditions if c.type == "NetworkReady"]
+            self.assertEqual((network.status, network.reason), (False, "NetworkPluginNotReady"))
+            self.assertRegex(network.message, f"no network configuration: {directory}/none: No such file")
+            with self.assertRaisesRegex(grpc.RpcError, "no network configuration"):
+                client.RunPodSandbox(config=pod_config("pod", directory))
+            self.assertEqual(os.listdir(f"{directory}/netns"), [])
 
 
 class Containers(CriCase):
