@@ -23,6 +23,7 @@ struct CniCall {
 // Runs the plugin `type` with `config` as its input and returns its answer. When it takes longer
 // than the limit, or answers more than 1 MB, it is killed with its process group. The Status is one
 // line that names plugin and command; ETIMEDOUT, else EIO.
+// REQUIRES: SIGPIPE is ignored, for plugins need not read their input.
 Result<std::string> RunCniPlugin(const CniCall& call, const std::string& type,
                                  const std::string& config);
 

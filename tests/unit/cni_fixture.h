@@ -3,6 +3,7 @@
 #define USETL_TESTS_UNIT_CNI_FIXTURE_H_
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -15,6 +16,7 @@ namespace usetl::cri {
 class PluginCase : public testing::Test {
  protected:
   void SetUp() override {
+    signal(SIGPIPE, SIG_IGN);  // as usetld does
     std::string name = testing::TempDir() + "/cni-XXXXXX";
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     path = name;

@@ -53,7 +53,7 @@ TEST_F(CniPluginRun, GetsNoDescriptorOfOurs) {
   const Fd leaked(open("/dev/null", O_RDONLY));  // without close-on-exec
   const Fd high(fcntl(leaked.get(), F_DUPFD, 200));
   // The shell's own script is the only one beyond the three.
-  const auto answer = Run("for fd in /proc/$$/fd/*; do readlink $fd; done");
+  const auto answer = Run("for fd in /proc/$$/fd/*; do readlink $fd; done; true");
   ASSERT_TRUE(answer.ok()) << answer.status().message();
   EXPECT_EQ(answer->find("/dev/null"), std::string::npos) << *answer;
 }
