@@ -185,5 +185,41 @@ class Network(CniCase):
         self.assert_nothing_left()
 
 
+class Cgroups(CniCase):
+    def hierarchies(self) -> list[pathlib.Path]:
+        """Where version 1 has memory and pids; without it, there is one for all."""
+        found = [pathlib.Path("/sys/fs/cgroup") / name for name in ("memory", "pids")]
+        return found if found[0].is_dir() else [pathlib.Path("/sys/fs/cgroup")]
+
+    def test_pod_has_one_below_its_parent(self):
+        parent = f"/usetl-test-{os.getpid()}"
+        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+        hierarchies = [pathlib.Path(line.split()[4]) for line in mounts if " - cgroup" in line]
+        for path in hierarchies:
+            (path / parent[1:]).mkdir(exist_ok=True)
+            self.addCleanup((path / parent[1:]).rmdir)
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if (path / name).exists():
+                    (path / parent[1:] / name).write_text((path / name).read_text())
+        resources = cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20)
+        pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, resources=resources))
+        ours = f"{parent}/usetl-{pod[:16]}"
+        for path in self.hierarchies():
+            self.assertTrue((path / ours[1:]).is_dir())
+        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
+        self.assertEqual(info["cgroup"], ours)
+        self.stop(pod)
+        for path in hierarchies:
+            self.assertFalse((path / ours[1:]).exists())
+
+    def test_missing_parent_is_refused(self):
+        for parent, message in (("/usetl-test-missing", "create the pod's cgroup|cgroup.controllers"),
+                                ("/a/../b", "cgroup_parent has a component")):
+            with self.subTest(parent), self.assertRaisesRegex(grpc.RpcError, message):
+                self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent))
+        self.assertEqual(len(self.client.ListPodSandbox().items), 0)
+        self.assert_nothing_left()
+
+
 if __name__ == "__main__":
     unittest.main()
