@@ -216,6 +216,28 @@ class Options(unittest.TestCase):
 
 
 class Containers(CriCase):
+    def test_runs_in_the_cgroup_of_its_pod(self):
+        parent = f"usetl-test-{os.getpid()}"
+        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+        hierarchies = [pathlib.Path(line.split()[4]) for line in mounts if " - cgroup" in line]
+        for path in hierarchies:
+            (path / parent).mkdir()
+            self.addCleanup((path / parent).rmdir)
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if (path / name).exists():
+                    (path / parent / name).write_text((path / name).read_text())
+        pod = self.run_pod(linux=cri.LinuxPodSandboxConfig(cgroup_parent=f"/{parent}"))
+        ours = [path / parent / f"usetl-{pod[:16]}" for path in hierarchies]
+        ours = [path for path in ours if path.is_dir()]
+        self.assertGreater(len(ours), 0)
+        container = self.run_container(pod)
+        for path in ours:
+            wait_until(lambda path=path: (path / "cgroup.procs").read_text().strip())
+        self.assertRegex(self.post(pod, {"name": "you"}), "you")
+        self.stop(container, 0)
+        self.client.StopPodSandbox(pod_sandbox_id=pod)
+        self.assertEqual([path for path in ours if path.exists()], [])
+
     def test_http(self):
         pod = self.run_pod()
         container = self.run_container(pod, envs=[cri.KeyValue(key="MODE", value=b"pod")])
