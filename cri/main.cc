@@ -25,11 +25,6 @@ Status Protect(const std::string& socket) {
 
 // Serves until SIGTERM or SIGINT. REQUIRES: they are blocked in all threads.
 Status Serve(const NodeOptions& options, Starter* starter) {
-  if (options.network) {
-    return Status(ENOTSUP,
-                  "network plugins are not supported yet; give --no-network, with which "
-                  "pods have a loopback only");
-  }
   Result<std::unique_ptr<Node>> node = Node::Open(options);
   if (!node.ok()) return node.status();
   RuntimeService runtime(node->get());
@@ -69,6 +64,8 @@ int Main(int argc, char** argv) {
   options.pods = PodsSocket(kDefaultNode);
   options.network_directory = "/var/run/netns";
   options.runtime = "python3.11";
+  options.cni.configs = "/etc/cni/net.d";
+  options.cni.directories = {"/opt/cni/bin", "/usr/lib/cni"};
   bool no_network = false;
   int ready_fd = -1;
   CLI::App app{
@@ -88,6 +85,11 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--ready-namespaces", options.ready_namespaces,
                  "network namespaces that are kept ready")
+      ->capture_default_str();
+  app.add_option("--cni-conf", options.cni.configs, "directory of the network's configuration")
+      ->capture_default_str();
+  app.add_option("--cni-bin", options.cni.directories, "directories of network plugins, A:B")
+      ->delimiter(':')
       ->capture_default_str();
   app.add_flag("--no-network", no_network, "give pods a loopback only, no address");
   app.add_option(

@@ -39,7 +39,7 @@ struct Prepared {
   image::ImagePtr image;
   Contents contents;
   Fd network, log;
-  std::vector<Fd> packs;
+  std::vector<Fd> packs, cgroups;
   WorkerStart start;
 };
 
@@ -63,7 +63,11 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
     if (!log.ok()) return log.status();
     prepared->log = std::move(*log);
   }
+  Result<std::vector<Fd>> cgroups = OpenCgroup(pod);
+  if (!cgroups.ok()) return cgroups.status();
+  prepared->cgroups = std::move(*cgroups);
   WorkerStart& start = prepared->start;
+  for (const Fd& cgroup : prepared->cgroups) start.cgroups.push_back(cgroup.get());
   for (const std::string& path : (*image)->packs) {
     Fd pack(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!pack.ok()) return Status::Errno("open " + path);

@@ -71,21 +71,21 @@ Result<Fd> OpenLog(const std::string& path) {
   return log;
 }
 
-Status AttachNetwork(Node* node, SandboxRecord* record) {
-  Result<std::string> path = node->namespaces.Create(record->id());
-  if (!path.ok()) return path.status();
-  record->set_network_namespace(*path);
-  return Status();
+Status ReleasePod(Node* node, SandboxRecord* record) {
+  // Neither waits for the other: what can be given back is.
+  const Status network = DetachNetwork(node, record);
+  const Status cgroup = RemoveCgroup(record);
+  return network.ok() ? cgroup : network;
 }
 
-Status DetachNetwork(Node*, SandboxRecord* record) {
-  if (!record->network_namespace().empty()) {
-    USETL_RETURN_IF_ERROR(Namespaces::Remove(record->network_namespace()));
-  }
-  record->clear_network_namespace();
-  record->clear_addresses();
-  return Status();
+namespace {
+
+bool HoldsAnything(const SandboxRecord& record) {
+  return !record.network_namespace().empty() || !record.network_config().empty() ||
+         !record.cgroup().empty();
 }
+
+}  // namespace
 
 Status StopSandbox(Node* node, Sandbox& sandbox) {
   const std::lock_guard lock(sandbox.verb);
@@ -94,12 +94,13 @@ Status StopSandbox(Node* node, Sandbox& sandbox) {
     USETL_RETURN_IF_ERROR(StopContainerOf(node, *container, std::chrono::milliseconds(0)));
   }
   const bool was_ready = record.state() == v1::SANDBOX_READY;
-  if (!was_ready && record.network_namespace().empty()) return Status();
-  USETL_RETURN_IF_ERROR(DetachNetwork(node, &record));
+  if (!was_ready && !HoldsAnything(record)) return Status();
+  const Status released = ReleasePod(node, &record);
   record.set_state(v1::SANDBOX_NOTREADY);
+  // What is left is stored too: the client repeats the call.
   USETL_RETURN_IF_ERROR(node->store->Update(record));
   if (was_ready) PublishSandboxEvent(node, record, v1::CONTAINER_STOPPED_EVENT);
-  return Status();
+  return released;
 }
 
 Status StopContainerOf(Node* node, Container& container, std::chrono::milliseconds grace) {

@@ -17,9 +17,16 @@ std::string ExitFile(const Node& node, const std::string& container);
 Result<Fd> OpenLog(const std::string& path);
 
 // Network namespace and addresses; fills the record. Detach undoes whatever the record says there
-// is, and may be repeated.
+// is, and may be repeated; after an error the record says what is left.
 Status AttachNetwork(Node* node, SandboxRecord* record);
 Status DetachNetwork(Node* node, SandboxRecord* record);
+// The pod's cgroup below its cgroup_parent, when it has one; likewise.
+Status CreateCgroup(SandboxRecord* record);
+Status RemoveCgroup(SandboxRecord* record);
+// cgroup.procs of the pod, for its workers; none without a cgroup.
+Result<std::vector<Fd>> OpenCgroup(const SandboxRecord& record);
+// Both. For a pod of which nothing runs any more.
+Status ReleasePod(Node* node, SandboxRecord* record);
 
 // Ends the pod's containers and its network; the pod stays listed. Idempotent.
 Status StopSandbox(Node* node, Sandbox& sandbox);

@@ -7,6 +7,7 @@
 
 #include "cri/container/monitor.h"
 #include "cri/image/image_store.h"
+#include "cri/network/cni.h"
 #include "cri/network/namespaces.h"
 #include "cri/server/events.h"
 #include "cri/server/leases.h"
@@ -24,6 +25,7 @@ struct NodeOptions {
   std::string runtime;            // of images that name none
   uint32_t ready_namespaces = 16;
   bool network = true;  // false: pods have a loopback only
+  CniOptions cni;
 };
 
 class Node {
@@ -36,6 +38,7 @@ class Node {
   const std::unique_ptr<Store> store;
   const std::unique_ptr<image::ImageStore> images;
   Namespaces namespaces;
+  Cni cni;
   Names sandbox_names, container_names;
   Leases leases;
   Events events;
@@ -47,7 +50,8 @@ class Node {
       : options(std::move(options_in)),
         store(std::move(store_in)),
         images(std::move(images_in)),
-        namespaces(options.network_directory, options.ready_namespaces) {}
+        namespaces(options.network_directory, options.ready_namespaces),
+        cni(options.cni) {}
   Status TakeUp();
 };
 

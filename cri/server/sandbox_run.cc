@@ -25,7 +25,8 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context,
   *record.mutable_config() = config;
   record.set_runtime_handler(request->runtime_handler());
   record.set_state(v1::SANDBOX_READY);
-  usetl::Status status = AttachNetwork(&node_, &record);
+  usetl::Status status = CreateCgroup(&record);
+  if (status.ok()) status = AttachNetwork(&node_, &record);
   if (status.ok() && context->IsCancelled()) {
     // The client repeats the call with the same name: nothing may be left of this one.
     status = usetl::Status(ECANCELED, "the client gave up");
@@ -33,8 +34,16 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context,
   record.set_created_at(node_.store->NextTimestamp());
   if (status.ok()) status = node_.store->Add(record);
   if (!status.ok()) {
-    if (usetl::Status undo = DetachNetwork(&node_, &record); !undo.ok()) {
-      status = status.Annotate("(and cleaning up failed: " + undo.message() + ")");
+    if (usetl::Status undo = ReleasePod(&node_, &record); !undo.ok()) {
+      status = usetl::Status(status.code(),
+                             status.message() + " (and cleaning up: " + undo.message() + ")");
+      // It stays listed, so that the client removes it, which tries again.
+      record.set_state(v1::SANDBOX_NOTREADY);
+      if (undo = node_.store->Add(record); undo.ok()) {
+        guard.Keep();
+      } else {
+        status = usetl::Status(status.code(), status.message() + "; " + undo.message());
+      }
     }
     return ToGrpc(status);
   }

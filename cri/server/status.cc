@@ -27,7 +27,8 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
   *response->mutable_status()->add_conditions() =
       Condition("RuntimeReady", pods.status(), "ProxyUnreachable");
   *response->mutable_status()->add_conditions() =
-      Condition("NetworkReady", usetl::Status(), "NetworkPluginNotReady");
+      Condition("NetworkReady", node_.options.network ? node_.cni.Ready() : usetl::Status(),
+                "NetworkPluginNotReady");
   response->add_runtime_handlers()->set_name("");
   response->add_runtime_handlers()->set_name("usetl");
   if (request->verbose()) {

@@ -202,11 +202,42 @@ class Options(unittest.TestCase):
     def test_network_is_asked_for(self):
         with tempfile.TemporaryDirectory() as directory:
             _, said = start_daemon(self, "usetld", "--socket", f"{directory}/s", "--state", f"{directory}/state",
-                                   "--images", f"{directory}/images", "--namespaces", f"{directory}/netns")
-            self.assertRegex(said, "network plugins are not supported yet; give --no-network")
+                                   "--images", f"{directory}/images", "--namespaces", f"{directory}/netns",
+                                   "--cni-conf", f"{directory}/none")
+            self.assertEqual(said, "ready\n")
+            client = Client(f"{directory}/s")
+            self.addCleanup(client.close)
+            network, = [c for c in client.Status().status.conditions if c.type == "NetworkReady"]
+            self.assertEqual((network.status, network.reason), (False, "NetworkPluginNotReady"))
+            self.assertRegex(network.message, f"no network configuration: {directory}/none: No such file")
+            with self.assertRaisesRegex(grpc.RpcError, "no network configuration"):
+                client.RunPodSandbox(config=pod_config("pod", directory))
+            self.assertEqual(os.listdir(f"{directory}/netns"), [])
 
 
 class Containers(CriCase):
+    def test_runs_in_the_cgroup_of_its_pod(self):
+        parent = f"usetl-test-{os.getpid()}"
+        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+        hierarchies = [pathlib.Path(line.split()[4]) for line in mounts if " - cgroup" in line]
+        for path in hierarchies:
+            (path / parent).mkdir()
+            self.addCleanup((path / parent).rmdir)
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if (path / name).exists():
+                    (path / parent / name).write_text((path / name).read_text())
+        pod = self.run_pod(linux=cri.LinuxPodSandboxConfig(cgroup_parent=f"/{parent}"))
+        ours = [path / parent / f"usetl-{pod[:16]}" for path in hierarchies]
+        ours = [path for path in ours if path.is_dir()]
+        self.assertGreater(len(ours), 0)
+        container = self.run_container(pod)
+        for path in ours:
+            wait_until(lambda path=path: (path / "cgroup.procs").read_text().strip())
+        self.assertRegex(self.post(pod, {"name": "you"}), "you")
+        self.stop(container, 0)
+        self.client.StopPodSandbox(pod_sandbox_id=pod)
+        self.assertEqual([path for path in ours if path.exists()], [])
+
     def test_http(self):
         pod = self.run_pod()
         container = self.run_container(pod, envs=[cri.KeyValue(key="MODE", value=b"pod")])

@@ -1,0 +1,125 @@
+#include "cri/cgroup/hierarchies.h"
+
+#include <array>
+#include <fstream>
+#include <optional>
+#include <sstream>
+
+namespace usetl::cri {
+namespace {
+
+constexpr std::array<std::string_view, 5> kControllers = {"cpu", "cpuacct", "cpuset", "memory",
+                                                          "pids"};
+constexpr std::string_view kSlice = ".slice";
+constexpr size_t kMaxPath = 2048;
+constexpr size_t kMaxComponent = 255;
+
+std::vector<std::string_view> Split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const size_t at = text.find(separator);
+    parts.push_back(text.substr(0, at));
+    if (at == std::string_view::npos) return parts;
+    text.remove_prefix(at + 1);
+  }
+}
+
+// The kernel writes blanks and backslashes of paths as three octal digits.
+std::string Unescape(std::string_view text) {
+  std::string path;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      path += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
+                                (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      path += text[i];
+    }
+  }
+  return path;
+}
+
+struct Mount {
+  std::string path;
+  std::string_view type, options;
+};
+
+// "36 35 98:0 /root /mount rw shared:1 - type source options"
+std::optional<Mount> ParseMount(std::string_view line) {
+  const size_t dash = line.find(" - ");
+  if (dash == std::string_view::npos) return std::nullopt;
+  const auto head = Split(line.substr(0, dash), ' ');
+  const auto tail = Split(line.substr(dash + 3), ' ');
+  if (head.size() < 6 || tail.size() < 3) return std::nullopt;
+  return Mount{Unescape(head[4]), tail[0], tail[2]};
+}
+
+Result<std::string> ExpandSlice(std::string_view name) {
+  const auto bad = [&] { return Status(EINVAL, "\"" + std::string(name) + "\" is no slice"); };
+  std::string_view stem = name.substr(0, name.size() - kSlice.size());
+  if (stem == "-") return std::string("/");  // the root of all slices
+  std::string path, prefix;
+  for (const std::string_view part : Split(stem, '-')) {
+    if (part.empty()) return bad();
+    prefix += (prefix.empty() ? "" : "-") + std::string(part);
+    path += "/" + prefix + std::string(kSlice);
+    if (path.size() > kMaxPath) return bad();
+  }
+  return path;
+}
+
+}  // namespace
+
+Hierarchies ParseHierarchies(std::string_view mountinfo) {
+  Hierarchies first, second;
+  second.unified = true;
+  std::set<std::string> taken;
+  for (const std::string_view line : Split(mountinfo, '\n')) {
+    const std::optional<Mount> mount = ParseMount(line);
+    if (!mount.has_value()) continue;
+    if (mount->type == "cgroup2" && second.all.empty()) second.all.push_back({mount->path, {}});
+    if (mount->type != "cgroup") continue;
+    Hierarchy hierarchy{mount->path, {}};
+    for (const std::string_view option : Split(mount->options, ',')) {
+      for (const std::string_view controller : kControllers) {
+        // The same hierarchy may be mounted twice.
+        if (option == controller && taken.emplace(controller).second) {
+          hierarchy.controllers.emplace(controller);
+        }
+      }
+    }
+    if (!hierarchy.controllers.empty()) first.all.push_back(std::move(hierarchy));
+  }
+  return first.all.empty() ? second : first;
+}
+
+Result<Hierarchies> ReadHierarchies() {
+  std::ifstream file("/proc/self/mountinfo");
+  std::stringstream text;
+  text << file.rdbuf();
+  if (!file || !text) return Status(EIO, "/proc/self/mountinfo cannot be read");
+  return ParseHierarchies(text.str());
+}
+
+Result<std::string> ExpandCgroupParent(std::string_view parent) {
+  const auto bad = [](const char* why) {
+    return Status(EINVAL, std::string("cgroup_parent ") + why);
+  };
+  if (parent.empty() || parent.size() > kMaxPath) return bad("is empty or too long");
+  if (parent.find('\0') != std::string_view::npos) return bad("holds a NUL");
+  while (parent.size() > 1 && parent.back() == '/') parent.remove_suffix(1);
+  const std::string_view last = parent.substr(parent.rfind('/') + 1);
+  const bool is_slice = last.size() > kSlice.size() && last.ends_with(kSlice);
+  if (parent[0] != '/' && !(is_slice && last == parent))
+    return bad("is neither absolute nor a slice");
+  if (parent == "/") return std::string("/");
+  for (const std::string_view part : Split(parent.substr(parent[0] == '/'), '/')) {
+    if (part.empty() || part == "." || part == ".." || part.size() > kMaxComponent) {
+      return bad("has a component that is no name");
+    }
+  }
+  if (is_slice) return ExpandSlice(last);
+  return std::string(parent);
+}
+
+}  // namespace usetl::cri

@@ -1,0 +1,57 @@
+// pod_cgroup.h: the cgroup that a pod's workers and USFs are charged to.
+//
+// kubelet limits the pod by the parent, which it makes and removes; ours lies below it, for on
+// version 2 a cgroup with controllers for its children can hold no processes.
+#ifndef USETL_CRI_CGROUP_POD_CGROUP_H_
+#define USETL_CRI_CGROUP_POD_CGROUP_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cri/cgroup/hierarchies.h"
+#include "records.pb.h"
+#include "vmm/base/fd.h"
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+struct CgroupUsage {
+  uint64_t cpu_ns = 0;
+  uint64_t memory_bytes = 0;
+  uint64_t working_set_bytes = 0;  // without the files' pages that are about to go
+};
+
+// Knows nothing but paths; thread-safe.
+class PodCgroup {
+ public:
+  // `path` is relative to each hierarchy's mount, as Create() returned it.
+  PodCgroup(Hierarchies hierarchies, std::string path)
+      : hierarchies_(std::move(hierarchies)), path_(std::move(path)) {}
+
+  // Below `parent`, which has to be there, in each hierarchy; with the limits that `resources` has.
+  // Leaves nothing after an error. EINVAL for a bad parent, EIO with the cause otherwise.
+  static Result<PodCgroup> Create(Hierarchies hierarchies, const std::string& parent,
+                                  const std::string& id,
+                                  const runtime::v1::LinuxContainerResources& resources);
+
+  const std::string& path() const { return path_; }
+  // cgroup.procs of each hierarchy, for writing.
+  Result<std::vector<Fd>> OpenProcesses() const;
+  // Waits up to 2 s for the last process to be gone, for exits take the kernel a moment; EIO when
+  // it is not. What is gone already is fine.
+  Status Remove() const;
+  Result<CgroupUsage> ReadUsage() const;
+
+ private:
+  Status Make(const Hierarchy& hierarchy, const std::string& parent,
+              const runtime::v1::LinuxContainerResources& resources) const;
+  std::string Directory(const Hierarchy& hierarchy) const { return hierarchy.mount + path_; }
+
+  Hierarchies hierarchies_;
+  std::string path_;
+};
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_CGROUP_POD_CGROUP_H_

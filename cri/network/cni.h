@@ -1,0 +1,53 @@
+// cni.h: attaches pods to the node's network by CNI plugins.
+#ifndef USETL_CRI_NETWORK_CNI_H_
+#define USETL_CRI_NETWORK_CNI_H_
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "cri/network/cni_config.h"
+#include "cri/network/cni_plugin.h"
+#include "records.pb.h"
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+struct CniOptions {
+  std::string configs;                   // directory
+  std::vector<std::string> directories;  // of plugins
+  std::chrono::milliseconds limit{30'000};
+};
+
+// Thread-safe; calls for one pod are made one after another by the caller. GC is never called: it
+// frees whatever the caller does not know, and other runtimes may use the same network.
+class Cni {
+ public:
+  explicit Cni(CniOptions options) : options_(std::move(options)), directory_(options_.configs) {}
+
+  // Whether pods can be attached: there is a configuration, and its plugins say so, where they can.
+  Status Ready();
+  // Sets the record's network_config, network_result and addresses. After an error the attachment
+  // is undone; when that failed too, network_config is left, for Delete.
+  Status Add(SandboxRecord* record);
+  // Whether everything is still as Add made it. Fine where the configuration has no checks.
+  Status Check(const SandboxRecord& record);
+  // By the configuration that Add used; clears what Add set. Goes on after an error, returns the
+  // first, and may be repeated then.
+  Status Delete(SandboxRecord* record);
+
+ private:
+  Result<CniCall> CallFor(const SandboxRecord& record, const char* command) const;
+  Status AddAll(const CniConfig& config, SandboxRecord* record) const;
+
+  const CniOptions options_;
+  CniDirectory directory_;
+};
+
+// What `plugin` gets to read. Null: there is no such thing. `runtime` is by capability.
+std::string CniInput(const CniConfig& config, const CniPlugin& plugin,
+                     const nlohmann::json& runtime, const nlohmann::json& previous_result);
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_NETWORK_CNI_H_

@@ -1,0 +1,44 @@
+#include "cri/cgroup/pod_cgroup.h"
+#include "cri/server/lifecycle.h"
+
+namespace usetl::cri {
+namespace {
+
+// As they are mounted now: that costs less than remembering them wrongly would.
+Result<PodCgroup> Find(const SandboxRecord& record) {
+  Result<Hierarchies> hierarchies = ReadHierarchies();
+  if (!hierarchies.ok()) return hierarchies.status();
+  return PodCgroup(std::move(*hierarchies), record.cgroup());
+}
+
+}  // namespace
+
+Status CreateCgroup(SandboxRecord* record) {
+  const v1::LinuxPodSandboxConfig& config = record->config().linux();
+  if (config.cgroup_parent().empty()) return Status();
+  Result<Hierarchies> hierarchies = ReadHierarchies();
+  if (!hierarchies.ok()) return hierarchies.status();
+  const Result<PodCgroup> made = PodCgroup::Create(std::move(*hierarchies), config.cgroup_parent(),
+                                                   record->id(), config.resources());
+  if (!made.ok()) return made.status();
+  record->set_cgroup(made->path());
+  return Status();
+}
+
+Status RemoveCgroup(SandboxRecord* record) {
+  if (record->cgroup().empty()) return Status();
+  const Result<PodCgroup> cgroup = Find(*record);
+  if (!cgroup.ok()) return cgroup.status();
+  USETL_RETURN_IF_ERROR(cgroup->Remove());
+  record->clear_cgroup();
+  return Status();
+}
+
+Result<std::vector<Fd>> OpenCgroup(const SandboxRecord& record) {
+  if (record.cgroup().empty()) return std::vector<Fd>();
+  const Result<PodCgroup> cgroup = Find(record);
+  if (!cgroup.ok()) return cgroup.status();
+  return cgroup->OpenProcesses();
+}
+
+}  // namespace usetl::cri

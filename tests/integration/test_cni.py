@@ -1,0 +1,225 @@
+"""Pods on a real bridge: addresses, traffic, what is given back, and what is left when plugins fail."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import threading
+import unittest
+
+import grpc
+from cri import Client, cri, pod_config
+from node import in_network_namespace, start_daemon
+
+PLUGINS = "/usr/lib/cni"
+ECHO = """
+import socket
+with socket.create_server(("0.0.0.0", 7000)) as server:
+    print("listening", flush=True)
+    connection, peer = server.accept()
+    with connection:
+        connection.sendall(connection.recv(100) + peer[0].encode())
+"""
+CALL = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 20) as connection:
+    connection.sendall(b"hello from ")
+    print(connection.recv(100).decode())
+"""
+
+
+def enter(namespace: str, code: str, *arguments: str) -> list:
+    return ["nsenter", f"--net={namespace}", "/usr/bin/python3.11", "-c", code, *arguments]
+
+
+class CniCase(unittest.TestCase):
+    """usetld alone: pods need no function to be attached. The bridge lies in the tests' own namespace."""
+
+    def setUp(self):
+        in_network_namespace()
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="usetl-cni-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+        for name in ("conf", "bin", "netns"):
+            (self.directory / name).mkdir()
+        self.leases = self.directory / "leases/net"
+        self.bridge = "usetl0"
+        self.addCleanup(subprocess.run, ["ip", "link", "del", self.bridge], capture_output=True, check=False)
+        self.configure()
+        _, said = start_daemon(
+            self, "usetld", "--socket", f"{self.directory}/s", "--state", f"{self.directory}/state",
+            "--images", f"{self.directory}/images", "--namespaces", f"{self.directory}/netns",
+            "--cni-conf", f"{self.directory}/conf", "--cni-bin", f"{self.directory}/bin:{PLUGINS}")
+        self.assertEqual(said, "ready\n")
+        self.client = Client(f"{self.directory}/s")
+        self.addCleanup(self.client.close)
+        self.addCleanup(self.remove_all)
+
+    def remove_all(self):
+        for item in self.client.ListPodSandbox().items:
+            self.client.RemovePodSandbox(pod_sandbox_id=item.id)
+        self.assert_nothing_left()
+
+    def configure(self, *more: dict, subnet: str = "10.77.0.0/24", name: str = "net") -> None:
+        bridge = {"type": "bridge", "bridge": self.bridge, "isGateway": True,
+                  "ipam": {"type": "host-local", "subnet": subnet, "dataDir": f"{self.directory}/leases"}}
+        config = {"cniVersion": "1.0.0", "name": name, "plugins": [bridge, *more]}
+        (self.directory / "conf/10-net.conflist").write_text(json.dumps(config))
+
+    def script(self, name: str, text: str) -> None:
+        path = self.directory / "bin" / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def leased(self) -> list[str]:
+        return [path.name for path in self.leases.glob("10.*")]
+
+    def assert_nothing_left(self):
+        self.assertEqual(self.leased(), [])
+        self.assertEqual(os.listdir(self.directory / "netns"), [])
+        self.assertNotIn(str(self.directory / "netns"), pathlib.Path("/proc/self/mountinfo").read_text())
+        ports = subprocess.run(["ip", "-o", "link", "show", "type", "veth"], capture_output=True, text=True, check=True)
+        self.assertEqual(ports.stdout, "")
+
+    def run_pod(self, name: str, **fields) -> tuple[str, str, str]:
+        """Its id, address and network namespace."""
+        config = pod_config(name, str(self.directory), **fields)
+        pod = self.client.RunPodSandbox(config=config, runtime_handler="usetl").pod_sandbox_id
+        status = self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True)
+        return pod, status.status.network.ip, json.loads(status.info["info"])["networkNamespace"]
+
+    def stop(self, pod: str) -> None:
+        self.client.StopPodSandbox(pod_sandbox_id=pod)
+
+
+class Network(CniCase):
+    def talk(self, server: str, client: str, address: str, port: int) -> str:
+        """What a client in one namespace (empty: the tests' own) gets from a server in another."""
+        with subprocess.Popen(enter(server, ECHO), stdout=subprocess.PIPE, text=True) as listening:
+            killer = threading.Timer(30, listening.kill)
+            killer.start()
+            self.assertEqual(listening.stdout.readline(), "listening\n")
+            command = enter(client, CALL, address, str(port))
+            done = subprocess.run(command if client else command[2:], capture_output=True, text=True, check=False,
+                                  timeout=30)
+            if done.returncode != 0:
+                listening.kill()
+            killer.cancel()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.strip()
+
+    def test_pods_reach_one_another(self):
+        network, = [c for c in self.client.Status().status.conditions if c.type == "NetworkReady"]
+        self.assertTrue(network.status, network.message)
+        first, first_ip, first_netns = self.run_pod("a")
+        second, second_ip, second_netns = self.run_pod("b")
+        self.assertNotEqual(first_ip, second_ip)
+        self.assertEqual(sorted(self.leased()), sorted([first_ip, second_ip]))
+        self.assertEqual(self.talk(first_netns, second_netns, first_ip, 7000), f"hello from {second_ip}")
+        self.stop(first)
+        self.assertEqual(self.leased(), [second_ip])
+        self.assertEqual(self.client.PodSandboxStatus(pod_sandbox_id=first).status.network.ip, "")
+        self.stop(first)
+        self.stop(second)
+        self.assert_nothing_left()
+
+    def test_host_port(self):
+        self.configure({"type": "portmap", "capabilities": {"portMappings": True}, "snat": True})
+        ports = [cri.PortMapping(container_port=7000, host_port=7070)]
+        pod, _, netns = self.run_pod("a", port_mappings=ports)
+        gateway = "10.77.0.1"
+        self.assertRegex(self.talk(netns, "", gateway, 7070), "^hello from 10.77.0.")
+        self.stop(pod)
+        rules = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=True).stdout
+        self.assertNotIn("7070", rules)
+
+    def test_failing_plugin_leaves_nothing(self):
+        self.configure({"type": "fails"})
+        self.script("fails", """[ $CNI_COMMAND = DEL ] || { echo '{"code":7,"msg":"no luck"}'; exit 1; }""")
+        with self.assertRaisesRegex(grpc.RpcError, r"network plugin fails, ADD: no luck \(code 7\)"):
+            self.run_pod("a")
+        self.assertEqual(len(self.client.ListPodSandbox().items), 0)
+        self.assert_nothing_left()
+        self.configure()
+        self.run_pod("a")  # its name is free again
+
+    def test_failing_removal_is_repeated(self):
+        self.configure({"type": "stuck"})
+        self.script("stuck", "[ $CNI_COMMAND = ADD ] || [ -e ${0%/*}/../free ] || exit 9\n"
+                             """/usr/bin/python3.11 -c 'import json,sys; print(json.dumps(json.load(sys.stdin)"""
+                             """["prevResult"]))'""")
+        pod, _, _ = self.run_pod("a")
+        with self.assertRaisesRegex(grpc.RpcError, "network plugin stuck, DEL: exit status 9"):
+            self.stop(pod)
+        self.assertEqual(self.client.PodSandboxStatus(pod_sandbox_id=pod).status.state, cri.SANDBOX_NOTREADY)
+        self.assertEqual(len(os.listdir(self.directory / "netns")), 1)
+        (self.directory / "free").touch()
+        self.stop(pod)
+        self.assert_nothing_left()
+
+    def test_failed_undoing_leaves_a_pod_to_remove(self):
+        self.configure({"type": "fails"})
+        self.script("fails", "[ -e ${0%/*}/../free ] || exit 9")
+        with self.assertRaisesRegex(grpc.RpcError, "ADD: exit status 9 .*DEL: exit status 9"):
+            self.run_pod("a")
+        pod, = self.client.ListPodSandbox().items
+        self.assertEqual(pod.state, cri.SANDBOX_NOTREADY)
+        (self.directory / "free").touch()
+        self.client.RemovePodSandbox(pod_sandbox_id=pod.id)
+        self.assert_nothing_left()
+
+    def test_no_address_left(self):
+        self.configure(subnet="10.77.0.0/30")  # a gateway and one more
+        pod, _, _ = self.run_pod("a")
+        with self.assertRaisesRegex(grpc.RpcError, "network plugin bridge, ADD: .*no IP addresses available"):
+            self.run_pod("b")
+        self.stop(pod)
+        self.run_pod("b")
+
+    def test_configuration_changes_while_a_pod_runs(self):
+        pod, address, _ = self.run_pod("a")
+        self.configure({"type": "missing"}, subnet="10.88.0.0/24", name="other")
+        self.assertEqual(self.leased(), [address])
+        self.stop(pod)
+        self.assert_nothing_left()
+
+
+class Cgroups(CniCase):
+    def hierarchies(self) -> list[pathlib.Path]:
+        """Where version 1 has memory and pids; without it, there is one for all."""
+        found = [pathlib.Path("/sys/fs/cgroup") / name for name in ("memory", "pids")]
+        return found if found[0].is_dir() else [pathlib.Path("/sys/fs/cgroup")]
+
+    def test_pod_has_one_below_its_parent(self):
+        parent = f"/usetl-test-{os.getpid()}"
+        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+        hierarchies = [pathlib.Path(line.split()[4]) for line in mounts if " - cgroup" in line]
+        for path in hierarchies:
+            (path / parent[1:]).mkdir(exist_ok=True)
+            self.addCleanup((path / parent[1:]).rmdir)
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if (path / name).exists():
+                    (path / parent[1:] / name).write_text((path / name).read_text())
+        resources = cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20)
+        pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, resources=resources))
+        ours = f"{parent}/usetl-{pod[:16]}"
+        for path in self.hierarchies():
+            self.assertTrue((path / ours[1:]).is_dir())
+        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
+        self.assertEqual(info["cgroup"], ours)
+        self.stop(pod)
+        for path in hierarchies:
+            self.assertFalse((path / ours[1:]).exists())
+
+    def test_missing_parent_is_refused(self):
+        for parent, message in (("/usetl-test-missing", "create the pod's cgroup|cgroup.controllers"),
+                                ("/a/../b", "cgroup_parent has a component")):
+            with self.subTest(parent), self.assertRaisesRegex(grpc.RpcError, message):
+                self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent))
+        self.assertEqual(len(self.client.ListPodSandbox().items), 0)
+        self.assert_nothing_left()
+
+
+if __name__ == "__main__":
+    unittest.main()

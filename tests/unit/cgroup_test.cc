@@ -1,0 +1,229 @@
+// Cgroups of pods: version 1 for real, version 2 in a directory that looks like it.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "cri/cgroup/cgroup_files.h"
+#include "cri/cgroup/pod_cgroup.h"
+
+namespace usetl::cri {
+namespace {
+
+using runtime::v1::LinuxContainerResources;
+
+TEST(Hierarchies, VersionOne) {
+  const Hierarchies found = ParseHierarchies(
+      "30 20 0:26 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+      "31 20 0:27 / /sys/fs/cgroup/my\\040memory rw shared:9 - cgroup cgroup rw,memory\n"
+      "32 20 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
+      "33 20 0:26 / /again rw - cgroup cgroup rw,cpu,cpuacct\n"
+      "34 20 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+      "broken line - \n");
+  EXPECT_FALSE(found.unified);
+  ASSERT_EQ(found.all.size(), 2u);
+  EXPECT_EQ(found.all[0].controllers, (std::set<std::string>{"cpu", "cpuacct"}));
+  EXPECT_EQ(found.all[1].mount, "/sys/fs/cgroup/my memory");
+}
+
+TEST(Hierarchies, VersionTwo) {
+  const Hierarchies found =
+      ParseHierarchies("34 20 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup rw\n");
+  EXPECT_TRUE(found.unified);
+  ASSERT_EQ(found.all.size(), 1u);
+  EXPECT_EQ(found.all[0].mount, "/sys/fs/cgroup");
+  EXPECT_TRUE(ParseHierarchies("").all.empty());
+}
+
+TEST(CgroupParent, Expanded) {
+  for (const auto& [parent, path] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"/kubepods/burstable/pod1/", "/kubepods/burstable/pod1"},
+           {"/", "/"},
+           {"-.slice", "/"},
+           {"a.slice", "/a.slice"},
+           {"kubepods-burstable-pod1_2.slice",
+            "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1_2.slice"},
+           {"/kubepods.slice/kubepods-pod1.slice", "/kubepods.slice/kubepods-pod1.slice"}}) {
+    const auto expanded = ExpandCgroupParent(parent);
+    ASSERT_TRUE(expanded.ok()) << parent << expanded.status().message();
+    EXPECT_EQ(*expanded, path);
+  }
+  for (const std::string& parent :
+       {std::string(), std::string("relative"), std::string("/a/../b"), std::string("/a//b"),
+        std::string("/./a"), std::string("/a\0b", 4), std::string("a/b.slice"),
+        std::string("a--b.slice"), std::string("/-a.slice"), "/" + std::string(3000, 'a'),
+        "/" + std::string(256, 'a')}) {
+    EXPECT_EQ(ExpandCgroupParent(parent).status().code(), EINVAL) << parent.substr(0, 50);
+  }
+}
+
+// A pod's parent in each hierarchy of this host.
+class RealCgroup : public testing::Test {
+ protected:
+  void SetUp() override {
+    Result<Hierarchies> read = ReadHierarchies();
+    ASSERT_TRUE(read.ok());
+    hierarchies = *read;
+    if (hierarchies.unified) GTEST_SKIP() << "the host has no hierarchy of version 1";
+    parent = "/usetl-test-" + std::to_string(getpid());
+    for (const Hierarchy& hierarchy : hierarchies.all) {
+      const std::string path = hierarchy.mount + parent;
+      ASSERT_EQ(mkdir(path.c_str(), 0755), 0) << path;
+      if (!hierarchy.controllers.contains("cpuset")) continue;
+      for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
+        ASSERT_TRUE(WriteCgroupFile(path + name, *ReadCgroupFile(hierarchy.mount + name)).ok());
+      }
+    }
+  }
+  void TearDown() override {
+    for (const Hierarchy& hierarchy : hierarchies.all) rmdir((hierarchy.mount + parent).c_str());
+  }
+  std::string File(const std::string& controller, const std::string& name) {
+    for (const Hierarchy& hierarchy : hierarchies.all) {
+      if (!hierarchy.controllers.contains(controller)) continue;
+      return *ReadCgroupFile(hierarchy.mount + parent + "/usetl-0123456789abcdef/" + name);
+    }
+    return "no such hierarchy";
+  }
+  // No directory is left below the parents.
+  bool Empty() {
+    for (const Hierarchy& hierarchy : hierarchies.all) {
+      for (const auto& entry : std::filesystem::directory_iterator(hierarchy.mount + parent)) {
+        if (entry.is_directory()) return false;
+      }
+    }
+    return true;
+  }
+  const std::string id = "0123456789abcdef0123";
+  Hierarchies hierarchies;
+  std::string parent;
+};
+
+TEST_F(RealCgroup, LimitsProcessesUsage) {
+  LinuxContainerResources resources;
+  resources.set_memory_limit_in_bytes(64 << 20);
+  resources.set_cpu_shares(512);
+  resources.set_cpu_period(50'000);
+  resources.set_cpu_quota(25'000);
+  const auto cgroup = PodCgroup::Create(hierarchies, parent, id, resources);
+  ASSERT_TRUE(cgroup.ok()) << cgroup.status().message();
+  EXPECT_EQ(cgroup->path(), parent + "/usetl-0123456789abcdef");
+  EXPECT_EQ(File("memory", "memory.limit_in_bytes"), "67108864\n");
+  EXPECT_EQ(File("cpu", "cpu.shares"), "512\n");
+  EXPECT_EQ(File("cpu", "cpu.cfs_quota_us"), "25000\n");
+  const auto processes = cgroup->OpenProcesses();
+  ASSERT_TRUE(processes.ok()) << processes.status().message();
+  ASSERT_EQ(processes->size(), hierarchies.all.size());
+
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    char byte;
+    close(ends[1]);
+    for (const Fd& fd : *processes) {
+      if (write(fd.get(), "0", 1) != 1) _exit(1);
+    }
+    while (clock() == 0) continue;
+    kill(getpid(), SIGSTOP);
+    _exit(read(ends[0], &byte, 1) == 0 ? 0 : 2);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, WUNTRACED), child);
+  ASSERT_TRUE(WIFSTOPPED(status)) << "it could not enter: " << status;
+  EXPECT_EQ(File("memory", "cgroup.procs"), std::to_string(child) + "\n");
+  const auto usage = cgroup->ReadUsage();
+  ASSERT_TRUE(usage.ok()) << usage.status().message();
+  EXPECT_GT(usage->cpu_ns, 0u);
+  EXPECT_LE(usage->working_set_bytes, usage->memory_bytes);
+  // It is not ours to end whoever is still there.
+  const Status busy = cgroup->Remove();
+  EXPECT_EQ(busy.code(), EIO);
+  EXPECT_NE(busy.message().find("Device or resource busy"), std::string::npos) << busy.message();
+  close(ends[1]);
+  close(ends[0]);
+  kill(child, SIGKILL);
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(cgroup->Remove().ok());
+  EXPECT_TRUE(cgroup->Remove().ok());  // gone is fine
+  EXPECT_TRUE(Empty());
+}
+
+TEST_F(RealCgroup, FailureLeavesNothing) {
+  LinuxContainerResources resources;
+  resources.set_cpuset_cpus("100000");
+  const auto cgroup = PodCgroup::Create(hierarchies, parent, id, resources);
+  EXPECT_EQ(cgroup.status().code(), EIO);
+  EXPECT_NE(cgroup.status().message().find("cpuset.cpus"), std::string::npos)
+      << cgroup.status().message();
+  EXPECT_TRUE(Empty());
+  const auto lost = PodCgroup::Create(hierarchies, parent + "/missing", id, {});
+  EXPECT_EQ(lost.status().code(), EIO);
+}
+
+class FakeUnified : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = testing::TempDir() + "/cgroup-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    mount = name;
+    std::filesystem::create_directories(mount + "/pod/usetl-0123456789abcdef");
+    Write("/pod/cgroup.controllers", "cpu io memory pids\n");
+    Write("/pod/cgroup.subtree_control", "");
+  }
+  void TearDown() override { std::filesystem::remove_all(mount); }
+  void Write(const std::string& file, const std::string& text) {
+    std::ofstream(mount + file) << text;
+  }
+  void WriteOurs(const std::string& file, const std::string& text) {
+    Write("/pod/usetl-0123456789abcdef/" + file, text);
+  }
+  std::string Ours(const std::string& file) {
+    return *ReadCgroupFile(mount + "/pod/usetl-0123456789abcdef/" + file);
+  }
+  Hierarchies All() { return {true, {{mount, {}}}}; }
+  std::string mount;
+};
+
+TEST_F(FakeUnified, LimitsAndUsage) {
+  for (const char* file : {"memory.max", "cpu.max", "cpu.weight", "cgroup.procs"}) {
+    WriteOurs(file, "");
+  }
+  WriteOurs("memory.current", "1000\n");
+  WriteOurs("memory.stat", "anon 500\ninactive_file 300\n");
+  WriteOurs("cpu.stat", "usage_usec 12\nuser_usec 5\n");
+  LinuxContainerResources resources;
+  resources.set_memory_limit_in_bytes(4096);
+  resources.set_cpu_quota(5000);
+  resources.set_cpu_shares(1024);
+  const auto cgroup = PodCgroup::Create(All(), "/pod", "0123456789abcdef0123", resources);
+  ASSERT_TRUE(cgroup.ok()) << cgroup.status().message();
+  EXPECT_EQ(Ours("memory.max"), "4096");
+  EXPECT_EQ(Ours("cpu.max"), "5000 100000");
+  EXPECT_EQ(Ours("cpu.weight"), "39");
+  EXPECT_EQ(cgroup->OpenProcesses()->size(), 1u);
+  const auto usage = cgroup->ReadUsage();
+  ASSERT_TRUE(usage.ok()) << usage.status().message();
+  EXPECT_EQ(usage->cpu_ns, 12'000u);
+  EXPECT_EQ(usage->memory_bytes, 1000u);
+  EXPECT_EQ(usage->working_set_bytes, 700u);
+}
+
+TEST_F(FakeUnified, LimitThatCannotBeSet) {
+  LinuxContainerResources resources;
+  resources.set_memory_limit_in_bytes(4096);
+  const auto cgroup = PodCgroup::Create(All(), "/pod", "0123456789abcdef0123", resources);
+  EXPECT_EQ(cgroup.status().code(), EIO);
+  EXPECT_NE(cgroup.status().message().find("memory.max"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(mount + "/pod/usetl-0123456789abcdef"));
+}
+
+TEST(PodCgroup, NoHierarchy) {
+  EXPECT_EQ(PodCgroup::Create({}, "/pod", "0123456789abcdef0123", {}).status().code(), EIO);
+}
+
+}  // namespace
+}  // namespace usetl::cri
