@@ -58,6 +58,14 @@ Status Monitor::ReopenLog(const std::string& container, int log) {
   return found->second.ReopenLog(log);
 }
 
+Status Monitor::Exec(const std::string& container, pod::ExecRecord record,
+                     const std::string& arguments, const std::vector<Fd>& fds) {
+  const std::lock_guard lock(mutex_);
+  const auto found = workers_.find(container);
+  if (found == workers_.end()) return Status(ENOENT, "the container does not run");
+  return found->second.Exec(record, arguments, fds);
+}
+
 bool Monitor::WaitForExit(const std::string& container, std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
   return ended_.wait_for(lock, limit, [&] { return !workers_.contains(container); });

@@ -30,6 +30,9 @@ class Monitor {
   // Ends the worker's process, and with it the USF's function. For one that does not answer.
   void Kill(const std::string& container);
   Status ReopenLog(const std::string& container, int log);
+  // As Worker::Exec. ENOENT: it is not running.
+  Status Exec(const std::string& container, pod::ExecRecord record, const std::string& arguments,
+              const std::vector<Fd>& fds);
   // False when the time is over and it still runs.
   bool WaitForExit(const std::string& container, std::chrono::milliseconds limit);
 

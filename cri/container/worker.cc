@@ -155,6 +155,15 @@ Status Worker::ReopenLog(int log) {
   return ipc::Send(fd(), ipc::Bytes(header), {}, fds);
 }
 
+Status Worker::Exec(pod::ExecRecord record, const std::string& arguments,
+                    const std::vector<Fd>& fds) {
+  record.header = {pod::Type::kExec, static_cast<uint32_t>(arguments.size())};
+  std::vector<int> numbers;
+  for (const Fd& fd : fds) numbers.push_back(fd.get());
+  const std::span text(reinterpret_cast<const uint8_t*>(arguments.data()), arguments.size());
+  return ipc::Send(socket_.get(), ipc::Bytes(record), text, numbers);
+}
+
 void Worker::Kill() {
   if (process_.ok()) syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
 }

@@ -48,6 +48,9 @@ class Worker {
   // Neither waits for the worker.
   Status Stop(std::chrono::milliseconds grace);
   Status ReopenLog(int log);
+  // Runs a program in a clone, or with no arguments ("[]") joins the function's output. `fds` as
+  // pod::ExecFd has them; what comes of it is said over the session.
+  Status Exec(pod::ExecRecord record, const std::string& arguments, const std::vector<Fd>& fds);
   void Kill();
   // When fd() is readable: the exit, if it is one; ECONNRESET when the worker is gone.
   Result<std::optional<ContainerExit>> Receive();

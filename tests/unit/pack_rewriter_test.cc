@@ -253,6 +253,26 @@ TEST(Rewriter, LeavesSegmentsThatShareBytes) {
   ExpectUntouched(program, 0);
 }
 
+// As static programs have them: .init, whose first branch leads into .text.
+TEST(Rewriter, FollowsBranchesIntoLaterSections) {
+  const Bytes branch = {0xe9, 2, 0, 0, 0};  // two bytes on: into the second section's site
+  Program program(branch + Site(1) + kReturn);
+  Elf64_Shdr sections[3] = {};
+  for (int i : {1, 2}) {
+    sections[i].sh_type = SHT_PROGBITS;
+    sections[i].sh_flags = SHF_ALLOC | SHF_EXECINSTR;
+    sections[i].sh_offset = kCode + (i == 1 ? 0 : branch.size());
+    sections[i].sh_addr = kBase + sections[i].sh_offset;
+    sections[i].sh_size = i == 1 ? branch.size() : program.code_size - branch.size();
+  }
+  auto* header = reinterpret_cast<Elf64_Ehdr*>(program.file.data());
+  header->e_shoff = program.file.size();
+  header->e_shentsize = sizeof(sections[0]);
+  header->e_shnum = 3;
+  program.Append(sections, sizeof(sections));
+  ExpectUntouched(program, 1);
+}
+
 TEST(Rewriter, RewritesTheRealLibrary) {
   std::ifstream stream("/lib/x86_64-linux-gnu/libc.so.6", std::ios::binary);
   const Bytes before((std::istreambuf_iterator<char>(stream)), {});

@@ -131,12 +131,20 @@ static_assert(sizeof(GuestPage) <= kGuestPageSize);
 
 // ---- Boot pages: what the kernel starts. Zero-terminated strings, one after another. -----------
 
+// Written by usf before the kernel boots, and by the worker of a clone before the clone starts.
 struct Boot {
   uint32_t magic;  // kBootMagic
   uint32_t argc;
   uint32_t envc;
-  uint32_t strings_size;         // bytes of `strings` in use
-  char strings[kBootSize - 16];  // argv (argv[0] is the path of the program), then environment
+  uint32_t strings_size;  // bytes of `strings` in use
+  // Of clones only:
+  uint32_t has_directory;  // 1: the last string is the directory to start in
+  uint32_t terminal;       // 1: standard streams are a terminal
+  uint16_t columns, rows;  // of the terminal
+  uint32_t reserved;
+  // argv (argv[0] is the path of the program; of a clone, it may be looked for in PATH), then the
+  // environment, then the directory.
+  char strings[kBootSize - 32];
 };
 inline constexpr uint32_t kBootMagic = 0x544f4f42;
 static_assert(sizeof(Boot) == kBootSize);

@@ -20,8 +20,9 @@ struct KernelHeader {
   uint64_t text_end;
   uint64_t fault_entries[32];
   uint64_t fault_stacks[7];  // tops, for the IST
+  uint64_t clone_entry;      // first instruction of a clone (vmm/snapshot/clone.h)
 };
-static_assert(sizeof(KernelHeader) == 64 + 39 * 8);
+static_assert(sizeof(KernelHeader) == 64 + 40 * 8);
 
 inline constexpr uint64_t kKernelHeader = kKernelImage.base + kPageSize;
 inline constexpr uint64_t kKernelMagic = 0x4c4e'524b'4c54'4553;  // "SETLKRNL"

@@ -15,6 +15,8 @@ enum class RecordType : uint16_t {
   kHttpData = 5,  // HttpSpan: bytes of a streamed body in the host region
   kHttpEnd = 6,   // HttpEnd: the body is complete, or why it is not
   kHttpDone = 7,  // HttpSpan: the host has consumed these bytes of a streamed request body
+  kInput = 8,     // bytes for the standard input of a clone's program; none: its end
+  kResize = 9,    // WindowSize: of a clone's terminal
   // guest to host
   kReady = 16,         // no payload: the agent waits for a load
   kLoaded = 17,        // JSON: ok, or the error with its traceback
@@ -28,7 +30,23 @@ enum class RecordType : uint16_t {
   // A streamed answer to an HTTP request, before the kResult and with its id.
   kAnswerHead = 25,  // JSON: status and headers
   kAnswerData = 26,  // the next bytes of the body, at most 24 kB
+  kInputTaken = 27,  // InputTaken: a clone's program has read so much of its input
 };
+
+// How much kInput may be under way: what was sent less what was taken.
+inline constexpr uint32_t kInputWindow = 32 << 10;
+
+struct InputTaken {
+  uint32_t bytes;
+  uint32_t reserved;
+};
+static_assert(sizeof(InputTaken) == 8);
+
+struct WindowSize {
+  uint16_t columns, rows;
+  uint32_t reserved;
+};
+static_assert(sizeof(WindowSize) == 8);
 
 // Where the body of a request lies.
 enum class BodyKind : uint32_t {

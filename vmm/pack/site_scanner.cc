@@ -36,10 +36,11 @@ SiteScanner::SiteScanner(const ElfImage& image) : image_(image) {
 void SiteScanner::Scan() {
   if (!FindSyscallBytes()) return;
   const std::vector<uint64_t> starts = image_.FunctionStarts();
+  // All before the first branch: it may lead to a later range.
+  for (const ElfRange& range : image_.code()) targets_.emplace_back(range.size);
   auto next = starts.begin();
   for (range_ = 0; range_ < image_.code().size(); ++range_) {
     const ElfRange& range = image_.code()[range_];
-    targets_.emplace_back(range.size);
     uint64_t at = range.address;
     while (at < range.end()) {
       next = std::upper_bound(next, starts.end(), at);

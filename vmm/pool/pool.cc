@@ -54,6 +54,16 @@ UsfHandle* Pool::Claim(const std::string& tenant) {
   return fresh;
 }
 
+UsfHandle* Pool::ClaimForClone(const std::string& tenant) {
+  constexpr std::chrono::seconds kCloneLimit{5};  // milliseconds, unless the host is out of breath
+  UsfHandle* usf = Claim(tenant);
+  if (usf == nullptr) return nullptr;
+  usf->state = UsfState::kCloning;
+  usf->usable = false;
+  usf->due = std::chrono::steady_clock::now() + kCloneLimit;
+  return usf;
+}
+
 bool Pool::Release(UsfHandle* usf) {
   const auto kept = std::count_if(usfs_.begin(), usfs_.end(), [&](const UsfHandle& other) {
     return other.state == UsfState::kIdle && other.tenant == usf->tenant;
@@ -89,6 +99,11 @@ void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
     case usf::Event::kEnded:
       usf->usable = event->usable;
       break;
+    case usf::Event::kBecame:
+      usf->state = UsfState::kClaimed;
+      break;
+    case usf::Event::kCopied:
+      break;
     case usf::Event::kFailed:
       Remove(usf);
       break;
@@ -99,7 +114,8 @@ void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
 
 UsfHandle* Pool::FindStuck(std::chrono::steady_clock::time_point now) {
   for (UsfHandle& usf : usfs_) {
-    const bool moving = usf.state == UsfState::kStarting || usf.state == UsfState::kRolling;
+    const bool moving = usf.state == UsfState::kStarting || usf.state == UsfState::kRolling ||
+                        usf.state == UsfState::kCloning;
     if (moving && now > usf.due) return &usf;
   }
   return nullptr;

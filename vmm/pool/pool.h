@@ -31,6 +31,8 @@ class Pool {
 
   // An idle USF for the tenant, marked claimed; null when none is ready.
   UsfHandle* Claim(const std::string& tenant);
+  // One that becomes the clone of another of the tenant's, marked cloning; null when none is ready.
+  UsfHandle* ClaimForClone(const std::string& tenant);
   // The holder is done with it. True: it is being rolled back; false: it was thrown away.
   bool Release(UsfHandle* usf);
   // One that has not become ready, or idle after its rollback, in time; null when there is none.

@@ -12,6 +12,9 @@ enum class Request : uint32_t {
   kClaim = 1,    // ClaimRequest; answered by kClaimed
   kRelease = 2,  // of the USF that this connection holds; answered by kReleased
   kInspect = 3,  // answered by kState: JSON text
+  // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
+  // ready for another program (vmm/snapshot/clone.h). One at a time.
+  kClone = 4,
 };
 
 struct ClaimRequest {
@@ -39,6 +42,9 @@ enum class Reply : uint32_t {
   kState = 3,  // text: JSON
   kEnded = 4,  // unasked: the function of the held USF is over
   kLog = 5,    // unasked: a trace line of the held USF
+  // ReplyRecord, with the descriptors of ClaimFd and behind them a connection that holds the clone,
+  // when error is 0.
+  kCloned = 6,
 };
 
 // Descriptors of a claim, in this order.

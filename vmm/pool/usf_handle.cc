@@ -99,6 +99,8 @@ const char* Name(UsfState state) {
       return "claimed";
     case UsfState::kRolling:
       return "rolling back";
+    case UsfState::kCloning:
+      return "cloning";
     case UsfState::kDead:
       return "dead";
   }
@@ -218,6 +220,20 @@ Status UsfHandle::BeginRollback() {
   USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command)));
   state = UsfState::kRolling;
   due = std::chrono::steady_clock::now() + kRollbackLimit;
+  return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
+}
+
+Status UsfHandle::CopyTo(const Fd& image, const UsfHandle& clone) {
+  const usf::PlainCommand command{usf::Command::kCopyOut, 0};
+  const int fds[usf::kCopyOutFdCount] = {image.get(), clone.guest_region.get()};
+  USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command), {}, fds));
+  return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
+}
+
+Status UsfHandle::BecomeCloneOf(const UsfHandle& original, const Fd& image) {
+  const usf::PlainCommand command{usf::Command::kBecome, 0};
+  const int fds[usf::kBecomeFdCount] = {image.get(), original.host_region.get()};
+  USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command), {}, fds));
   return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
 }
 

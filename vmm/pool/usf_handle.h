@@ -34,7 +34,8 @@ struct UsfOptions {
 };
 
 // State machine:  starting -> idle <-> claimed -> rolling -> idle; any -> dead
-enum class UsfState { kStarting, kIdle, kClaimed, kRolling, kDead };
+//                            idle -> cloning -> claimed
+enum class UsfState { kStarting, kIdle, kClaimed, kRolling, kCloning, kDead };
 const char* Name(UsfState state);
 
 class UsfHandle {
@@ -52,6 +53,13 @@ class UsfHandle {
   // Scrubs the host region, which the guest cannot write, and asks for a rollback, within which usf
   // scrubs the rest. EPERM: a worker changed the size of the region. REQUIRES: it has let go.
   Status BeginRollback();
+
+  // Asks for the kernel's pages in an image and the guest region in that of the clone
+  // (vmm/snapshot/clone.h): answered by kCopied.
+  Status CopyTo(const Fd& image, const UsfHandle& clone);
+  // Makes this one, idle, the clone of the one that wrote `image`: answered by kBecame. It is never
+  // used again.
+  Status BecomeCloneOf(const UsfHandle& original, const Fd& image);
 
   // Memory that the host region takes now.
   uint64_t HostRegionBytes() const;

@@ -249,6 +249,14 @@ Result<RollbackStats> Rollback::Run() {
   return stats;
 }
 
+Status Rollback::RestoreRam(uint64_t pages) {
+  USETL_RETURN_IF_ERROR(vm_->machine().ReadDirtyLog(ram_.slot, ram_.log));
+  for (uint64_t page = 0; page < pages && page < ram_.pages; ++page) {
+    if (ram_.log[page / 64] >> (page % 64) & 1) RestorePage(&ram_, page);
+  }
+  return Status();
+}
+
 Result<std::string> Rollback::Verify() {
   std::string what;
   for (Part* part : {&ram_, &frames_}) {

@@ -29,6 +29,10 @@ class Rollback {
   // Memory, tables, registers and control window as in the snapshot; a new generation.
   Result<RollbackStats> Run();
 
+  // Brings the first `pages` pages of RAM back, and nothing else: for a VM that is about to become
+  // another one.
+  Status RestoreRam(uint64_t pages);
+
   // Proof: compares all guest memory, tables in use and vCPU state with the snapshot, but for the
   // clock and entropy. Empty, or what differs. REQUIRES: Run() and nothing since.
   Result<std::string> Verify();

@@ -10,7 +10,14 @@ namespace usetl::usf {
 enum class Command : uint32_t {
   kStart = 1,     // StartCommand with descriptors; answered by kReady or kFailed
   kRollback = 2,  // answered by kRolledBack or kFailed
+  // Of two USFs, one after the other (vmm/snapshot/clone.h):
+  kCopyOut = 3,  // with descriptors of CopyOutFd; answered by kCopied, the function goes on
+  kBecome = 4,   // to an idle one, with descriptors of BecomeFd; answered by kBecame or kFailed. It
+                 // starts when the worker rings; the process serves no other function afterwards
 };
+
+enum CopyOutFd : uint32_t { kImageOut, kRegionOut, kCopyOutFdCount };
+enum BecomeFd : uint32_t { kImageIn, kSharedRegionIn, kBecomeFdCount };
 
 // Descriptors that come with kStart, in this order, then one per pack.
 enum StartFd : uint32_t {
@@ -48,13 +55,15 @@ enum class Event : uint32_t {
   kReady = 1,
   kFailed = 2,  // `text` says why; the process ends
   kRolledBack = 3,
-  kEnded = 4,  // the function is over; only kRollback is possible now (if `status_valid`)
-  kLog = 5,    // a line of a trace
+  kEnded = 4,   // the function is over; only kRollback is possible now (if `status_valid`)
+  kLog = 5,     // a line of a trace
+  kCopied = 6,  // `status` 0, or an errno and `text`
+  kBecame = 7,
 };
 
 struct EventRecord {
   Event event;
-  int32_t status;      // kEnded: as wait(2) has it
+  int32_t status;      // kEnded: as wait(2) has it; kCopied: errno
   uint32_t usable;     // kEnded: 1 when a rollback can follow; kRolledBack: 1 when not worn out
   uint32_t text_size;  // bytes of text that follow
   uint64_t exits;      // counters since the last kReady or kRolledBack

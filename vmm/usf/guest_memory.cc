@@ -113,6 +113,10 @@ Result<GuestMemory> GuestMemory::Create(const MemoryConfig& config, Machine* mac
   return memory;
 }
 
+Status GuestMemory::ReplaceHostRegion(int fd) {
+  return Fill(host_region_.data(), host_region_.size(), PROT_READ, MAP_SHARED, fd);
+}
+
 std::optional<std::span<uint8_t>> GuestMemory::Span(abi::Gpa gpa, uint64_t size) const {
   const uint64_t address = abi::Raw(gpa);
   const auto within = [&](const abi::Window& w,

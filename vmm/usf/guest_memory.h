@@ -61,6 +61,10 @@ class GuestMemory {
   const std::vector<abi::Window>& packs() const { return pack_windows_; }
   const MemoryConfig& config() const { return config_; }
 
+  // Puts another region of the same size in the place of the host region, where the guest can read
+  // it.
+  Status ReplaceHostRegion(int fd);
+
   uint64_t ram_size() const { return ram_size_; }
   uint64_t frames_size() const { return frames_size_; }
   // Adds RAM or frames up to `size` bytes in all; a slot each time. The USF is retired after use.

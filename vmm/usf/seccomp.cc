@@ -64,11 +64,11 @@ Status ApplySeccomp() {
                                SCMP_A1(SCMP_CMP_EQ, request));
     }
   }
-  // malloc, and fresh guest memory over what was given back: private, never executable.
+  // malloc, fresh guest memory over what was given back, and the files of a clone, which come from
+  // vmmd: never executable.
   if (error == 0) {
-    error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
-                             SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
-                             SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_SHARED, 0));
+    error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
   }
   if (error == 0) {
     error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mremap), 0);  // realloc

@@ -2,13 +2,16 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
+#include "vmm/snapshot/clone.h"
 #include "vmm/usf/clock_page.h"
 #include "vmm/usf/jail.h"
 #include "vmm/usf/warm_up.h"
@@ -16,7 +19,8 @@
 namespace usetl {
 namespace {
 
-constexpr uint64_t kTickNs = 4'000'000;  // preemption
+constexpr uint64_t kTickNs = 4'000'000;    // preemption
+constexpr uint64_t kCopyTickNs = 200'000;  // while a copy waits for the guest to leave its kernel
 constexpr uint64_t kClockRefreshNs = 1'000'000'000;
 constexpr uint32_t kMaxTraceLines = 20'000;  // of a run
 
@@ -47,13 +51,17 @@ Status InstallSignals() {
   return Status();
 }
 
-void SetTick(bool running) {
+// 0: none.
+void SetTick(uint64_t period) {
   itimerspec spec{};
-  if (running) {
-    spec.it_value.tv_nsec = kTickNs;
-    spec.it_interval.tv_nsec = kTickNs;
-  }
+  spec.it_value.tv_nsec = spec.it_interval.tv_nsec = static_cast<long>(period);
   timer_settime(g_tick, 0, &spec, nullptr);
+}
+
+Result<Mapping> MapShared(const Fd& fd, uint64_t size, int protection) {
+  void* at = mmap(nullptr, size, protection, MAP_SHARED, fd.get(), 0);
+  if (at == MAP_FAILED) return Status::Errno("mapping a clone's memory");
+  return Mapping(at, size);
 }
 
 }  // namespace
@@ -161,21 +169,25 @@ Status UsfProcess::Serve() {
 }
 
 Status UsfProcess::RunGuest() {
-  SetTick(true);
+  SetTick(copy_out_.empty() ? kTickNs : kCopyTickNs);
   for (;;) {
     Result<VmOutcome> outcome = vm_->RunUntilEvent();
     if (!outcome.ok()) return outcome.status();
     switch (outcome->event) {
       case VmEvent::kIdle:
-        SetTick(false);
+        SetTick(0);
         idle_ = true;
         deadline_ = outcome->deadline;
-        return Status();
+        return copy_out_.empty() ? Status() : CopyOut();
       case VmEvent::kInterrupted: {
+        if (!copy_out_.empty() && !vm_->InKernel()) {
+          SetTick(0);
+          return CopyOut();
+        }
         pollfd command{socket_, POLLIN, 0};
         const timespec now{};
         if (ppoll(&command, 1, &now, nullptr) > 0) {
-          SetTick(false);
+          SetTick(0);
           return ServeCommand();
         }
         Tick();
@@ -184,15 +196,16 @@ Status UsfProcess::RunGuest() {
       case VmEvent::kReady:
       case VmEvent::kExited:
       case VmEvent::kCrashed: {
-        SetTick(false);
+        SetTick(0);
         usf::EventRecord record{};
         record.event = usf::Event::kEnded;
         record.status = outcome->status;
         crashed_ = outcome->event != VmEvent::kExited;
         ended_ = true;
-        record.usable = !crashed_;
+        record.usable = !crashed_ && !clone_;
         if (crashed_) record.status = SIGSEGV;
-        return SendEvent(record, outcome->report);
+        USETL_RETURN_IF_ERROR(SendEvent(record, outcome->report));
+        return copy_out_.empty() ? Status() : CopyOut();
       }
     }
   }
@@ -237,14 +250,61 @@ Status UsfProcess::ServeCommand() {
     return Status(EPROTO, "vmmd sent a malformed command");
   }
   std::memcpy(&command, message->bytes.data(), sizeof command);
-  if (command.command != usf::Command::kRollback) {
-    return Status(EPROTO, "vmmd sent an unknown command");
+  switch (command.command) {
+    case usf::Command::kRollback:
+      return RollBack();
+    case usf::Command::kCopyOut:
+      return TakeCopyOut(std::move(message->fds));
+    case usf::Command::kBecome:
+      return Become(std::move(message->fds));
+    case usf::Command::kStart:
+      break;
   }
-  return RollBack();
+  return Status(EPROTO, "vmmd sent an unknown command");
+}
+
+Status UsfProcess::TakeCopyOut(std::vector<Fd> fds) {
+  if (fds.size() != usf::kCopyOutFdCount || !copy_out_.empty()) {
+    return Status(EPROTO, "vmmd sent a malformed command");
+  }
+  copy_out_ = std::move(fds);
+  return idle_ || ended_ || !vm_->InKernel() ? CopyOut() : Status();
+}
+
+Status UsfProcess::CopyOut() {
+  const std::vector<Fd> fds = std::exchange(copy_out_, {});
+  usf::EventRecord record{};
+  record.event = usf::Event::kCopied;
+  const uint64_t region_size = vm_->memory().config().guest_region_size;
+  Result<Mapping> image = MapShared(fds[usf::kImageOut], kCloneImageSize, PROT_READ | PROT_WRITE);
+  Result<Mapping> region = MapShared(fds[usf::kRegionOut], region_size, PROT_READ | PROT_WRITE);
+  Status status = !image.ok() ? image.status() : region.status();
+  if (status.ok() && ended_) status = Status(ESRCH, "the function has ended");
+  if (status.ok()) {
+    status =
+        WriteClone(vm_.get(), {image->data(), image->size()}, {region->data(), region->size()});
+  }
+  record.status = status.code();
+  return SendEvent(record, status.message());
+}
+
+Status UsfProcess::Become(std::vector<Fd> fds) {
+  if (fds.size() != usf::kBecomeFdCount || !idle_ || ended_ || crashed_) {
+    return Status(EPROTO, "vmmd sent a malformed command");
+  }
+  Result<Mapping> image = MapShared(fds[usf::kImageIn], kCloneImageSize, PROT_READ);
+  if (!image.ok()) return image.status();
+  USETL_RETURN_IF_ERROR(vm_->memory().ReplaceHostRegion(fds[usf::kSharedRegionIn].get()));
+  USETL_RETURN_IF_ERROR(BecomeClone(vm_.get(), rollback_.get(), {image->data(), image->size()}));
+  clone_ = true;
+  deadline_ = ~0ull;  // until the worker rings
+  usf::EventRecord record{};
+  record.event = usf::Event::kBecame;
+  return SendEvent(record);
 }
 
 Status UsfProcess::RollBack() {
-  if (crashed_) return Status(EIO, "a crashed USF cannot be rolled back");
+  if (crashed_ || clone_) return Status(EIO, "a crashed USF or a clone cannot be rolled back");
   const uint64_t begin = Now();
   Result<RollbackStats> stats = rollback_->Run();
   if (!stats.ok()) return stats.status();

@@ -196,9 +196,32 @@ void Vm::ServeRelease() {
   released.push_back({range.va, range.length});
 }
 
+bool Vm::InKernel() const {
+  const uint64_t rip = machine_->registers().rip;
+  return rip >= kernel_.text_begin && rip < kernel_.text_end;
+}
+
+Status Vm::StartClone() {
+  USETL_RETURN_IF_ERROR(machine_->CompleteExit());
+  // Tables that were in use cannot be edited unnoticed: the new ones lie behind them.
+  AddressSpaceState state = address_space_->state();
+  state.root = 0;
+  address_space_ = std::make_unique<AddressSpace>(memory_.get(), machine_.get(), state);
+  const uint64_t text_end = (kernel_.text_end + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
+  USETL_RETURN_IF_ERROR(
+      address_space_->MapFixedZones(kernel_.text_begin, text_end, /*data=*/text_end));
+  machine_->SetRoot(address_space_->root());
+  GeneralRegisters registers{};
+  registers.rip = kernel_.clone_entry;
+  registers.rsp = kernel_.boot_stack;
+  registers.rflags = machine_->registers().rflags;
+  machine_->SetRegisters(registers);
+  return NewGeneration(&memory_->host_page(), tsc_khz_);
+}
+
 void Vm::Preempt() {
+  if (InKernel()) return;
   GeneralRegisters registers = machine_->registers();
-  if (registers.rip >= kernel_.text_begin && registers.rip < kernel_.text_end) return;
   memory_->host_page().preempt_rip = registers.rip;
   registers.rip = kernel_.preempt_entry;
   machine_->SetRegisters(registers);

@@ -55,6 +55,13 @@ class Vm {
   // nothing when the kernel was interrupted.
   void Preempt();
 
+  // Whether the vCPU stopped within the kernel, whose data may be half-way then. An idle guest
+  // stands in its kernel too, with everything in order.
+  bool InKernel() const;
+  // Makes the kernel that was copied into RAM start a program with an empty address space, when the
+  // VM runs next.
+  Status StartClone();
+
   GuestMemory& memory() { return *memory_; }
   AddressSpace& address_space() { return *address_space_; }
   Machine& machine() { return *machine_; }

@@ -74,24 +74,30 @@ void Vmmd::ServeWaiting() {
   }
 }
 
+pool::ReplyRecord Vmmd::Describe(const UsfHandle& usf, std::vector<int>* fds) const {
+  pool::ReplyRecord reply{};
+  reply.usf = usf.number();
+  reply.usf_pid = usf.pid();
+  reply.host_region_size = options_.usf.host_region_size;
+  reply.guest_region_size = options_.usf.guest_region_size;
+  reply.huge_pages = options_.usf.huge_pages;
+  *fds = {usf.control.get(), usf.host_region.get(), usf.guest_region.get(), usf.host_event.get(),
+          usf.guest_event.get()};
+  return reply;
+}
+
 void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text) {
   connection->waiting = false;
   connection->usf = usf;
   pool::ReplyRecord reply{};
-  reply.reply = pool::Reply::kClaimed;
-  reply.error = error;
-  reply.text_size = static_cast<uint32_t>(text.size());
   std::vector<int> fds;
   if (usf != nullptr) {
     last_claim_ = SteadyClock::now();
-    reply.usf = usf->number();
-    reply.usf_pid = usf->pid();
-    reply.host_region_size = options_.usf.host_region_size;
-    reply.guest_region_size = options_.usf.guest_region_size;
-    reply.huge_pages = options_.usf.huge_pages;
-    fds = {usf->control.get(), usf->host_region.get(), usf->guest_region.get(),
-           usf->host_event.get(), usf->guest_event.get()};
+    reply = Describe(*usf, &fds);
   }
+  reply.reply = pool::Reply::kClaimed;
+  reply.error = error;
+  reply.text_size = static_cast<uint32_t>(text.size());
   const std::span body(reinterpret_cast<const uint8_t*>(text.data()), text.size());
   if (!ipc::Send(connection->socket.get(), ipc::Bytes(reply), body, fds).ok()) Drop(connection);
 }

@@ -20,6 +20,7 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr std::chrono::seconds kClonePatience{10};  // for a USF that becomes the clone
 
 }  // namespace
 
@@ -129,6 +130,7 @@ Status Vmmd::Run() {
     }
     ReplaceStuck();
     ServeWaiting();
+    ServeClones();
     ResumeAccepting();
   }
 }
@@ -141,7 +143,7 @@ int Vmmd::RefillPause() const {
   constexpr uint32_t kFew = 2;
   if (pool_->Count(UsfState::kIdle) <= kFew) return 0;
   for (const auto& [fd, connection] : connections_) {
-    if (connection.waiting) return 0;
+    if (connection.waiting || connection.clone) return 0;
   }
   const auto left =
       std::chrono::ceil<std::chrono::milliseconds>(last_claim_ + kQuiet - SteadyClock::now());
@@ -150,8 +152,9 @@ int Vmmd::RefillPause() const {
 
 // How long to wait for events, ms: something may come to its end without one.
 int Vmmd::Patience() const {
-  const bool waiting = std::any_of(connections_.begin(), connections_.end(),
-                                   [](const auto& item) { return item.second.waiting; });
+  const bool waiting = std::any_of(connections_.begin(), connections_.end(), [](const auto& item) {
+    return item.second.waiting || item.second.clone;
+  });
   const bool moving = pool_->Count(UsfState::kStarting) + pool_->Count(UsfState::kRolling) > 0;
   return waiting || moving || accept_again_ || !launch_error_.empty() ? 100 : -1;
 }
@@ -160,6 +163,11 @@ void Vmmd::ReplaceStuck() {
   const auto now = SteadyClock::now();
   while (UsfHandle* usf = pool_->FindStuck(now)) {
     if (usf->state == UsfState::kStarting) launch_error_ = "a USF did not become ready in time";
+    if (Connection* asked = CloneHolder(usf)) {
+      ++pool_->stuck;
+      FailClone(asked, Status(ETIMEDOUT, "the function could not be copied in time"));
+      continue;
+    }
     if (Connection* holder = HolderOf(usf)) {
       pool::ReplyRecord reply{};
       reply.reply = pool::Reply::kReleased;
@@ -209,8 +217,10 @@ void Vmmd::Close(int fd) {
   const auto it = connections_.find(fd);
   if (it == connections_.end()) return;
   UsfHandle* usf = it->second.usf;
+  UsfHandle* copy = it->second.clone ? it->second.clone->copy : nullptr;
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   connections_.erase(it);
+  if (copy != nullptr) pool_->Remove(copy);
   if (usf != nullptr && usf->state == UsfState::kClaimed) pool_->Release(usf);
 }
 
@@ -240,7 +250,7 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
           SteadyClock::now() + std::chrono::milliseconds(connection->claim.wait_ms);
       return;
     case pool::Request::kRelease: {
-      if (connection->usf == nullptr || connection->releasing) break;
+      if (connection->usf == nullptr || connection->releasing || connection->clone) break;
       connection->releasing = pool_->Release(connection->usf);
       if (connection->releasing) return;  // answered when the rollback is done
       connection->usf = nullptr;
@@ -249,6 +259,11 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
       Tell(connection, reply, "");
       return;
     }
+    case pool::Request::kClone:
+      if (connection->usf == nullptr || connection->releasing || connection->clone) break;
+      connection->clone.emplace();
+      connection->clone->give_up = SteadyClock::now() + kClonePatience;
+      return;
     case pool::Request::kInspect: {
       pool::ReplyRecord reply{};
       reply.reply = pool::Reply::kState;
@@ -277,7 +292,8 @@ void Vmmd::OnUsf(UsfHandle* usf) {
     text.assign(message->bytes.begin() + sizeof event, message->bytes.end());
     // One that says what cannot be is not trusted any further.
     if ((event.event == usf::Event::kReady && usf->state != UsfState::kStarting) ||
-        (event.event == usf::Event::kRolledBack && usf->state != UsfState::kRolling)) {
+        (event.event == usf::Event::kRolledBack && usf->state != UsfState::kRolling) ||
+        (event.event == usf::Event::kBecame && usf->state != UsfState::kCloning)) {
       alive = false;
       text = "the USF's process broke the protocol";
     }
@@ -286,6 +302,17 @@ void Vmmd::OnUsf(UsfHandle* usf) {
   pool::ReplyRecord reply{};
   reply.usf = usf->number();
   const bool gone = !alive || event.event == usf::Event::kFailed;
+  if (Connection* asked = CloneHolder(usf); asked != nullptr && gone) {
+    ++pool_->lost;
+    return FailClone(asked, Status(EIO, "the copy of the function was lost: " + text));
+  }
+  if (gone && holder != nullptr && holder->clone) {
+    FailClone(holder, Status(ESRCH, "the function has ended"));
+  }
+  if (!gone && event.event == usf::Event::kCopied) {
+    if (holder != nullptr) OnCopied(holder, event, text);
+    return;
+  }
   if (gone && usf->state == UsfState::kStarting) {
     launch_error_ = text.empty() ? "a USF died while it was prepared" : text;
   }
@@ -312,7 +339,9 @@ void Vmmd::OnUsf(UsfHandle* usf) {
     }
     if (reply.reply != pool::Reply{}) Tell(holder, reply, text);
   }
+  const bool became = !gone && event.event == usf::Event::kBecame;
   pool_->OnEvent(usf, gone ? nullptr : &event);
+  if (became) OnBecame(usf);
 }
 
 void Vmmd::Tell(Connection* connection, pool::ReplyRecord reply, const std::string& text) {

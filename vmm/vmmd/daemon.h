@@ -36,6 +36,12 @@ class Vmmd {
   Status Run();
 
  private:
+  // One that a connection has asked for.
+  struct Clone {
+    UsfHandle* copy = nullptr;  // null: none is ready yet
+    Fd image;
+    std::chrono::steady_clock::time_point give_up;
+  };
   struct Connection {
     Fd socket;
     UsfHandle* usf = nullptr;
@@ -44,6 +50,7 @@ class Vmmd {
     std::optional<std::string> tenant;  // of the first claim, and so of all
     std::chrono::steady_clock::time_point give_up;
     bool releasing = false;  // wants an answer when the rollback is done
+    std::optional<Clone> clone;
   };
 
   Vmmd() = default;
@@ -57,12 +64,22 @@ class Vmmd {
   void OnRequest(Connection* connection, const ipc::Message& message);
   void OnUsf(UsfHandle* usf);
   void ServeWaiting();
+  // clones.cc
+  void ServeClones();
+  Status StartClone(Connection* connection, UsfHandle* copy);
+  void OnCopied(Connection* connection, const usf::EventRecord& event, const std::string& text);
+  void OnBecame(UsfHandle* copy);
+  // Tells whoever asked, and throws the copy away.
+  void FailClone(Connection* connection, const Status& cause);
+  Connection* CloneHolder(const UsfHandle* copy);
   Status CheckMemory(uint64_t wanted) const;
   Status CheckRegions() const;
   void ReplaceStuck();
   int RefillPause() const;
   int Patience() const;
   void Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text);
+  // What a holder is told of its USF, with the descriptors of ClaimFd.
+  pool::ReplyRecord Describe(const UsfHandle& usf, std::vector<int>* fds) const;
   void Tell(Connection* connection, pool::ReplyRecord reply, const std::string& text);
   void Close(int fd);
   void Drop(Connection* connection);

@@ -48,11 +48,16 @@ struct Image {
   uint64_t low = ~0ull, high = 0;
 };
 
+int64_t CheckHeader(const ElfHeader& h) {
+  if (memcmp(h.ident, "\177ELF\2\1", 6) != 0 || h.machine != kX8664) return -ENOEXEC;
+  return h.type == kExecutable || h.type == kShared ? 0 : -ENOEXEC;
+}
+
 int64_t ReadHeaders(File* file, Image* image) {
+  *image = Image();
   if (file->ReadAt(&image->header, sizeof(ElfHeader), 0) != sizeof(ElfHeader)) return -ENOEXEC;
   const ElfHeader& h = image->header;
-  if (memcmp(h.ident, "\177ELF\2\1", 6) != 0 || h.machine != kX8664) return -ENOEXEC;
-  if (h.type != kExecutable && h.type != kShared) return -ENOEXEC;
+  if (const int64_t error = CheckHeader(h); error != 0) return error;
   if (h.phnum == 0 || h.phnum > kMaxHeaders || h.phentsize != sizeof(ProgramHeader)) {
     return -ENOEXEC;
   }
@@ -115,6 +120,13 @@ int64_t LoadImage(const char* path, Image* image, File** file) {
 Image g_program, g_interpreter;
 
 }  // namespace
+
+int64_t CheckProgram(const char* head, int64_t size) {
+  ElfHeader header;
+  if (size < static_cast<int64_t>(sizeof header)) return -ENOEXEC;
+  memcpy(&header, head, sizeof header);
+  return CheckHeader(header);
+}
 
 int64_t LoadProgram(const char* path, Program* program) {
   File* file = nullptr;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "guest/kernel/boot/program.h"
 #include "guest/kernel/file/file.h"
 
 namespace usetl::kernel {
@@ -19,9 +20,11 @@ struct Program {
 // Loads `path` (and PT_INTERP). 0 or -errno; -ENOEXEC for anything but x86-64 ELF.
 int64_t LoadProgram(const char* path, Program* program);
 
-// Lays out argc, argv, envp and auxv (System V ABI, 3.4.1) for the strings in the boot pages.
-// Returns the stack pointer, or -errno.
-int64_t BuildStack(const Program& program);
+// Whether a file that begins with these bytes is an x86-64 program: 0 or -ENOEXEC.
+int64_t CheckProgram(const char* head, int64_t size);
+
+// Lays out argc, argv, envp and auxv (System V ABI, 3.4.1). Returns the stack pointer, or -errno.
+int64_t BuildStack(const Program& program, const Arguments& arguments);
 
 }  // namespace usetl::kernel
 

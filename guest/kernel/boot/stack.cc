@@ -10,7 +10,6 @@ namespace usetl::kernel {
 namespace {
 
 constexpr uint64_t kStackSize = 8 << 20;
-constexpr uint32_t kMaxStrings = 512;
 
 // <linux/auxvec.h>
 enum AuxType : uint64_t {
@@ -60,33 +59,33 @@ class StackWriter {
 
 }  // namespace
 
-int64_t BuildStack(const Program& program) {
-  const auto& boot = *reinterpret_cast<const abi::Boot*>(abi::kControl.base + abi::kBootOffset);
-  const uint32_t strings = boot.argc + boot.envc;
-  if (strings > kMaxStrings || boot.strings_size > sizeof boot.strings) return -E2BIG;
+int64_t BuildStack(const Program& program, const Arguments& arguments) {
+  const uint32_t strings = arguments.argc + arguments.envc;
+  if (strings > kMaxArguments || arguments.size > 2 * kMaxArgumentBytes) return -E2BIG;
   const int64_t region =
       MapMemory(0, kStackSize, abi::kProtRead | abi::kProtWrite,
                 kMapPrivate | kMapAnonymous | kMapStack | kMapDenyWrite, nullptr, 0);
   if (region < 0) return region;
 
   StackWriter writer(static_cast<uint64_t>(region) + kStackSize);
-  const uint64_t text = writer.Bytes(boot.strings, boot.strings_size);
+  const uint64_t path = writer.Bytes(arguments.path, strlen(arguments.path) + 1);
+  const uint64_t text = writer.Bytes(arguments.strings, arguments.size);
   uint8_t seed[16];
   FillRandom(seed, sizeof seed);
   const uint64_t random = writer.Bytes(seed, sizeof seed);
   const uint64_t platform = writer.Bytes("x86_64", 7);
   writer.Align(16);
 
-  static uint64_t words[kMaxStrings + 64];
+  static uint64_t words[kMaxArguments + 64];
   uint32_t n = 0;
-  words[n++] = boot.argc;
+  words[n++] = arguments.argc;
   uint64_t offset = 0;
   for (uint32_t i = 0; i < strings; ++i) {
-    if (i == boot.argc) words[n++] = 0;
+    if (i == arguments.argc) words[n++] = 0;
     words[n++] = text + offset;
-    offset += strlen(boot.strings + offset) + 1;
+    offset += strlen(arguments.strings + offset) + 1;
   }
-  if (boot.envc == 0) words[n++] = 0;
+  if (arguments.envc == 0) words[n++] = 0;
   words[n++] = 0;
   const auto aux = [&](uint64_t type, uint64_t value) {
     words[n++] = type;
@@ -109,7 +108,7 @@ int64_t BuildStack(const Program& program) {
   aux(kHwcap, Hwcap());
   aux(kHwcap2, 2);  // FSGSBASE may be used
   aux(kClktck, 100);
-  aux(kExecfn, text);
+  aux(kExecfn, path);
   aux(kMinSigStack, 4096);
   aux(0, 0);
   if (n % 2 != 0) {

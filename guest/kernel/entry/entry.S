@@ -241,6 +241,12 @@ kernel_start:
   call KernelMain
   ud2
 
+.globl clone_start
+clone_start:
+  xor %ebp, %ebp
+  call CloneMain
+  ud2
+
 .section .kernel_header, "a"
   .quad 0x4c4e524b4c544553
   .long USETL_ABI_VERSION, 0
@@ -255,6 +261,7 @@ kernel_start:
 .irp n, 1, 2, 3, 4, 5, 6, 7
   .quad fault_stack_memory + \n * 4096
 .endr
+  .quad clone_start
 
 .section .bss
 .p2align 12

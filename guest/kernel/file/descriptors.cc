@@ -67,6 +67,18 @@ int64_t CloseDescriptor(int fd) {
   return 0;
 }
 
+void CloseForExec() {
+  for (int fd = NextDescriptor(0); fd >= 0; fd = NextDescriptor(fd + 1)) {
+    if (GetCloseOnExec(fd)) CloseDescriptor(fd);
+  }
+}
+
+void ForgetDescriptors() {
+  if (g_size != 0) memset(g_table, 0, g_size * sizeof(uint64_t));
+  g_lowest_free = 0;
+  g_limit = kMaxDescriptors;
+}
+
 uint32_t GetDescriptorLimit() { return g_limit; }
 void SetDescriptorLimit(uint32_t limit) {
   g_limit = limit < kMaxDescriptors ? limit : kMaxDescriptors;

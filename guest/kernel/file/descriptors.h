@@ -39,6 +39,11 @@ int64_t InstallFile(File* file, bool close_on_exec, int lowest = 0);
 int64_t InstallFileAt(File* file, bool close_on_exec, int fd);
 int64_t CloseDescriptor(int fd);
 
+// Closes what execve(2) closes.
+void CloseForExec();
+// Of another process, whose files this one forgets without closing them.
+void ForgetDescriptors();
+
 // RLIMIT_NOFILE: new descriptors lie below it.
 uint32_t GetDescriptorLimit();
 void SetDescriptorLimit(uint32_t limit);

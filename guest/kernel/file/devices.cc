@@ -1,6 +1,7 @@
 #include "guest/kernel/file/devices.h"
 
 #include "guest/kernel/file/output.h"
+#include "guest/kernel/file/terminal.h"
 #include "guest/kernel/host/control.h"
 #include "guest/kernel/host/http.h"
 #include "guest/kernel/host/mailbox.h"
@@ -167,8 +168,8 @@ bool Is(const char* a, const char* b) {
   return strlen(a) == length && memcmp(a, b, length) == 0;
 }
 
-constexpr const char* kNames[] = {"null",    "zero",   "full",   "random",
-                                  "urandom", "stdout", "stderr", nullptr};
+constexpr const char* kNames[] = {"null",   "zero",   "full", "random", "urandom",
+                                  "stdout", "stderr", "tty",  nullptr};
 constexpr const char* kUsetlNames[] = {"mailbox", "http", "host", "state", nullptr};
 
 int64_t Create(const char* name, File** file) {
@@ -179,6 +180,10 @@ int64_t Create(const char* name, File** file) {
   if (Is(name, "stdout") || Is(name, "stderr")) {
     *file = CreateOutput(name[3] == 'o' ? 1 : 2);
     return *file == nullptr ? -ENOMEM : 0;
+  }
+  if (Is(name, "tty")) {
+    *file = ControllingTerminal();
+    return *file == nullptr ? -ENXIO : 0;
   }
   if (Is(name, "usetl/mailbox")) return Make<MailboxDevice>("usetl/mailbox", file);
   if (Is(name, "usetl/host")) return Make<HostRegionDevice>("usetl/host", file);

@@ -1,5 +1,6 @@
 #include "guest/kernel/fs/process_directory.h"
 
+#include "guest/kernel/boot/program.h"
 #include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/fs/root.h"
 #include "guest/kernel/fs/tree_file.h"
@@ -65,10 +66,6 @@ class TextFile final : public File {
   uint64_t position_ = 0;
 };
 
-const abi::Boot& BootPages() {
-  return *reinterpret_cast<const abi::Boot*>(abi::kControl.base + abi::kBootOffset);
-}
-
 void Maps(Text* text) {
   VisitMappings(
       [](void* context, const MappingInfo& m) {
@@ -87,12 +84,12 @@ void Maps(Text* text) {
 }
 
 void StringList(Text* text, uint32_t first, uint32_t count) {
-  const abi::Boot& boot = BootPages();
+  const char* strings = CurrentArguments().strings;
   uint64_t at = 0;
   for (uint32_t i = 0; i < first + count; ++i) {
-    const uint64_t length = strlen(boot.strings + at) + 1;
+    const uint64_t length = strlen(strings + at) + 1;
     if (i >= first && text->size + length < kTextSize) {
-      memcpy(text->bytes + text->size, boot.strings + at, length);
+      memcpy(text->bytes + text->size, strings + at, length);
       text->size += static_cast<uint32_t>(length);
     }
     at += length;
@@ -101,7 +98,7 @@ void StringList(Text* text, uint32_t first, uint32_t count) {
 
 void Status(Text* text) {
   text->Add("Name:\t%s\nState:\tR (running)\nTgid:\t%d\nPid:\t%d\nPPid:\t0\nUid:\t0\t0\t0\t0\n",
-            g_current->name[0] != 0 ? g_current->name : "python3.11", int64_t{ProcessId()},
+            g_current->name, int64_t{ProcessId()},
             int64_t{ProcessId()});
   text->Add("Gid:\t0\t0\t0\t0\nVmPeak:\t%u kB\nVmSize:\t%u kB\nVmHWM:\t%u kB\nVmRSS:\t%u kB\n",
             HeapUsed() / 1024, HeapUsed() / 1024, HeapUsed() / 1024, HeapUsed() / 1024);
@@ -133,8 +130,8 @@ constexpr Entry kProcess[] = {
      [](Text* t) {
        t->Add("%u %u 0 0 0 %u 0\n", HeapUsed() / 4096, HeapUsed() / 4096, HeapUsed() / 4096);
      }},
-    {"cmdline", [](Text* t) { StringList(t, 0, BootPages().argc); }},
-    {"environ", [](Text* t) { StringList(t, BootPages().argc, BootPages().envc); }},
+    {"cmdline", [](Text* t) { StringList(t, 0, CurrentArguments().argc); }},
+    {"environ", [](Text* t) { StringList(t, CurrentArguments().argc, CurrentArguments().envc); }},
     {"cgroup", [](Text* t) { t->Add("0::/\n"); }},
     {"comm", [](Text* t) { t->Add("%s\n", g_current->name[0] ? g_current->name : "python3.11"); }},
     {"limits", [](Text* t) { t->Add("Max open files 65536 65536 files\n"); }},
@@ -213,7 +210,7 @@ class Process final : public SpecialDirectory {
       return 0;
     }
     const char* own = OwnPart(rest);
-    if (own != nullptr && Is(own, "exe")) return OpenForExec(BootPages().strings, file);
+    if (own != nullptr && Is(own, "exe")) return OpenForExec(CurrentArguments().path, file);
     const Entry* entry = FindEntry(rest);
     if (entry == nullptr) return -ENOENT;
     if (flags & 3) return -EACCES;
@@ -240,7 +237,7 @@ class Process final : public SpecialDirectory {
     if (fd >= 0) return GetFile(fd) == nullptr ? -ENOENT : GetFile(fd)->GetStat(stat);
     if (own != nullptr && Is(own, "exe")) {
       File* file;
-      if (const int64_t error = OpenForExec(BootPages().strings, &file); error != 0) return error;
+      if (const int64_t error = OpenForExec(CurrentArguments().path, &file); error != 0) return error;
       const int64_t result = file->GetStat(stat);
       file->Unref();
       return result;
@@ -273,7 +270,7 @@ class Process final : public SpecialDirectory {
     }
     if (own == nullptr) return FindEntry(rest) == nullptr ? -ENOENT : -EINVAL;
     if (Is(own, "exe")) {
-      const char* path = BootPages().strings;
+      const char* path = CurrentArguments().path;
       const uint64_t length = strlen(path) < size ? strlen(path) : size;
       memcpy(buffer, path, length);
       return static_cast<int64_t>(length);

@@ -127,8 +127,9 @@ void SetCurrentDirectory(Node* node) { g_current_directory = node; }
 
 int64_t OpenForExec(const char* path, File** file) {
   constexpr int kExecute = 1;
-  if (const int64_t error = CheckAccess(RootNode(), path, kExecute, true); error != 0) return error;
-  return OpenPath(RootNode(), path, 0, 0, file);
+  Node* base = CurrentDirectory();
+  if (const int64_t error = CheckAccess(base, path, kExecute, true); error != 0) return error;
+  return OpenPath(base, path, 0, 0, file);
 }
 
 int64_t PinBody(File* file, uint64_t size, File** pinned, uint64_t* offset) {

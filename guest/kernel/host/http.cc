@@ -262,6 +262,8 @@ File* CreateTransaction() {
   return file;
 }
 
+void ForgetTransactions() { g_transactions = nullptr; }
+
 void DeliverHttpRecord(Record* record) {
   for (Transaction* t = g_transactions; t != nullptr; t = t->next()) {
     if (t->id() == record->header.id) return t->Deliver(record);

@@ -14,6 +14,8 @@ namespace usetl::kernel {
 File* CreateTransaction();  // null: out of memory
 
 // Takes over a record of the ring that belongs to a transaction.
+// Of another process.
+void ForgetTransactions();
 void DeliverHttpRecord(Record* record);
 
 }  // namespace usetl::kernel

@@ -18,6 +18,8 @@ WaitQueue g_agent_waiters;
 bool g_agent_reads = false;
 WaitQueue g_room_waiters;  // for room in either ring towards the host
 HttpSink g_http_sink = nullptr;
+InputSink g_input_sink = nullptr;
+uint32_t g_input_taken = 0;  // and not said yet
 alignas(16) uint8_t g_payload[abi::kMaxRecord];
 
 uint8_t* ControlAt(uint64_t offset) {
@@ -27,6 +29,11 @@ uint8_t* ControlAt(uint64_t offset) {
 bool IsHttp(uint16_t type) {
   return type >= static_cast<uint16_t>(abi::RecordType::kHttpHead) &&
          type <= static_cast<uint16_t>(abi::RecordType::kHttpDone);
+}
+
+bool IsInput(uint16_t type) {
+  return type == static_cast<uint16_t>(abi::RecordType::kInput) ||
+         type == static_cast<uint16_t>(abi::RecordType::kResize);
 }
 
 // Announces that a producer waits for room, or that it no longer does.
@@ -82,6 +89,17 @@ void InitMailbox(HttpSink http_sink) {
   ResetMailbox();
 }
 
+void SetInputSink(InputSink sink) { g_input_sink = sink; }
+
+void AcknowledgeInput(uint32_t bytes) {
+  g_input_taken += bytes;
+  const abi::InputTaken taken{g_input_taken, 0};
+  constexpr auto kType = static_cast<uint16_t>(abi::RecordType::kInputTaken);
+  if (g_input_taken == 0 || !g_to_host.Put(kType, 0, &taken, sizeof taken, nullptr, 0)) return;
+  g_input_taken = 0;
+  if (g_to_host.ConsumerWaits()) KickWorker();
+}
+
 void ResetMailbox() {
   auto& host = const_cast<abi::HostPage&>(host_page());
   abi::GuestPage& guest = guest_page();
@@ -91,6 +109,14 @@ void ResetMailbox() {
                                 abi::kToHostSize);
   g_output = abi::RingProducer(&guest.output, &host.output, ControlAt(abi::kOutputOffset),
                                abi::kOutputSize);
+}
+
+void ForgetMail() {
+  g_agent_waiters.Forget();
+  g_room_waiters.Forget();
+  g_agent_records = RecordQueue();
+  g_agent_reads = false;
+  ResetMailbox();
 }
 
 void PollMailbox() {
@@ -108,6 +134,8 @@ void PollMailbox() {
       // The function runs: it is told as any process is.
       Free(record);
       SendSignal(nullptr, {kSigTerm, 0, 0, 0});
+    } else if (g_input_sink != nullptr && IsInput(header.type)) {
+      g_input_sink(record);
     } else if (IsHttp(header.type)) {
       g_http_sink(record);
     } else {
@@ -115,6 +143,7 @@ void PollMailbox() {
       g_agent_waiters.Wake();
     }
   }
+  if (g_input_taken != 0) AcknowledgeInput(0);
   if (!g_room_waiters.empty()) g_room_waiters.Wake();
 }
 
@@ -150,6 +179,14 @@ int64_t WriteOutput(int stream, const void* user, uint64_t size) {
   }
   if (g_output.ConsumerWaits()) KickWorker();
   return static_cast<int64_t>(done);
+}
+
+void TryOutput(int stream, const char* bytes, uint64_t size) {
+  const abi::OutputFrame frame{static_cast<uint16_t>(stream), static_cast<uint16_t>(size)};
+  if (g_output.Free() < sizeof frame + size) return;
+  g_output.PutBytes(&frame, sizeof frame);
+  g_output.PutBytes(bytes, static_cast<uint32_t>(size));
+  if (g_output.ConsumerWaits()) KickWorker();
 }
 
 void Idle(uint64_t deadline) {

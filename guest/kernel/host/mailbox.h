@@ -35,8 +35,16 @@ class RecordQueue {
 using HttpSink = void (*)(Record* record);
 void InitMailbox(HttpSink http_sink);
 
+// Who takes what is typed or piped into a clone's program.
+using InputSink = void (*)(Record* record);
+void SetInputSink(InputSink sink);
+// Says that so many bytes of input were taken, when there is room to say it; else later.
+void AcknowledgeInput(uint32_t bytes);
+
 // Forgets what the rings hold: after a restore both sides start over.
 void ResetMailbox();
+// Of another process: who waited, and what for.
+void ForgetMail();
 
 // Takes what has arrived off the ring, wakes who waits for it.
 void PollMailbox();
@@ -57,6 +65,9 @@ int64_t PostRecord(abi::RecordType type, uint64_t id, const void* head, uint32_t
 // Bytes of stdout (1) or stderr (2) from application memory; sleeps while the ring is full. Bytes
 // written, or -EFAULT.
 int64_t WriteOutput(int stream, const void* user, uint64_t size);
+
+// The same for the kernel's own bytes, without sleeping: they are dropped when there is no room.
+void TryOutput(int stream, const char* bytes, uint64_t size);
 
 // Sleeps in the host until a record or room arrives or `deadline` passes.
 void Idle(uint64_t deadline);

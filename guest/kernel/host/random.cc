@@ -43,6 +43,8 @@ void Rekey() {
 
 }  // namespace
 
+void ForgetEntropy() { g_generation = 0; }  // no generation has that number
+
 void FillRandom(void* bytes, uint64_t size) {
   if (g_generation != host_page().generation) Rekey();
   auto* to = static_cast<uint8_t*>(bytes);

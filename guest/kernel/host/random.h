@@ -8,6 +8,8 @@
 
 namespace usetl::kernel {
 
+// Before a clone draws: what its original drew must not come again.
+void ForgetEntropy();
 void FillRandom(void* bytes, uint64_t size);
 
 }  // namespace usetl::kernel

@@ -231,6 +231,14 @@ int64_t RemapMemory(uint64_t address, uint64_t old_length, uint64_t new_length, 
   return static_cast<int64_t>(to);
 }
 
+void ResetMappings(bool present) {
+  if (!present) {
+    g_areas = AreaList();  // files too are forgotten, not closed
+    return;
+  }
+  if (RemoveAreas(0, abi::kMapped.end()) != 0) Panic("the address space cannot be emptied");
+}
+
 FaultResult HandlePageFault(uint64_t address, uint64_t error) {
   constexpr uint64_t kWasPresent = 1, kWasWrite = 2, kWasFetch = 16;
   uint32_t i = g_areas.Find(address);

@@ -23,6 +23,10 @@ int64_t ProtectMemory(uint64_t address, uint64_t length, uint32_t protection);
 int64_t RemapMemory(uint64_t address, uint64_t old_length, uint64_t new_length, uint32_t flags);
 int64_t DiscardMemory(uint64_t address, uint64_t length);  // MADV_DONTNEED
 
+// Before another program starts: zone C is empty. `present`: what is mapped is there and has to go;
+// else this is a clone, for which the host has mapped nothing.
+void ResetMappings(bool present);
+
 enum class FaultResult {
   kHandled,       // pages were put there: try again
   kNoMapping,     // SEGV_MAPERR

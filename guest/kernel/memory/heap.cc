@@ -196,6 +196,24 @@ uint64_t SetBreak(uint64_t address) {
 
 uint64_t HeapUsed() { return guest_page().heap_used; }
 
+void ResetHeap() {
+  while (g_free != nullptr) {
+    Range* next = g_free->next;
+    Delete(g_free);
+    g_free = next;
+  }
+  InitHeap();
+  guest_page().heap_used = 0;
+  abi::Call& call = guest_page().call;
+  constexpr uint32_t kReadWrite = abi::kProtRead | abi::kProtWrite;
+  call.ranges[0] = {abi::RangeOp::kUnmap, 0, abi::kHeapBase, g_end - abi::kHeapBase, 0};
+  call.count = 1;
+  if (CallHost(abi::CallOp::kRelease) != 0) Panic("the heap cannot be released");
+  RangeBatch batch;
+  batch.Add(abi::RangeOp::kProtect, abi::kHeapBase, g_end - abi::kHeapBase, kReadWrite);
+  if (batch.Finish() != 0) Panic("the heap cannot be protected");
+}
+
 void ScrubHeap() {
   for (Range* range = g_free; range != nullptr; range = range->next) {
     if (!range->dirty) continue;

@@ -31,6 +31,9 @@ uint64_t SetBreak(uint64_t address);
 // Bytes handed out.
 uint64_t HeapUsed();
 
+// Before another program starts: all of it is free again, zero and read-write.
+void ResetHeap();
+
 // Before a snapshot: free pages become zero, so that it does not store them.
 void ScrubHeap();
 

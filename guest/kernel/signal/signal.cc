@@ -197,6 +197,15 @@ void DeliverSignals(TrapFrame* frame, bool in_syscall) {
   UpdateExitWork();
 }
 
+void ResetSignals(bool all) {
+  for (SignalAction& action : g_actions) {
+    const bool ignored = action.handler == kSignalIgnore && !all;
+    action = SignalAction{};
+    if (ignored) action.handler = kSignalIgnore;
+  }
+  if (all) g_process_pending = 0;
+}
+
 void DescribeAddress(uint64_t address, char* buffer, uint32_t size) {
   char name[192];
   uint64_t offset = 0;

@@ -55,6 +55,10 @@ void UpdateExitWork();
 // one.
 void DeliverSignals(TrapFrame* frame, bool in_syscall);
 
+// Before another program starts: handlers back to the default; what is ignored stays so unless
+// `all`, which also forgets what is pending.
+void ResetSignals(bool all);
+
 // Describes a code address as module+offset into `buffer`.
 void DescribeAddress(uint64_t address, char* buffer, uint32_t size);
 

@@ -152,8 +152,6 @@ int64_t sys_lremovexattr() { return -EOPNOTSUPP; }
 int64_t sys_fremovexattr() { return -EOPNOTSUPP; }
 
 int64_t sys_wait4() { return -ECHILD; }
-int64_t sys_execve() { return -EACCES; }
-int64_t sys_execveat() { return -EACCES; }
 
 }  // extern "C"
 }  // namespace usetl::kernel

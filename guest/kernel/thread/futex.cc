@@ -49,6 +49,10 @@ int64_t FutexWake(uint32_t* address, uint32_t count, uint32_t bits) {
   return woken;
 }
 
+void ForgetFutexes() {
+  for (WaitQueue& bucket : g_buckets) bucket.Forget();
+}
+
 int64_t FutexRequeue(uint32_t* address, uint32_t wake, uint32_t* target, uint32_t move) {
   const int64_t woken = FutexWake(address, wake, ~0u);
   if (woken < 0) return woken;

@@ -12,6 +12,8 @@ int64_t FutexWait(uint32_t* address, uint32_t expected, uint64_t deadline, uint3
 // Wakes up to `count`; returns how many.
 int64_t FutexWake(uint32_t* address, uint32_t count, uint32_t bits);
 // Wakes `wake`, moves up to `move` others to `target`; returns how many were woken or moved.
+// Nobody waits any more (ForgetOtherThreads).
+void ForgetFutexes();
 int64_t FutexRequeue(uint32_t* address, uint32_t wake, uint32_t* target, uint32_t move);
 
 }  // namespace usetl::kernel

@@ -6,7 +6,6 @@
 namespace usetl::kernel {
 namespace {
 
-constexpr int kFirst = 1;
 // Linux's own largest id is 1 << 22.
 constexpr int kRestoredBase = 1 << 16;
 constexpr uint64_t kRestoredCount = (1 << 22) - kRestoredBase;
@@ -19,12 +18,12 @@ void InitIdentity() { g_boot_generation = host_page().generation; }
 
 int ProcessId() {
   const uint64_t generation = host_page().generation;
-  if (generation == g_boot_generation) return kFirst;
+  if (generation == g_boot_generation) return kFirstThread;
   return kRestoredBase + static_cast<int>(generation % kRestoredCount);
 }
 
-int ThreadId(const Thread& thread) { return thread.tid == kFirst ? ProcessId() : thread.tid; }
+int ThreadId(const Thread& thread) { return thread.tid == kFirstThread ? ProcessId() : thread.tid; }
 
-Thread* ThreadByAnyId(int tid) { return FindThread(tid == ProcessId() ? kFirst : tid); }
+Thread* ThreadByAnyId(int tid) { return FindThread(tid == ProcessId() ? kFirstThread : tid); }
 
 }  // namespace usetl::kernel

@@ -10,6 +10,9 @@ namespace usetl::kernel {
 
 struct Thread;
 
+// Of the first thread of a program, as the scheduler knows it.
+inline constexpr int kFirstThread = 1;
+
 // Once, at boot.
 void InitIdentity();
 

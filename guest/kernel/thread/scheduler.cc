@@ -232,6 +232,18 @@ void ExitThread() {
   __builtin_unreachable();
 }
 
+void ForgetOtherThreads() {
+  for (Thread* thread = g_threads; thread != nullptr; thread = thread->next) {
+    if (thread != g_current) thread->state = ThreadState::kDead;
+  }
+  const bool listed = g_current->tid != 0;  // not the boot stack
+  g_threads = listed ? g_current : nullptr;
+  g_thread_count = listed ? 1 : 0;
+  g_current->next = g_current->previous = nullptr;
+  g_runnable_head = g_runnable_tail = g_dead = nullptr;
+  guest_page().runnable = g_runnable_count = 0;
+}
+
 Thread* FindThread(int tid) {
   for (Thread* thread = g_threads; thread != nullptr; thread = thread->next) {
     if (thread->tid == tid) return thread;

@@ -88,6 +88,8 @@ class WaitQueue {
   void Remove(Waiter* waiter);
   // Wakes up to `count` waiters, oldest first; returns how many.
   uint32_t Wake(uint32_t count = ~0u);
+  // Of waiters whose threads are forgotten.
+  void Forget() { head_ = tail_ = nullptr; }
   bool empty() const { return head_ == nullptr; }
   Waiter* first() const { return head_; }
 
@@ -107,6 +109,9 @@ void Yield();
 // A new thread that starts with `frame`; null when out of memory.
 Thread* CreateThread(const TrapFrame& frame, uint64_t fs_base);
 [[noreturn]] void ExitThread();
+// Before another program starts: no thread but the current one runs ever again. What they waited
+// for still names them, and their stacks stay.
+void ForgetOtherThreads();
 Thread* FindThread(int tid);
 
 // CPU time of a thread up to now, ns.

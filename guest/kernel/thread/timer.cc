@@ -30,6 +30,10 @@ void DisarmTimer(Timer* timer) {
   timer->listed = false;
 }
 
+void DisarmAllTimers() {
+  while (g_timers != nullptr) DisarmTimer(g_timers);
+}
+
 uint64_t ExpireTimers(uint64_t now) {
   uint64_t next_deadline = kNever;
   for (Timer* timer = g_timers; timer != nullptr;) {

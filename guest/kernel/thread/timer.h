@@ -20,6 +20,8 @@ struct Timer {
 void ArmTimer(Timer* timer, uint64_t deadline, uint64_t interval);
 void DisarmTimer(Timer* timer);
 
+void DisarmAllTimers();
+
 // Fires what is due; returns the next deadline.
 uint64_t ExpireTimers(uint64_t now);
 

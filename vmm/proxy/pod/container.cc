@@ -38,6 +38,9 @@ Container::Container(Fd usetld, Join join, Fd vmmd, etl::ObjectStore objects)
                {[this](uint32_t grace_ms) { OnStop(grace_ms); },
                 [this](Fd log) {
                   if (log_ != nullptr) log_->Reopen(std::move(log));
+                },
+                [this](const ExecRecord& record, std::string_view text, std::vector<Fd> fds) {
+                  OnExec(record, text, std::move(fds));
                 }}) {}
 
 uint64_t Container::UsfCpuNs() const {
@@ -80,7 +83,9 @@ Status Container::Loop() {
     if (invoker_ != nullptr) invoker_->Turn();
     PostStop();
     const bool congested = EtlCongested() || log_->Congested() || FrontCongested();
-    const bool busy = progress || (!congested && !link_->PrepareWait());
+    TurnExecs();
+    const bool execs_wait = std::ranges::all_of(execs_, &Exec::PrepareWait);
+    const bool busy = progress || !execs_wait || (!congested && !link_->PrepareWait());
     if (busy && ++busy_turns % kBusyTurns != 0) continue;
     USETL_RETURN_IF_ERROR(Wait(busy ? 0 : congested ? kCongestedMs : -1));
   }
@@ -88,12 +93,13 @@ Status Container::Loop() {
 }
 
 Status Container::Wait(int most_ms) {
-  pollfd fds[6] = {{link_->event_fd(), POLLIN, 0},
-                   {link_->vmmd_fd(), POLLIN, 0},
-                   {control_.connection_fd(), POLLIN, 0},
-                   {control_.listener_fd(), POLLIN, 0},
-                   {etl_ == nullptr ? -1 : etl_->poll_fd(), POLLIN, 0},
-                   {front_ == nullptr ? -1 : front_->poll_fd(), POLLIN, 0}};
+  std::vector<pollfd> fds = {{link_->event_fd(), POLLIN, 0},
+                             {link_->vmmd_fd(), POLLIN, 0},
+                             {control_.connection_fd(), POLLIN, 0},
+                             {control_.listener_fd(), POLLIN, 0},
+                             {etl_ == nullptr ? -1 : etl_->poll_fd(), POLLIN, 0},
+                             {front_ == nullptr ? -1 : front_->poll_fd(), POLLIN, 0}};
+  for (const auto& exec : execs_) exec->AddTo(&fds);
   int timeout = most_ms;
   if (const auto deadline = NextDeadline()) {
     const auto left =
@@ -101,7 +107,7 @@ Status Container::Wait(int most_ms) {
     const int bounded = static_cast<int>(std::clamp<int64_t>(left, 0, 3'600'000));
     timeout = timeout < 0 ? bounded : std::min(timeout, bounded);
   }
-  const int ready = poll(fds, std::size(fds), timeout);
+  const int ready = poll(fds.data(), fds.size(), timeout);
   link_->EndWait();
   if (ready < 0 && errno != EINTR) return Status::Errno("poll");
   if (ready <= 0) return Status();
@@ -239,6 +245,7 @@ Status Container::OnVmmd() {
   if (reply.reply == pool::Reply::kLog) {
     std::fprintf(stderr, "usetl-proxy: container %s: %s\n", id_.c_str(), text.c_str());
   }
+  if (reply.reply == pool::Reply::kCloned) OnCloned(std::move(*message));
   if (reply.reply != pool::Reply::kEnded) return Status();
   // It ended behind its last records: no more come than the ring holds.
   constexpr uint32_t kMostRecords = abi::kToHostSize / sizeof(abi::RecordHeader);
@@ -286,6 +293,7 @@ void Container::TellEnd() {
                   (usf_cpu > usf_cpu_before_ ? usf_cpu - usf_cpu_before_ : 0);
   record.lines_lost = log_->lines_lost();
   if (!written && outcome_->text.empty()) outcome_->text = "the log's disk hangs";
+  execs_.clear();
   // The USF is on its way back before anybody hears of the end.
   if (invoker_ != nullptr) {
     invoker_->Abandon(Status(ECANCELED, "the container has ended"));

@@ -15,6 +15,7 @@
 
 #include "vmm/proxy/etl/etl_proxy.h"
 #include "vmm/proxy/pod/control.h"
+#include "vmm/proxy/pod/exec.h"
 #include "vmm/proxy/pod/front.h"
 #include "vmm/proxy/pod/invoker.h"
 #include "vmm/proxy/pod/join.h"
@@ -44,6 +45,7 @@ class Container {
   Status Start(ipc::Message message);
   Status Claim(const StartRequest& request);
   Status OnLoaded(const Reply& reply);
+  void KeepForExec(const StartRequest& request);
   Status PostScript();
   Status OpenFront();
   void SettleDown();
@@ -58,6 +60,12 @@ class Container {
   Status EnsureEtl();
   bool FrontCongested() const { return front_ != nullptr && front_->Congested(); }
   bool EtlCongested() const { return etl_ != nullptr && etl_->congested(); }
+
+  // container_exec.cc: programs in clones of the USF.
+  void OnExec(const ExecRecord& record, std::string_view arguments, std::vector<Fd> fds);
+  void RequestClone();
+  void OnCloned(ipc::Message message);
+  void TurnExecs();
 
   void OnStop(uint32_t grace_ms);
   // Sends kStop once the requests that the function has are answered.
@@ -87,6 +95,10 @@ class Container {
   std::unique_ptr<Invoker> invoker_;  // none for scripts
   std::unique_ptr<Front> front_;      // the same; goes before the invoker
   OutputFrames output_;
+  std::vector<std::string> exec_environment_;  // NAME=VALUE
+  std::string exec_directory_;
+  std::vector<std::unique_ptr<Exec>> execs_;
+  std::vector<Exec*> awaiting_clones_;  // in order; the first one's is asked for. Null: it has left
   bool loaded_ = false, script_ = false;
   std::optional<Clock::time_point> start_deadline_, stop_deadline_;
   bool stopping_ = false, stop_posted_ = false;

@@ -65,6 +65,7 @@ Status Container::Start(ipc::Message message) {
   }
   invoker_options_.timeout = std::chrono::milliseconds(request->timeout_ms);
   if (!request->hostname.empty()) request->environment.emplace("HOSTNAME", request->hostname);
+  KeepForExec(*request);
   USETL_RETURN_IF_ERROR(Claim(*request));
   USETL_RETURN_IF_ERROR(PublishContents(&*request, &link_->region()));
   if (link_->Post(abi::RecordType::kLoad, kLoadId, AsBytes(LoadRecord(*request)))) return Status();

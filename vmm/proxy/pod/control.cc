@@ -67,6 +67,16 @@ void Control::OnMessage(std::span<const uint8_t> bytes, std::vector<Fd> fds) {
       std::memcpy(&stop, bytes.data(), sizeof stop);
       return handlers_.stop(stop.grace_ms);
     }
+    if (header.type == Type::kExec && bytes.size() >= sizeof(ExecRecord)) {
+      ExecRecord exec;
+      std::memcpy(&exec, bytes.data(), sizeof exec);
+      const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof exec,
+                                  bytes.size() - sizeof exec);
+      const size_t streams = (exec.has_in != 0) + (exec.has_out != 0) + (exec.has_error != 0);
+      if (text.size() == header.text_size && fds.size() == kFirstStreamFd + streams) {
+        return handlers_.exec(exec, text, std::move(fds));
+      }
+    }
     if (header.type == Type::kReopenLog && fds.size() == 1) {
       return handlers_.reopen_log(std::move(fds[0]));
     }

@@ -65,6 +65,11 @@ enum class Type : uint32_t {
   // usetld to worker
   kStop = 16,       // StopRecord: let the function end itself, then kill it
   kReopenLog = 17,  // with one descriptor: the new log
+  kExec = 18,       // ExecRecord, its text and descriptors: run a program in a clone of the USF
+  // Over the session of an exec. Its end is the end of the program: usetld closes it to kill.
+  kExecFailed = 32,  // FailedRecord, then text: the program was not started
+  kExecExited = 33,  // ExecExitedRecord; nothing follows
+  kResize = 34,      // ResizeRecord, from usetld: the terminal has another size
 };
 
 struct Header {
@@ -99,6 +104,30 @@ struct ExitRecord {
   int64_t finished_at;  // ns since 1970
   uint64_t cpu_ns;      // of USF and worker, over the container's life
   uint64_t lines_lost;  // of the log: disk full or too slow
+};
+
+// Descriptors of an exec, in this order; all are connected SOCK_STREAM sockets, the first one
+// SOCK_SEQPACKET. Those that the record does not announce are left out.
+enum ExecFd : uint32_t { kSessionFd, kFirstStreamFd };
+
+struct ExecRecord {
+  Header header;  // text: the arguments as a JSON array; the first is looked for in PATH
+  uint32_t terminal;  // 1: in and out are both ends of a terminal, has_error is 0
+  uint16_t columns, rows;
+  uint32_t has_in, has_out, has_error;
+  uint32_t reserved;
+};
+
+struct ExecExitedRecord {
+  Header header;
+  int32_t code;  // 0-255, 128 + signal; 126 and 127 as shells have them
+  uint32_t reserved;
+};
+
+struct ResizeRecord {
+  Header header;
+  uint16_t columns, rows;
+  uint32_t reserved;
 };
 
 struct StopRecord {

@@ -8,7 +8,7 @@
 namespace usetl {
 namespace {
 
-Result<Mapping> Map(const Fd& fd, uint64_t size, int protection) {
+Result<Mapping> MapShared(const Fd& fd, uint64_t size, int protection) {
   void* at = mmap(nullptr, size, protection, MAP_SHARED, fd.get(), 0);
   if (at == MAP_FAILED) return Status::Errno("mapping a USF's memory");
   return Mapping(at, size);
@@ -31,46 +31,76 @@ Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimReques
     return Status(EPROTO, "usetl-vmmd: no descriptors");
   std::unique_ptr<UsfLink> link(new UsfLink);
   link->vmmd_ = std::move(vmmd);
-  link->usf_ = reply.usf;
-  link->usf_pid_ = reply.usf_pid;
+  USETL_RETURN_IF_ERROR(link->Map(reply, &message->fds));
+  return link;
+}
+
+Result<std::unique_ptr<UsfLink>> UsfLink::OfClone(ipc::Message cloned) {
+  pool::ReplyRecord reply;
+  if (cloned.bytes.size() < sizeof reply) return Status(EPROTO, "usetl-vmmd: short answer");
+  std::memcpy(&reply, cloned.bytes.data(), sizeof reply);
+  if (reply.error != 0) {
+    return Status(reply.error,
+                  std::string(cloned.bytes.begin() + sizeof reply, cloned.bytes.end()));
+  }
+  if (cloned.fds.size() != pool::kClaimFdCount + 1) {
+    return Status(EPROTO, "usetl-vmmd: no descriptors");
+  }
+  std::unique_ptr<UsfLink> link(new UsfLink);
+  link->vmmd_ = std::move(cloned.fds.back());
+  USETL_RETURN_IF_ERROR(link->Map(reply, &cloned.fds));
+  return link;
+}
+
+Status UsfLink::RequestClone() {
+  const pool::PlainRequest request{pool::Request::kClone, 0};
+  return ipc::Send(vmmd_.get(), ipc::Bytes(request));
+}
+
+abi::Boot& UsfLink::boot() const {
+  return *reinterpret_cast<abi::Boot*>(control_.data() + abi::kBootOffset);
+}
+
+Status UsfLink::Map(const pool::ReplyRecord& reply, std::vector<Fd>* fds) {
+  usf_ = reply.usf;
+  usf_pid_ = reply.usf_pid;
   const auto map = [&](pool::ClaimFd which, uint64_t size, int protection, Mapping* to) -> Status {
-    Result<Mapping> mapping = Map(message->fds[which], size, protection);
+    Result<Mapping> mapping = MapShared((*fds)[which], size, protection);
     if (!mapping.ok()) return mapping.status();
     *to = std::move(*mapping);
     return Status();
   };
   constexpr int kReadWrite = PROT_READ | PROT_WRITE;
-  USETL_RETURN_IF_ERROR(map(pool::kControlFd, abi::kControl.size, kReadWrite, &link->control_));
+  USETL_RETURN_IF_ERROR(map(pool::kControlFd, abi::kControl.size, kReadWrite, &control_));
   USETL_RETURN_IF_ERROR(
-      map(pool::kHostRegionFd, reply.host_region_size, kReadWrite, &link->host_region_));
+      map(pool::kHostRegionFd, reply.host_region_size, kReadWrite, &host_region_));
   USETL_RETURN_IF_ERROR(
-      map(pool::kGuestRegionFd, reply.guest_region_size, PROT_READ, &link->guest_region_));
+      map(pool::kGuestRegionFd, reply.guest_region_size, PROT_READ, &guest_region_));
   if (reply.huge_pages != 0) {
     // The table and small files stay on 4 kB pages: an idle USF should not hold a page of 2 MB.
     const uint64_t size = reply.host_region_size;
     const uint64_t small = std::min<uint64_t>(size, abi::kHugePageSize);
-    if (madvise(link->host_region_.data() + small, size - small, MADV_HUGEPAGE) != 0) {
+    if (madvise(host_region_.data() + small, size - small, MADV_HUGEPAGE) != 0) {
       return Status::Errno("2 MB pages for the host region");
     }
   }
-  link->host_event_ = std::move(message->fds[pool::kHostEventFd]);
-  link->guest_event_ = std::move(message->fds[pool::kGuestEventFd]);
+  host_event_ = std::move((*fds)[pool::kHostEventFd]);
+  guest_event_ = std::move((*fds)[pool::kGuestEventFd]);
 
-  uint8_t* control = link->control_.data();
+  uint8_t* control = control_.data();
   auto& host = *reinterpret_cast<abi::HostPage*>(control + abi::kHostPageOffset);
   auto& guest = *reinterpret_cast<abi::GuestPage*>(control + abi::kGuestPageOffset);
-  link->to_guest_ = abi::RingProducer(&host.to_guest, &guest.to_guest,
-                                      control + abi::kToGuestOffset, abi::kToGuestSize);
-  link->to_host_ = abi::RingConsumer(&host.to_host, &guest.to_host, control + abi::kToHostOffset,
-                                     abi::kToHostSize);
-  link->output_ = abi::RingConsumer(&host.output, &guest.output, control + abi::kOutputOffset,
-                                    abi::kOutputSize);
-  link->region_ = std::make_unique<HostRegion>(link->host_region_.data(), reply.host_region_size,
-                                               reply.huge_pages != 0);
-  link->region_->Format();
-  link->guest_view_ =
-      std::make_unique<GuestRegionView>(link->guest_region_.data(), reply.guest_region_size);
-  return link;
+  to_guest_ = abi::RingProducer(&host.to_guest, &guest.to_guest, control + abi::kToGuestOffset,
+                                abi::kToGuestSize);
+  to_host_ = abi::RingConsumer(&host.to_host, &guest.to_host, control + abi::kToHostOffset,
+                               abi::kToHostSize);
+  output_ = abi::RingConsumer(&host.output, &guest.output, control + abi::kOutputOffset,
+                              abi::kOutputSize);
+  region_ = std::make_unique<HostRegion>(host_region_.data(), reply.host_region_size,
+                                         reply.huge_pages != 0);
+  region_->Format();
+  guest_view_ = std::make_unique<GuestRegionView>(guest_region_.data(), reply.guest_region_size);
+  return Status();
 }
 
 bool UsfLink::Post(abi::RecordType type, uint64_t id, std::span<const uint8_t> head,

@@ -21,6 +21,13 @@ class UsfLink {
   // long as it is open.
   static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request);
 
+  // A clone of a USF that another link holds, from vmmd's kCloned.
+  static Result<std::unique_ptr<UsfLink>> OfClone(ipc::Message cloned);
+  // Asks vmmd for one; kCloned comes as a message that vmmd sends. One at a time.
+  Status RequestClone();
+  // What a clone starts with, once it is rung.
+  abi::Boot& boot() const;
+
   // False: the ring is full; the guest rings the host eventfd when it has made room.
   bool Post(abi::RecordType type, uint64_t id, std::span<const uint8_t> head,
             std::span<const uint8_t> tail = {});
@@ -47,6 +54,7 @@ class UsfLink {
 
  private:
   UsfLink() = default;
+  Status Map(const pool::ReplyRecord& reply, std::vector<Fd>* fds);
 
   Fd vmmd_, host_event_, guest_event_;
   Mapping control_, host_region_, guest_region_;

@@ -1,0 +1,262 @@
+#include "vmm/proxy/pod/exec.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "vmm/proxy/pod/outcome.h"
+
+namespace usetl::pod {
+namespace {
+
+constexpr size_t kPiece = 16 << 10;  // of input or output, at a time
+constexpr int kPiecesAtOnce = 8;
+
+std::span<const uint8_t> AsBytes(std::string_view text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> ParseArguments(std::string_view json) {
+  const nlohmann::json list = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const auto is_text = [](const nlohmann::json& item) { return item.is_string(); };
+  if (!list.is_array() || list.empty() || !std::ranges::all_of(list, is_text)) {
+    return Status(EINVAL, "a program's arguments are a list of texts, not empty");
+  }
+  std::vector<std::string> arguments;
+  for (const nlohmann::json& item : list) {
+    arguments.push_back(item.get_ref<const std::string&>());
+    if (arguments.back().find('\0') != std::string::npos) {
+      return Status(EINVAL, "a program's argument contains a zero byte");
+    }
+  }
+  return arguments;
+}
+
+Exec::Exec(const ExecRecord& record, std::vector<Fd> fds, ExecOrder order)
+    : order_(std::move(order)), session_(std::move(fds[kSessionFd])) {
+  size_t next = kFirstStreamFd;
+  if (record.has_in != 0) in_ = std::move(fds[next++]);
+  if (record.has_out != 0) outputs_[0].fd = std::move(fds[next++]);
+  if (record.has_error != 0) outputs_[1].fd = std::move(fds[next++]);
+  order_.terminal = record.terminal != 0;
+  order_.columns = record.columns;
+  order_.rows = record.rows;
+}
+
+Status Exec::WriteBoot(abi::Boot* boot) const {
+  boot->argc = static_cast<uint32_t>(order_.arguments.size());
+  boot->envc = static_cast<uint32_t>(order_.environment.size());
+  boot->strings_size = 0;
+  boot->has_directory = order_.directory.empty() ? 0 : 1;
+  boot->terminal = order_.terminal ? 1 : 0;
+  boot->columns = order_.columns;
+  boot->rows = order_.rows;
+  const auto put = [boot](const std::string& text) {
+    if (text.size() + 1 > sizeof boot->strings - boot->strings_size) return false;
+    std::memcpy(boot->strings + boot->strings_size, text.c_str(), text.size() + 1);
+    boot->strings_size += static_cast<uint32_t>(text.size() + 1);
+    return true;
+  };
+  const bool fits = std::ranges::all_of(order_.arguments, put) &&
+                    std::ranges::all_of(order_.environment, put) &&
+                    (order_.directory.empty() || put(order_.directory));
+  boot->magic = abi::kBootMagic;
+  return fits ? Status() : Status(E2BIG, "arguments and environment exceed 60 kB");
+}
+
+void Exec::Begin(Result<std::unique_ptr<UsfLink>> link) {
+  if (!link.ok()) return Fail(link.status());
+  link_ = std::move(*link);
+  const int flags = fcntl(link_->vmmd_fd(), F_GETFL);
+  if (flags < 0 || fcntl(link_->vmmd_fd(), F_SETFL, flags | O_NONBLOCK) != 0) {
+    return Fail(Status::Errno("usetl-vmmd"));
+  }
+  if (const Status written = WriteBoot(&link_->boot()); !written.ok()) return Fail(written);
+  link_->RingForRoom();
+}
+
+void Exec::Fail(const Status& cause) {
+  FailedRecord record{};
+  record.header = {Type::kExecFailed, static_cast<uint32_t>(cause.message().size())};
+  record.code = cause.code();
+  Say(ipc::Bytes(record), cause.message());
+  done_ = true;
+}
+
+void Exec::AddTo(std::vector<pollfd>* fds) const {
+  fds->push_back({session_.get(), POLLIN, 0});
+  if (link_ == nullptr) return;
+  fds->push_back({link_->event_fd(), POLLIN, 0});
+  if (!ended_) fds->push_back({link_->vmmd_fd(), POLLIN, 0});
+  if (in_.ok() && !ended_ && window_ > 0) fds->push_back({in_.get(), POLLIN, 0});
+  for (const Output& output : outputs_) {
+    if (!output.pending.empty()) fds->push_back({output.fd.get(), POLLOUT, 0});
+  }
+}
+
+bool Exec::PrepareWait() {
+  if (link_ == nullptr || ended_) return true;
+  // Output that waits for its reader is not taken: the guest waits too.
+  return !Flushed() || link_->PrepareWait();
+}
+
+void Exec::Turn() {
+  TakeSession();
+  if (done_ || link_ == nullptr) return;
+  link_->EndWait();
+  Flush();
+  if (!ended_) TakeInput();
+  TakeRecords();
+  TakeOutput();
+  if (!ended_ && !done_) TakeEnd();
+  if (ended_ && !done_ && Flushed()) TellEnd();
+}
+
+void Exec::TakeSession() {
+  for (;;) {
+    uint8_t bytes[sizeof(ResizeRecord)];
+    const ssize_t count = recv(session_.get(), bytes, sizeof bytes, MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) break;
+    ResizeRecord resize;
+    if (count != sizeof resize) {
+      done_ = true;  // the client left, or breaks the rules
+      return;
+    }
+    std::memcpy(&resize, bytes, sizeof resize);
+    if (resize.header.type != Type::kResize) continue;
+    order_.columns = resize.columns;
+    order_.rows = resize.rows;
+    resize_ = true;
+  }
+  if (!resize_ || link_ == nullptr || !order_.terminal) return;
+  const abi::WindowSize size{order_.columns, order_.rows, 0};
+  resize_ = !link_->Post(abi::RecordType::kResize, 0, ipc::Bytes(size));
+}
+
+void Exec::TakeInput() {
+  if (!in_.ok()) {
+    // Without an input the program finds its end, but a terminal stays as it is.
+    if (!input_ended_ && !order_.terminal) {
+      input_ended_ = link_->Post(abi::RecordType::kInput, 0, {});
+    }
+    return;
+  }
+  while (window_ > 0) {
+    char bytes[kPiece];
+    const size_t most = std::min<size_t>(sizeof bytes, window_);
+    const ssize_t count = recv(in_.get(), bytes, most, MSG_DONTWAIT | MSG_PEEK);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (count <= 0) {
+      input_ended_ = link_->Post(abi::RecordType::kInput, 0, {});
+      if (input_ended_) in_.Reset();
+      return;
+    }
+    const std::string_view text(bytes, static_cast<size_t>(count));
+    if (!link_->Post(abi::RecordType::kInput, 0, AsBytes(text))) return;
+    (void)!recv(in_.get(), bytes, static_cast<size_t>(count), MSG_DONTWAIT);  // what was peeked at
+    window_ -= static_cast<uint32_t>(count);
+  }
+}
+
+void Exec::TakeRecords() {
+  for (int i = 0; i < kPiecesAtOnce && !done_; ++i) {
+    abi::RecordHeader header;
+    std::span<const uint8_t> payload;
+    const abi::RingRead read = link_->Take(&header, &payload);
+    if (read == abi::RingRead::kEmpty) return;
+    if (read == abi::RingRead::kBroken) return Fail(Status(EPROTO, "the guest broke its ring"));
+    const auto type = static_cast<abi::RecordType>(header.type);
+    if (type == abi::RecordType::kHttpRequest) OnHttpRequest(header);
+    if (type != abi::RecordType::kInputTaken || payload.size() != sizeof(abi::InputTaken)) continue;
+    abi::InputTaken taken;
+    std::memcpy(&taken, payload.data(), sizeof taken);
+    window_ = std::min(abi::kInputWindow, window_ + std::min(taken.bytes, abi::kInputWindow));
+  }
+}
+
+void Exec::OnHttpRequest(const abi::RecordHeader& header) {
+  constexpr std::string_view kText = "programs of exec reach no network";
+  abi::HttpHead head{};
+  head.error = abi::HttpError::kDenied;
+  head.message_size = kText.size();
+  head.entry = abi::kNoEntry;
+  // A ring that is full of answers is that of a program which reads none.
+  (void)!link_->Post(abi::RecordType::kHttpHead, header.id, ipc::Bytes(head), AsBytes(kText));
+}
+
+bool Exec::TakeOutput() {
+  char buffer[kPiece];
+  bool some = false;
+  for (int i = 0; i < kPiecesAtOnce && Flushed() && !done_; ++i) {
+    const int64_t count = link_->TakeOutput(buffer, sizeof buffer);
+    if (count == 0) return some;
+    some = true;
+    const Status taken =
+        count < 0 ? Status(EPROTO, "the guest broke its output ring")
+                  : frames_.Add({buffer, static_cast<size_t>(count)},
+                                [this](uint32_t stream, auto bytes) { Write(stream, bytes); });
+    if (!taken.ok()) Fail(taken);
+  }
+  return some;
+}
+
+void Exec::Write(uint32_t stream, std::string_view bytes) {
+  Output& output = outputs_[stream == 2 && !order_.terminal ? 1 : 0];
+  if (output.fd.ok()) output.pending.append(bytes);
+  Flush();
+}
+
+void Exec::Flush() {
+  for (Output& output : outputs_) {
+    while (!output.pending.empty()) {
+      const ssize_t count = send(output.fd.get(), output.pending.data(), output.pending.size(),
+                                 MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0 && errno == EAGAIN) break;
+      if (count < 0) {
+        output.fd.Reset();  // nobody reads it
+        output.pending.clear();
+        break;
+      }
+      output.pending.erase(0, static_cast<size_t>(count));
+    }
+  }
+}
+
+void Exec::TakeEnd() {
+  Result<ipc::Message> message = link_->ReceiveFromVmmd();
+  if (!message.ok() && message.status().code() == EAGAIN) return;
+  if (!message.ok() || message->bytes.size() < sizeof end_) {
+    return Fail(Status(EIO, "usetl-vmmd left while the program ran"));
+  }
+  std::memcpy(&end_, message->bytes.data(), sizeof end_);
+  end_text_.assign(message->bytes.begin() + sizeof end_, message->bytes.end());
+  ended_ = end_.reply == pool::Reply::kEnded;
+}
+
+void Exec::TellEnd() {
+  // What it printed before its end is in the ring, which holds no more than this.
+  for (uint32_t i = 0; i < abi::kOutputSize / kPiece && TakeOutput(); ++i) continue;
+  if (Flushed() && !end_text_.empty()) Write(2, std::exchange(end_text_, {}) + "\n");
+  if (!Flushed() || done_) return;
+  const Outcome outcome = OfEnded(end_, end_text_, /*stopping=*/false);
+  ExecExitedRecord record{};
+  record.header = {Type::kExecExited, 0};
+  record.code = outcome.code;
+  for (Output& output : outputs_) output.fd.Reset();
+  Say(ipc::Bytes(record), {});
+  done_ = true;
+}
+
+void Exec::Say(std::span<const uint8_t> record, std::string_view text) {
+  // A usetld that does not read its session finds it closed.
+  (void)!ipc::Send(session_.get(), record, AsBytes(text)).ok();
+}
+
+}  // namespace usetl::pod
