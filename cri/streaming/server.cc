@@ -89,8 +89,8 @@ void Server::Accept() {
     const int on = 1;
     setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(socket.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    if (!CountIn(&handshakes_, kMaxHandshakes)) continue;     // closed
-    (void)CountIn(&threads_, INT_MAX);  // the others bound them
+    if (!CountIn(&handshakes_, kMaxHandshakes)) continue;  // closed
+    (void)CountIn(&threads_, INT_MAX);                     // the others bound them
     try {
       std::thread([this, connection = std::move(socket)]() mutable {
         Serve(std::move(connection));
