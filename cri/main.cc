@@ -12,6 +12,7 @@
 #include "cri/server/image_service.h"
 #include "cri/server/node.h"
 #include "cri/server/runtime_service.h"
+#include "cri/server/streams.h"
 #include "vmm/base/installation.h"
 #include "vmm/base/starter.h"
 
@@ -27,7 +28,11 @@ Status Protect(const std::string& socket) {
 Status Serve(const NodeOptions& options, Starter* starter) {
   Result<std::unique_ptr<Node>> node = Node::Open(options);
   if (!node.ok()) return node.status();
-  RuntimeService runtime(node->get());
+  Result<std::unique_ptr<streaming::Server>> streams =
+      streaming::Server::Start(options.streaming_address, StreamBackend(node->get()),
+                               [](const std::string& line) { spdlog::info("{}", line); });
+  if (!streams.ok()) return streams.status();
+  RuntimeService runtime(node->get(), streams->get());
   ImageService images(node->get());
   grpc::ServerBuilder builder;
   int bound = 0;
@@ -82,6 +87,9 @@ int Main(int argc, char** argv) {
   app.add_option("--namespaces", options.network_directory, "where network namespaces get a path")
       ->capture_default_str();
   app.add_option("--runtime", options.runtime, "runtime of images that name none")
+      ->capture_default_str();
+  app.add_option("--streaming-address", options.streaming_address,
+                 "loopback address, HOST:PORT, that exec, attach and port-forward are served at")
       ->capture_default_str();
   app.add_option("--ready-namespaces", options.ready_namespaces,
                  "network namespaces that are kept ready")

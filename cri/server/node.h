@@ -23,6 +23,7 @@ struct NodeOptions {
   std::string pods;               // usetl-proxy's socket for pods
   std::string network_directory;  // paths of network namespaces
   std::string runtime;            // of images that name none
+  std::string streaming_address = "127.0.0.1:0";  // of exec, attach and port-forward
   uint32_t ready_namespaces = 16;
   bool network = true;  // false: pods have a loopback only
   CniOptions cni;

@@ -7,6 +7,7 @@
 #define USETL_CRI_SERVER_RUNTIME_SERVICE_H_
 
 #include "cri/server/node.h"
+#include "cri/streaming/server.h"
 #include "runtime.grpc.pb.h"
 
 namespace usetl::cri {
@@ -15,8 +16,8 @@ namespace v1 = ::runtime::v1;
 
 class RuntimeService final : public v1::RuntimeService::Service {
  public:
-  // `node` must outlive this.
-  explicit RuntimeService(Node* node) : node_(*node) {}
+  // Both must outlive this.
+  RuntimeService(Node* node, streaming::Server* streams) : node_(*node), streams_(*streams) {}
 
   grpc::Status Version(grpc::ServerContext* context, const v1::VersionRequest* request,
                        v1::VersionResponse* response) override;
@@ -91,8 +92,18 @@ class RuntimeService final : public v1::RuntimeService::Service {
                                         const v1::UpdateContainerResourcesRequest* request,
                                         v1::UpdateContainerResourcesResponse* response) override;
 
+  grpc::Status ExecSync(grpc::ServerContext* context, const v1::ExecSyncRequest* request,
+                        v1::ExecSyncResponse* response) override;
+  grpc::Status Exec(grpc::ServerContext* context, const v1::ExecRequest* request,
+                    v1::ExecResponse* response) override;
+  grpc::Status Attach(grpc::ServerContext* context, const v1::AttachRequest* request,
+                      v1::AttachResponse* response) override;
+  grpc::Status PortForward(grpc::ServerContext* context, const v1::PortForwardRequest* request,
+                           v1::PortForwardResponse* response) override;
+
  private:
   Node& node_;
+  streaming::Server& streams_;
 };
 
 }  // namespace usetl::cri

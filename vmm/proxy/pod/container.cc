@@ -100,6 +100,7 @@ Status Container::Wait(int most_ms) {
                              {etl_ == nullptr ? -1 : etl_->poll_fd(), POLLIN, 0},
                              {front_ == nullptr ? -1 : front_->poll_fd(), POLLIN, 0}};
   for (const auto& exec : execs_) exec->AddTo(&fds);
+  for (const Attachment& attachment : attachments_) attachment.AddTo(&fds);
   int timeout = most_ms;
   if (const auto deadline = NextDeadline()) {
     const auto left =
@@ -180,7 +181,7 @@ Status Container::DrainOutput() {
     if (count == 0) break;
     USETL_RETURN_IF_ERROR(
         output_.Add({buffer, static_cast<size_t>(count)},
-                    [this](uint32_t stream, auto bytes) { log_->Add(stream, bytes); }));
+                    [this](uint32_t stream, auto bytes) { ShowOutput(stream, bytes); }));
   }
   return Status();
 }
@@ -294,6 +295,7 @@ void Container::TellEnd() {
   record.lines_lost = log_->lines_lost();
   if (!written && outcome_->text.empty()) outcome_->text = "the log's disk hangs";
   execs_.clear();
+  for (Attachment& attachment : attachments_) attachment.End(outcome_->code);
   // The USF is on its way back before anybody hears of the end.
   if (invoker_ != nullptr) {
     invoker_->Abandon(Status(ECANCELED, "the container has ended"));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "vmm/proxy/etl/etl_proxy.h"
+#include "vmm/proxy/pod/attachment.h"
 #include "vmm/proxy/pod/control.h"
 #include "vmm/proxy/pod/exec.h"
 #include "vmm/proxy/pod/front.h"
@@ -66,6 +67,9 @@ class Container {
   void RequestClone();
   void OnCloned(ipc::Message message);
   void TurnExecs();
+  void Attach(const ExecRecord& record, std::vector<Fd> fds);
+  // Of the function, to the log and to whoever is attached.
+  void ShowOutput(uint32_t stream, std::string_view bytes);
 
   void OnStop(uint32_t grace_ms);
   // Sends kStop once the requests that the function has are answered.
@@ -98,6 +102,7 @@ class Container {
   std::vector<std::string> exec_environment_;  // NAME=VALUE
   std::string exec_directory_;
   std::vector<std::unique_ptr<Exec>> execs_;
+  std::vector<Attachment> attachments_;
   std::vector<Exec*> awaiting_clones_;  // in order; the first one's is asked for. Null: it has left
   bool loaded_ = false, script_ = false;
   std::optional<Clock::time_point> start_deadline_, stop_deadline_;

@@ -9,6 +9,7 @@ namespace {
 
 // Each is a USF more.
 constexpr size_t kMostExecs = 8;
+constexpr size_t kMostAttachments = 16;
 
 }  // namespace
 
@@ -22,7 +23,21 @@ void Container::KeepForExec(const StartRequest& request) {
   exec_directory_ = request.cwd;
 }
 
+void Container::Attach(const ExecRecord& record, std::vector<Fd> fds) {
+  attachments_.emplace_back(record, std::move(fds));
+  if (attachments_.size() <= kMostAttachments) return;
+  attachments_.back().Fail(
+      Status(EBUSY, std::to_string(kMostAttachments) + " clients are attached already"));
+  attachments_.pop_back();
+}
+
+void Container::ShowOutput(uint32_t stream, std::string_view bytes) {
+  log_->Add(stream, bytes);
+  for (Attachment& attachment : attachments_) attachment.Add(stream, bytes);
+}
+
 void Container::OnExec(const ExecRecord& record, std::string_view arguments, std::vector<Fd> fds) {
+  if (arguments == "[]") return Attach(record, std::move(fds));
   ExecOrder order;
   Result<std::vector<std::string>> parsed = ParseArguments(arguments);
   if (parsed.ok()) order.arguments = std::move(*parsed);
@@ -60,6 +75,7 @@ void Container::OnCloned(ipc::Message message) {
 }
 
 void Container::TurnExecs() {
+  std::erase_if(attachments_, [](Attachment& attachment) { return !attachment.Turn(); });
   for (const auto& exec : execs_) exec->Turn();
   std::erase_if(execs_, [this](const std::unique_ptr<Exec>& exec) {
     if (exec->done()) std::ranges::replace(awaiting_clones_, exec.get(), nullptr);

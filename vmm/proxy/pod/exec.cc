@@ -42,8 +42,8 @@ Exec::Exec(const ExecRecord& record, std::vector<Fd> fds, ExecOrder order)
     : order_(std::move(order)), session_(std::move(fds[kSessionFd])) {
   size_t next = kFirstStreamFd;
   if (record.has_in != 0) in_ = std::move(fds[next++]);
-  if (record.has_out != 0) outputs_[0].fd = std::move(fds[next++]);
-  if (record.has_error != 0) outputs_[1].fd = std::move(fds[next++]);
+  if (record.has_out != 0) outputs_[0] = StreamWriter(std::move(fds[next++]));
+  if (record.has_error != 0) outputs_[1] = StreamWriter(std::move(fds[next++]));
   order_.terminal = record.terminal != 0;
   order_.columns = record.columns;
   order_.rows = record.rows;
@@ -95,9 +95,7 @@ void Exec::AddTo(std::vector<pollfd>* fds) const {
   fds->push_back({link_->event_fd(), POLLIN, 0});
   if (!ended_) fds->push_back({link_->vmmd_fd(), POLLIN, 0});
   if (in_.ok() && !ended_ && window_ > 0) fds->push_back({in_.get(), POLLIN, 0});
-  for (const Output& output : outputs_) {
-    if (!output.pending.empty()) fds->push_back({output.fd.get(), POLLOUT, 0});
-  }
+  for (const StreamWriter& output : outputs_) output.AddTo(fds);
 }
 
 bool Exec::PrepareWait() {
@@ -110,7 +108,7 @@ void Exec::Turn() {
   TakeSession();
   if (done_ || link_ == nullptr) return;
   link_->EndWait();
-  Flush();
+  for (StreamWriter& output : outputs_) output.Flush();
   if (!ended_) TakeInput();
   TakeRecords();
   TakeOutput();
@@ -207,26 +205,7 @@ bool Exec::TakeOutput() {
 }
 
 void Exec::Write(uint32_t stream, std::string_view bytes) {
-  Output& output = outputs_[stream == 2 && !order_.terminal ? 1 : 0];
-  if (output.fd.ok()) output.pending.append(bytes);
-  Flush();
-}
-
-void Exec::Flush() {
-  for (Output& output : outputs_) {
-    while (!output.pending.empty()) {
-      const ssize_t count = send(output.fd.get(), output.pending.data(), output.pending.size(),
-                                 MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0 && errno == EAGAIN) break;
-      if (count < 0) {
-        output.fd.Reset();  // nobody reads it
-        output.pending.clear();
-        break;
-      }
-      output.pending.erase(0, static_cast<size_t>(count));
-    }
-  }
+  outputs_[stream == 2 && !order_.terminal ? 1 : 0].Add(bytes);
 }
 
 void Exec::TakeEnd() {
@@ -249,7 +228,7 @@ void Exec::TellEnd() {
   ExecExitedRecord record{};
   record.header = {Type::kExecExited, 0};
   record.code = outcome.code;
-  for (Output& output : outputs_) output.fd.Reset();
+  for (StreamWriter& output : outputs_) output.Close();
   Say(ipc::Bytes(record), {});
   done_ = true;
 }

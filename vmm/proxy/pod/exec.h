@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "vmm/proxy/pod/protocol.h"
+#include "vmm/proxy/pod/stream_writer.h"
 #include "vmm/proxy/worker/output_frames.h"
 #include "vmm/proxy/worker/usf_link.h"
 
@@ -48,11 +49,6 @@ class Exec {
   bool done() const { return done_; }
 
  private:
-  // What was not written yet to a stream whose reader is slow.
-  struct Output {
-    Fd fd;
-    std::string pending;
-  };
   Status WriteBoot(abi::Boot* boot) const;
   void TakeSession();
   void TakeInput();
@@ -61,15 +57,14 @@ class Exec {
   void TakeEnd();
   void OnHttpRequest(const abi::RecordHeader& header);
   void Write(uint32_t stream, std::string_view bytes);
-  void Flush();
-  bool Flushed() const { return outputs_[0].pending.empty() && outputs_[1].pending.empty(); }
+  bool Flushed() const { return outputs_[0].flushed() && outputs_[1].flushed(); }
   void TellEnd();
   void Say(std::span<const uint8_t> record, std::string_view text);
 
   ExecOrder order_;
   Fd session_, in_;
-  std::array<Output, 2> outputs_;  // standard output, standard error
-  std::unique_ptr<UsfLink> link_;  // none: the clone is not there yet
+  std::array<StreamWriter, 2> outputs_;  // standard output, standard error
+  std::unique_ptr<UsfLink> link_;        // none: the clone is not there yet
   OutputFrames frames_;
   uint32_t window_ = abi::kInputWindow;
   bool input_ended_ = false, resize_ = false, ended_ = false, done_ = false;

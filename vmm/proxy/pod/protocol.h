@@ -111,7 +111,9 @@ struct ExitRecord {
 enum ExecFd : uint32_t { kSessionFd, kFirstStreamFd };
 
 struct ExecRecord {
-  Header header;  // text: the arguments as a JSON array; the first is looked for in PATH
+  // Text: the arguments as a JSON array; the first is looked for in PATH. An empty one: no program,
+  // but what the function prints from here on; the function's end is told as a program's.
+  Header header;
   uint32_t terminal;  // 1: in and out are both ends of a terminal, has_error is 0
   uint16_t columns, rows;
   uint32_t has_in, has_out, has_error;
