@@ -69,7 +69,8 @@ Status PodCgroup::Make(const Hierarchy& hierarchy, const std::string& parent,
 Result<std::vector<Fd>> PodCgroup::OpenProcesses() const {
   std::vector<Fd> opened;
   for (const Hierarchy& hierarchy : hierarchies_.all) {
-    const std::string path = Directory(hierarchy) + "/cgroup.procs";
+    const std::string path =
+        Directory(hierarchy) + (hierarchies_.unified ? "/cgroup.procs" : "/tasks");
     Fd file(open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!file.ok()) return Failed("open " + path);
     opened.push_back(std::move(file));

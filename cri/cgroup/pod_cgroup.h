@@ -36,7 +36,9 @@ class PodCgroup {
                                   const runtime::v1::LinuxContainerResources& resources);
 
   const std::string& path() const { return path_; }
-  // cgroup.procs of each hierarchy, for writing.
+  // Of each hierarchy, for writing: where a process with one thread moves itself by writing 0. That
+  // is "tasks" in version 1: "cgroup.procs" would make every fork of the machine wait for
+  // milliseconds (cgroup_threadgroup_rwsem).
   Result<std::vector<Fd>> OpenProcesses() const;
   // Waits up to 2 s for the last process to be gone, for exits take the kernel a moment; EIO when
   // it is not. What is gone already is fine.

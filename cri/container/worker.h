@@ -26,7 +26,7 @@ struct WorkerStart {
   std::string control_socket;  // a path to listen at, for usetld after a restart
   std::string exit_file;
   int network_namespace = -1;
-  std::vector<int> cgroups;  // cgroup.procs, open for writing
+  std::vector<int> cgroups;  // PodCgroup::OpenProcesses
   int log = -1;              // -1: no log
   std::vector<int> packs;    // layers of the image, lowest first
   int contents = -1;         // files beside the image; -1: none

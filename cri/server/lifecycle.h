@@ -23,7 +23,7 @@ Status DetachNetwork(Node* node, SandboxRecord* record);
 // The pod's cgroup below its cgroup_parent, when it has one; likewise.
 Status CreateCgroup(SandboxRecord* record);
 Status RemoveCgroup(SandboxRecord* record);
-// cgroup.procs of the pod, for its workers; none without a cgroup.
+// Where the workers of the pod enter its cgroup; none without one.
 Result<std::vector<Fd>> OpenCgroup(const SandboxRecord& record);
 // Both. For a pod of which nothing runs any more.
 Status ReleasePod(Node* node, SandboxRecord* record);

@@ -19,6 +19,7 @@ os.remove("/function/gone.txt")
 state = []
 def handler(event, context):
     state.append(event)
+    print("called with", event, flush=True)
     if event == "random":
         return [str(uuid.uuid4()), os.urandom(8).hex()]
     if event == "spin":
@@ -64,9 +65,11 @@ class Exec:
 
     def wait(self) -> tuple:
         """(exit code, standard output, standard error)"""
-        texts = [b"".join(iter(lambda s=s: s.recv(65536), b"")) if s else b"" for s in self.streams[1:]]
-        message = self.session.recv(65536)
-        self.close()
+        try:
+            texts = [b"".join(iter(lambda s=s: s.recv(65536), b"")) if s else b"" for s in self.streams[1:]]
+            message = self.session.recv(65536)
+        finally:
+            self.close()
         if not message:
             return (None, *texts)
         kind, size, code = struct.unpack_from("<IIi", message)
@@ -191,11 +194,7 @@ class Execs(unittest.TestCase):
     def test_function_goes_on(self):
         for _ in range(3):
             self.output("true")
-        code = ("import json, urllib.request as r; "
-                "print(r.urlopen(r.Request('http://127.0.0.1:8080/', data=b'{\"a\": 1}', "
-                "headers={'content-type': 'application/json'})).read().decode())")
-        out = subprocess.check_output(["nsenter", f"--net=/proc/{self.pod.process.pid}/ns/net",
-                                       "/usr/bin/python3.11", "-c", code], timeout=60)
+        out = self.call('{"a": 1}')
         self.assertEqual(json.loads(out), {"calls": 1, "exists": ["deep", "written"]})
 
     def test_no_network(self):
@@ -228,12 +227,29 @@ class Execs(unittest.TestCase):
         self.assertEqual(program.wait()[0], None)
         self.assertEqual(self.container.end()["code"], 137)
 
+    def test_attach(self):
+        attached = Exec(self.container)
+        self.call('"hello"')
+        self.assertEqual(attached.read_until(b"\n"), b"called with hello\n")
+        left = Exec(self.container)
+        left.close()
+        self.call('"again"')
+        self.assertEqual(attached.read_until(b"\n"), b"called with again\n")
+        self.container.stop(0)
+        self.assertEqual(attached.wait(), (137, b"", b""))
+
     def test_bad_requests(self):
-        for arguments in ([], ["a\0b"], [1]):
+        for arguments in (["a\0b"], [1], [["list"]]):
             with self.assertRaises(OSError):
                 Exec(self.container, *arguments).wait()
         with self.assertRaisesRegex(OSError, "exceed 60 kB"):
             self.run_program("echo", "x" * 62_000)
+
+    def call(self, event: str) -> str:
+        code = ("import urllib.request as r; print(r.urlopen(r.Request('http://127.0.0.1:8080/', "
+                f"data=b'{event}', headers={{'content-type': 'application/json'}})).read().decode())")
+        return subprocess.check_output(["nsenter", f"--net=/proc/{self.pod.process.pid}/ns/net",
+                                        "/usr/bin/python3.11", "-c", code], timeout=60, text=True)
 
     def claimed(self) -> int:
         return json.loads(self.node.usetl("inspect").stdout)["claimed"]

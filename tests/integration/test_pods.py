@@ -368,7 +368,7 @@ class Http(PodTest):
         group = pathlib.Path(f"/sys/fs/cgroup/pids/usetl-test-{os.getpid()}")
         group.mkdir()
         self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
-        container = self.container(self.CODE, mode="http", cgroups=(str(group / "cgroup.procs"),))
+        container = self.container(self.CODE, mode="http", cgroups=(str(group / "tasks"),))
         worker = container.started()["worker"]
         wait_until(lambda: (group / "cgroup.procs").read_text().split() == [str(worker)])
         container.stop(0)

@@ -80,6 +80,11 @@ Status EnterNetwork(const Fd& network) {
   return Status::Errno("entering the pod's network");
 }
 
+bool EnteredByThread(const Fd& cgroup) {
+  struct statfs info;
+  return fstatfs(cgroup.get(), &info) == 0 && info.f_type == CGROUP_SUPER_MAGIC;
+}
+
 Status EnterCgroups(const std::vector<Fd>& cgroups) {
   Status first;
   for (const Fd& cgroup : cgroups) {

@@ -14,7 +14,7 @@ struct Join {
   Fd network;               // a network namespace
   Fd control;               // listening, SOCK_SEQPACKET
   Fd exit_file;             // regular, writable
-  std::vector<Fd> cgroups;  // cgroup.procs of each hierarchy, writable
+  std::vector<Fd> cgroups;  // of each hierarchy, writable
 };
 
 // Checks the record and what each descriptor is. EPROTO says what is wrong.
@@ -23,8 +23,11 @@ Result<Join> ReadJoin(ipc::Message message);
 // This thread, and whatever it starts, is in the pod's network from here on. REQUIRES: root.
 Status EnterNetwork(const Fd& network);
 
-// Moves this process into the pod's cgroups; costs milliseconds each. Goes on after an error and
-// returns the first.
+// Whether a thread can enter at once: version 1, microseconds. Version 2 moves whole processes and
+// waits for milliseconds.
+bool EnteredByThread(const Fd& cgroup);
+// Moves this process into the pod's cgroups. Goes on after an error and returns the first.
+// REQUIRES: one thread.
 Status EnterCgroups(const std::vector<Fd>& cgroups);
 
 }  // namespace usetl::pod

@@ -26,7 +26,8 @@ enum JoinFd : uint32_t {
   kNetworkFd,    // the pod's network namespace
   kControlFd,    // listening unix socket of the container
   kExitFd,       // empty file for the ExitRecord, open for writing
-  kJoinFdCount,  // then, when has_cgroup: cgroup.procs, open for writing (one per hierarchy)
+  kJoinFdCount,  // then the pod's cgroup in each hierarchy, open for writing: "tasks" in version 1,
+                 // "cgroup.procs" in version 2
 };
 
 struct JoinRecord {

@@ -36,6 +36,11 @@ Result<Join> EnterPod(const Fd& usetld) {
   if (!join.ok()) return join.status();
   USETL_RETURN_IF_ERROR(EnterNetwork(join->network));
   join->network.Reset();
+  // While there is one thread, and before anything is charged.
+  if (!join->cgroups.empty() && EnteredByThread(join->cgroups[0])) {
+    USETL_RETURN_IF_ERROR(EnterCgroups(join->cgroups));
+    join->cgroups.clear();
+  }
   return join;
 }
 
