@@ -171,6 +171,11 @@ TEST_F(StreamingForward, ServesPortsAsChannels) {
   ASSERT_EQ(read(pod.get(), bytes, 2), 2);
   Say(pod, "ho");
   EXPECT_EQ(client.Next().payload, std::string(1, '\0') + "ho");
+  const linger at_once{1, 0};  // a reset
+  ASSERT_EQ(setsockopt(pod.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+  pod.Reset();
+  EXPECT_EQ(client.Channel(1), "the pod ended the connection: read: Connection reset by peer");
+  EXPECT_TRUE(client.closed);  // nothing is left of it
 }
 
 }  // namespace
