@@ -248,7 +248,8 @@ void ForwardSession::Finish(Pairs::iterator at, std::string_view failure) {
   for (const auto& stream : {pair.error, pair.data}) {
     if (!stream) continue;
     requests_.erase(*stream);
-    if (stream == pair.error) mux().Send(*stream, failure.substr(0, mux().Room(*stream)));
+    const std::string_view text = failure.substr(0, mux().Room(*stream));
+    if (stream == pair.error && !text.empty()) mux().Send(*stream, text);
     mux().End(*stream);
   }
   pairs_.erase(at);
