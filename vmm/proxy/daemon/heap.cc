@@ -23,9 +23,9 @@ Piece* pieces = nullptr;  // all that was taken, from one to the next
 void FillHeap() {
   constexpr size_t kLargest = 64 << 10;  // larger holes are filled piece by piece
   constexpr size_t kSmallest = 16, kStep = 16;
-  // Where the heap has not been used yet. An allocator that tells nothing (a sanitizer's) has its
-  // memory elsewhere, above: nothing is taken then.
-  const char* const fresh = static_cast<const char*>(sbrk(0)) - mallinfo2().keepcost;
+  const size_t unused = mallinfo2().keepcost;
+  if (unused == 0) return;  // a sanitizer's allocator, which tells nothing
+  const char* const fresh = static_cast<const char*>(sbrk(0)) - unused;
   for (size_t size = kLargest; size >= kSmallest; size -= kStep) {
     for (;;) {
       void* const block = malloc(size);
