@@ -1,15 +1,14 @@
+#include "cri/server/raw_list.h"
 #include "cri/server/runtime_service.h"
 #include "cri/server/views.h"
 
 namespace usetl::cri {
 
-grpc::Status RuntimeService::ListContainers(grpc::ServerContext*,
-                                            const v1::ListContainersRequest* request,
-                                            v1::ListContainersResponse* response) {
-  for (const auto& record : node_.store->Containers()) {
-    if (Selects(request->filter(), *record)) *response->add_containers() = ListItem(*record);
-  }
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* RuntimeService::ListContainers(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request,
+                                                         grpc::ByteBuffer* response) {
+  return AnswerList<v1::ListContainersRequest>(context, *request, node_.store->StoredContainers(),
+                                               response);
 }
 
 grpc::Status RuntimeService::StreamContainers(

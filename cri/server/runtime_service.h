@@ -14,7 +14,11 @@ namespace usetl::cri {
 
 namespace v1 = ::runtime::v1;
 
-class RuntimeService final : public v1::RuntimeService::Service {
+// Lists are made of bytes that the store has ready. Their methods run on gRPC's own threads.
+using ServiceWithRawLists = v1::RuntimeService::WithRawCallbackMethod_ListPodSandbox<
+    v1::RuntimeService::WithRawCallbackMethod_ListContainers<v1::RuntimeService::Service>>;
+
+class RuntimeService final : public ServiceWithRawLists {
  public:
   // Both must outlive this.
   RuntimeService(Node* node, streaming::Server* streams) : node_(*node), streams_(*streams) {}
@@ -32,9 +36,9 @@ class RuntimeService final : public v1::RuntimeService::Service {
   grpc::Status PodSandboxStatus(grpc::ServerContext* context,
                                 const v1::PodSandboxStatusRequest* request,
                                 v1::PodSandboxStatusResponse* response) override;
-  grpc::Status ListPodSandbox(grpc::ServerContext* context,
-                              const v1::ListPodSandboxRequest* request,
-                              v1::ListPodSandboxResponse* response) override;
+  grpc::ServerUnaryReactor* ListPodSandbox(grpc::CallbackServerContext* context,
+                                           const grpc::ByteBuffer* request,
+                                           grpc::ByteBuffer* response) override;
   grpc::Status StreamPodSandboxes(
       grpc::ServerContext* context, const v1::StreamPodSandboxesRequest* request,
       grpc::ServerWriter<v1::StreamPodSandboxesResponse>* writer) override;
@@ -49,9 +53,9 @@ class RuntimeService final : public v1::RuntimeService::Service {
   grpc::Status RemoveContainer(grpc::ServerContext* context,
                                const v1::RemoveContainerRequest* request,
                                v1::RemoveContainerResponse* response) override;
-  grpc::Status ListContainers(grpc::ServerContext* context,
-                              const v1::ListContainersRequest* request,
-                              v1::ListContainersResponse* response) override;
+  grpc::ServerUnaryReactor* ListContainers(grpc::CallbackServerContext* context,
+                                           const grpc::ByteBuffer* request,
+                                           grpc::ByteBuffer* response) override;
   grpc::Status StreamContainers(grpc::ServerContext* context,
                                 const v1::StreamContainersRequest* request,
                                 grpc::ServerWriter<v1::StreamContainersResponse>* writer) override;

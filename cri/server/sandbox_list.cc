@@ -1,15 +1,14 @@
+#include "cri/server/raw_list.h"
 #include "cri/server/runtime_service.h"
 #include "cri/server/views.h"
 
 namespace usetl::cri {
 
-grpc::Status RuntimeService::ListPodSandbox(grpc::ServerContext*,
-                                            const v1::ListPodSandboxRequest* request,
-                                            v1::ListPodSandboxResponse* response) {
-  for (const auto& record : node_.store->Sandboxes()) {
-    if (Selects(request->filter(), *record)) *response->add_items() = ListItem(*record);
-  }
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* RuntimeService::ListPodSandbox(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request,
+                                                         grpc::ByteBuffer* response) {
+  return AnswerList<v1::ListPodSandboxRequest>(context, *request, node_.store->StoredSandboxes(),
+                                               response);
 }
 
 grpc::Status RuntimeService::StreamPodSandboxes(

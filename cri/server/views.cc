@@ -47,18 +47,6 @@ grpc::Status NotFound(std::string_view kind, std::string_view id) {
                       "no " + std::string(kind) + " \"" + std::string(id) + "\"");
 }
 
-v1::PodSandbox ListItem(const SandboxRecord& record) {
-  v1::PodSandbox item;
-  item.set_id(record.id());
-  *item.mutable_metadata() = record.config().metadata();
-  item.set_state(record.state());
-  item.set_created_at(record.created_at());
-  *item.mutable_labels() = record.config().labels();
-  *item.mutable_annotations() = record.config().annotations();
-  item.set_runtime_handler(record.runtime_handler());
-  return item;
-}
-
 v1::PodSandboxStatus StatusOf(const SandboxRecord& record) {
   v1::PodSandboxStatus status;
   status.set_id(record.id());
@@ -80,21 +68,6 @@ v1::PodSandboxStatus StatusOf(const SandboxRecord& record) {
   *status.mutable_annotations() = record.config().annotations();
   status.set_runtime_handler(record.runtime_handler());
   return status;
-}
-
-v1::Container ListItem(const ContainerRecord& record) {
-  v1::Container item;
-  item.set_id(record.id());
-  item.set_pod_sandbox_id(record.sandbox_id());
-  *item.mutable_metadata() = record.config().metadata();
-  *item.mutable_image() = record.config().image();
-  item.set_image_ref(record.image_ref());
-  item.set_image_id(record.image_id());
-  item.set_state(record.state());
-  item.set_created_at(record.created_at());
-  *item.mutable_labels() = record.config().labels();
-  *item.mutable_annotations() = record.config().annotations();
-  return item;
 }
 
 v1::ContainerStatus StatusOf(const ContainerRecord& record) {

@@ -17,9 +17,7 @@ namespace v1 = ::runtime::v1;
 grpc::Status ToGrpc(const Status& status);
 grpc::Status NotFound(std::string_view kind, std::string_view id);
 
-v1::PodSandbox ListItem(const SandboxRecord& record);
 v1::PodSandboxStatus StatusOf(const SandboxRecord& record);
-v1::Container ListItem(const ContainerRecord& record);
 v1::ContainerStatus StatusOf(const ContainerRecord& record);
 
 using Labels = google::protobuf::Map<std::string, std::string>;

@@ -17,16 +17,15 @@ Result<std::unique_ptr<Store>> Store::Open(const std::string& path) {
 template <typename Record>
 Status Store::Load(Database::Kind kind, Table<Record>* table) {
   return database_->ForEach(kind, [&](const std::string& id, std::string_view bytes) -> Status {
-    auto record = std::make_shared<Record>();
-    if (!record->ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
-        record->id() != id) {
+    Record record;
+    if (!record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || record.id() != id) {
       return Status(EBADMSG, "the record of " + id +
                                  " in the database is damaged; stop all pods, move the database "
                                  "away and start usetld again");
     }
-    last_timestamp_ = std::max<int64_t>(last_timestamp_, record->created_at());
+    last_timestamp_ = std::max<int64_t>(last_timestamp_, record.created_at());
     auto entry = std::make_shared<Entry<Record>>();
-    entry->record = std::move(record);
+    entry->stored = std::make_shared<const Stored<Record>>(std::move(record));
     table->emplace(id, std::move(entry));
     return Status();
   });
@@ -53,19 +52,32 @@ std::shared_ptr<Container> Store::FindContainer(std::string_view id) const {
   return Find(containers_, id);
 }
 
-std::vector<std::shared_ptr<const SandboxRecord>> Store::Sandboxes() const {
+template <typename Record>
+std::vector<std::shared_ptr<const Stored<Record>>> Store::All(const Table<Record>& table) const {
   const std::shared_lock lock(mutex_);
+  std::vector<std::shared_ptr<const Stored<Record>>> all;
+  all.reserve(table.size());
+  for (const auto& [id, entry] : table) all.push_back(entry->stored.load());
+  return all;
+}
+
+std::vector<std::shared_ptr<const Stored<SandboxRecord>>> Store::StoredSandboxes() const {
+  return All(sandboxes_);
+}
+
+std::vector<std::shared_ptr<const Stored<ContainerRecord>>> Store::StoredContainers() const {
+  return All(containers_);
+}
+
+std::vector<std::shared_ptr<const SandboxRecord>> Store::Sandboxes() const {
   std::vector<std::shared_ptr<const SandboxRecord>> all;
-  all.reserve(sandboxes_.size());
-  for (const auto& [id, entry] : sandboxes_) all.push_back(entry->Get());
+  for (const auto& stored : All(sandboxes_)) all.emplace_back(stored, &stored->record);
   return all;
 }
 
 std::vector<std::shared_ptr<const ContainerRecord>> Store::Containers() const {
-  const std::shared_lock lock(mutex_);
   std::vector<std::shared_ptr<const ContainerRecord>> all;
-  all.reserve(containers_.size());
-  for (const auto& [id, entry] : containers_) all.push_back(entry->Get());
+  for (const auto& stored : All(containers_)) all.emplace_back(stored, &stored->record);
   return all;
 }
 
@@ -85,11 +97,11 @@ Status Store::Write(Database::Kind kind, Table<Record>* table, Record record) {
     return Status(E2BIG, "the record of " + record.id() + " is too large");
   }
   USETL_RETURN_IF_ERROR(database_->Put(kind, record.id(), bytes));
-  auto stored = std::make_shared<const Record>(std::move(record));
+  auto stored = std::make_shared<const Stored<Record>>(std::move(record));
   const std::lock_guard lock(mutex_);
-  std::shared_ptr<Entry<Record>>& entry = (*table)[stored->id()];
+  std::shared_ptr<Entry<Record>>& entry = (*table)[stored->record.id()];
   if (entry == nullptr) entry = std::make_shared<Entry<Record>>();
-  entry->record = std::move(stored);
+  entry->stored = std::move(stored);
   return Status();
 }
 

@@ -2,6 +2,7 @@
 //
 // Records are immutable once stored: readers get a shared pointer and never wait for a verb. A verb
 // that changes an entry holds its `verb` mutex from reading the record to storing the next one.
+// What lists show of a record is made when it is stored: lists are asked for again and again.
 #ifndef USETL_CRI_STORE_STORE_H_
 #define USETL_CRI_STORE_STORE_H_
 
@@ -15,17 +16,32 @@
 #include <vector>
 
 #include "cri/store/database.h"
+#include "cri/store/list_item.h"
 #include "records.pb.h"
 #include "vmm/base/status.h"
 
 namespace usetl::cri {
 
 template <typename Record>
+struct Stored {
+  explicit Stored(Record record_in) : record(std::move(record_in)), listed(ListOf(record)) {}
+
+  const Record record;
+  // The answer to a list of this record alone, serialized: such answers one behind the other are
+  // the answer to a list of them all.
+  const std::string listed;
+};
+
+template <typename Record>
 struct Entry {
   std::mutex verb;  // held by whoever changes this entry
-  std::shared_ptr<const Record> Get() const { return record.load(); }
+  std::shared_ptr<const Record> Get() const {
+    std::shared_ptr<const Stored<Record>> held = stored.load();
+    const Record* const record = &held->record;
+    return {std::move(held), record};
+  }
 
-  std::atomic<std::shared_ptr<const Record>> record;
+  std::atomic<std::shared_ptr<const Stored<Record>>> stored;
 };
 using Sandbox = Entry<SandboxRecord>;
 using Container = Entry<ContainerRecord>;
@@ -42,6 +58,9 @@ class Store {
   // Sorted by id.
   std::vector<std::shared_ptr<const SandboxRecord>> Sandboxes() const;
   std::vector<std::shared_ptr<const ContainerRecord>> Containers() const;
+  // The same with what lists show.
+  std::vector<std::shared_ptr<const Stored<SandboxRecord>>> StoredSandboxes() const;
+  std::vector<std::shared_ptr<const Stored<ContainerRecord>>> StoredContainers() const;
   std::vector<std::shared_ptr<Container>> ContainersOf(const std::string& sandbox_id) const;
 
   // On disk first; nothing changes on an error.
@@ -61,6 +80,8 @@ class Store {
   using Table = std::map<std::string, std::shared_ptr<Entry<Record>>, std::less<>>;
 
   explicit Store(std::unique_ptr<Database> database) : database_(std::move(database)) {}
+  template <typename Record>
+  std::vector<std::shared_ptr<const Stored<Record>>> All(const Table<Record>& table) const;
   template <typename Record>
   static std::shared_ptr<Entry<Record>> Find(const Table<Record>& table, std::string_view id);
   template <typename Record>

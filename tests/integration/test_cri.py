@@ -152,6 +152,24 @@ class Pods(CriCase):
         self.assertEqual([item.id for item in self.client.ListPodSandbox(filter=cri.PodSandboxFilter(state=ready)).items],
                          [second])
 
+    def test_lists(self):
+        pods = [self.run_pod(name, annotations={"number": name}) for name in "abc"]
+        for pod in pods:
+            [item] = self.client.ListPodSandbox(filter=cri.PodSandboxFilter(id=pod)).items
+            status = self.client.PodSandboxStatus(pod_sandbox_id=pod).status
+            self.assertEqual((item.metadata, item.created_at, item.annotations),
+                             (status.metadata, status.created_at, status.annotations))
+        self.client.StopPodSandbox(pod_sandbox_id=pods[1])
+        self.client.RemovePodSandbox(pod_sandbox_id=pods[2])
+        states = {item.id: item.state for item in self.client.ListPodSandbox().items}
+        self.assertEqual(states, {pods[0]: cri.SANDBOX_READY, pods[1]: cri.SANDBOX_NOTREADY})
+        for method in ("ListPodSandbox", "ListContainers"):  # they read their requests by themselves
+            with grpc.insecure_channel(f"unix://{self.directory}/usetl.sock") as channel:
+                with self.assertRaises(grpc.RpcError) as raised:
+                    channel.unary_unary(f"/runtime.v1.RuntimeService/{method}")(b"\x0a\xff", timeout=20)
+            self.assertEqual(raised.exception.code(), grpc.StatusCode.INTERNAL)
+        self.assertEqual(len(self.client.ListPodSandbox().items), 2)
+
     def test_name_is_reserved(self):
         pod = self.run_pod()
         self.assert_fails(grpc.StatusCode.ALREADY_EXISTS, "reserve sandbox name", self.client.RunPodSandbox,

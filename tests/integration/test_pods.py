@@ -407,7 +407,7 @@ class Http(PodTest):
         container = self.container(self.CODE, mode="http", ports=[8080])
         worker = container.started()["worker"]
         # It gives back what the start needed once it has answered.
-        wait_until(lambda: self.private_kilobytes(worker) < 350)  # 280 without sanitizers
+        wait_until(lambda: self.private_kilobytes(worker) < 350)  # 124 without sanitizers
         container.stop(0)
         container.end()
 

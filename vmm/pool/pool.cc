@@ -32,9 +32,16 @@ Status Pool::Refill() {
   Result<UsfHandle> usf = UsfHandle::Launch(usf_options_, runtime_, next_number_++);
   if (!usf.ok()) return usf.status();
   usfs_.push_back(std::move(*usf));
+  usfs_.back().RunBehind(true);
   ++made;
   watch(usfs_.back().socket());
   return Status();
+}
+
+void Pool::Hurry() {
+  for (UsfHandle& usf : usfs_) {
+    if (usf.state == UsfState::kStarting) usf.RunBehind(false);
+  }
 }
 
 UsfHandle* Pool::Claim(const std::string& tenant) {
@@ -85,6 +92,7 @@ void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
   switch (event->event) {
     case usf::Event::kReady:
       usf->state = UsfState::kIdle;
+      usf->RunBehind(false);
       on_idle();
       break;
     case usf::Event::kRolledBack:

@@ -27,6 +27,8 @@ class Pool {
 
   // Starts what is missing. Call after every change; at most one process a call.
   Status Refill();
+  // Somebody waits: those that are being made no longer run behind the others.
+  void Hurry();
   bool wants_refill();
 
   // An idle USF for the tenant, marked claimed; null when none is ready.

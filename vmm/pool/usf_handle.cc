@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -122,6 +123,7 @@ UsfHandle::UsfHandle(UsfHandle&& o) noexcept
       socket_(std::move(o.socket_)),
       pid_(std::exchange(o.pid_, -1)),
       number_(o.number_),
+      behind_(o.behind_),
       host_region_size_(o.host_region_size_),
       guest_region_size_(o.guest_region_size_) {}
 
@@ -185,6 +187,15 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
   for (const PackFile& pack : runtime.packs) fds.push_back(pack.fd.get());
   USETL_RETURN_IF_ERROR(ipc::Send(usf.socket_.get(), ipc::Bytes(start), {}, fds));
   return usf;
+}
+
+void UsfHandle::RunBehind(bool behind) {
+  if (behind_ == behind) return;
+  constexpr int kBehind = 10;
+  const int own = getpriority(PRIO_PROCESS, 0);
+  // Refused: it takes its share of the processors all the same, or comes later.
+  (void)!setpriority(PRIO_PROCESS, pid_, std::min(own + (behind ? kBehind : 0), 19));
+  behind_ = behind;
 }
 
 Status UsfHandle::WarmHostRegion() {

@@ -48,6 +48,8 @@ class UsfHandle {
   UsfHandle(UsfHandle&& other) noexcept;
   UsfHandle& operator=(UsfHandle&&) = delete;
 
+  // While it is made and nobody waits for it, it runs behind those that serve.
+  void RunBehind(bool behind);
   // How much memory the next function may have; at most what the USF was made with.
   Status SetMemoryLimit(uint64_t bytes);
   // Scrubs the host region, which the guest cannot write, and asks for a rollback, within which usf
@@ -86,6 +88,7 @@ class UsfHandle {
   Fd socket_;
   pid_t pid_ = -1;
   uint32_t number_ = 0;
+  bool behind_ = false;
   uint64_t host_region_size_ = 0, guest_region_size_ = 0;
 };
 

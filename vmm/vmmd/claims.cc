@@ -70,6 +70,8 @@ void Vmmd::ServeWaiting() {
       Answer(&connection, nullptr, EIO, launch_error_);
     } else if (now >= connection.give_up) {
       Answer(&connection, nullptr, EAGAIN, "no USF became ready in time");
+    } else {
+      pool_->Hurry();
     }
   }
 }

@@ -137,16 +137,20 @@ Status Vmmd::Run() {
 
 // Making USFs is work for quiet moments, when nothing else is ready and nobody has just claimed
 // one: in a burst of starts it would take the processors from those that start. But not when the
-// pool runs dry, or somebody waits. How long to put it off, ms.
+// pool runs dry, or somebody waits. While many are left there is time: where the processors are
+// busy, the claims of a burst come with gaps, and each USF that was made in one would widen the
+// next. How long to put it off, ms.
 int Vmmd::RefillPause() const {
-  constexpr std::chrono::milliseconds kQuiet{20};
-  constexpr uint32_t kFew = 2;
-  if (pool_->Count(UsfState::kIdle) <= kFew) return 0;
+  constexpr std::chrono::milliseconds kQuiet{20}, kQuietWithMany{300};
+  constexpr uint32_t kFew = 2, kMany = 16;
+  const uint32_t idle = pool_->Count(UsfState::kIdle);
+  if (idle <= kFew) return 0;
   for (const auto& [fd, connection] : connections_) {
     if (connection.waiting || connection.clone) return 0;
   }
+  const auto quiet = idle > kMany ? kQuietWithMany : kQuiet;
   const auto left =
-      std::chrono::ceil<std::chrono::milliseconds>(last_claim_ + kQuiet - SteadyClock::now());
+      std::chrono::ceil<std::chrono::milliseconds>(last_claim_ + quiet - SteadyClock::now());
   return static_cast<int>(std::max<int64_t>(left.count(), 0));
 }
 

@@ -11,6 +11,7 @@
 
 #include "vmm/ipc/listener.h"
 #include "vmm/ipc/socket.h"
+#include "vmm/proxy/daemon/heap.h"
 #include "vmm/proxy/daemon/spares.h"
 #include "vmm/proxy/daemon/worker_jail.h"
 #include "vmm/proxy/gateway/server.h"
@@ -150,6 +151,7 @@ Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int c
       MakeSpares(options, objects, {*of_clients, *of_pods}, clients, pods, signals, &vmmd, &all);
   if (!made.ok()) return made.status();
   all = std::move(*made);
+  FillHeap();
   USETL_RETURN_IF_ERROR(options.ready());
   // Workers are made in quiet moments, unless none is left: not beside a function that just
   // started.

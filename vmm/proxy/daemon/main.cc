@@ -1,7 +1,9 @@
 // main.cc: usetl-proxy, the daemon that runs functions for clients and carries out their requests.
+#include <limits.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 
 #include "vmm/base/installation.h"
 #include "vmm/base/starter.h"
@@ -9,6 +11,18 @@
 
 namespace usetl {
 namespace {
+
+// Starts the program over with all symbols of its libraries bound. What is bound later, every
+// worker binds for itself, on pages of its own that stay as long as its container. Refused: so be
+// it.
+void BindSymbols(char** argv) {
+  constexpr const char* kVariable = "LD_BIND_NOW";
+  char path[PATH_MAX];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (getenv(kVariable) != nullptr || size < 0 || setenv(kVariable, "1", 1) != 0) return;
+  path[size] = 0;  // not /proc/self/exe itself: the process would be called "exe"
+  execv(path, argv);
+}
 
 int Main(int argc, char** argv) {
   ProxyOptions options;
@@ -40,6 +54,7 @@ int Main(int argc, char** argv) {
   app.add_flag("--remove-directory", remove_directory,
                "remove the directory of the socket at the end, when nothing is left in it");
   CLI11_PARSE(app, argc, argv);
+  if (!options.pods_socket.empty()) BindSymbols(argv);
   Starter starter(ready_fd);
   Status status = starter.Follow();
   options.ready = [&] { return starter.Ready(); };

@@ -67,7 +67,7 @@ void Connection::Process() {
 }
 
 bool Connection::Read() {
-  auto& buffer = core_->read_buffer();
+  const std::span<char> buffer = core_->read_buffer();
   const ssize_t size = recv(socket_.get(), buffer.data(), buffer.size(), 0);
   if (size < 0) {
     if (errno == EINTR) return true;
@@ -187,7 +187,7 @@ void Connection::Finish(bool linger) {
 
 void Connection::Discard() {
   std::string().swap(pending_);
-  auto& buffer = core_->read_buffer();
+  const std::span<char> buffer = core_->read_buffer();
   while (readable_ && !dead_) {
     const ssize_t size = recv(socket_.get(), buffer.data(), buffer.size(), 0);
     if (size < 0 && errno == EINTR) continue;

@@ -55,8 +55,7 @@ Core::Core(const Options& options, Backend* backend, Fd epoll, Fd timer, Fd wake
       epoll_(std::move(epoll)),
       timer_(std::move(timer)),
       wake_(std::move(wake)),
-      id_state_(seed),
-      read_buffer_(std::make_unique<std::array<char, 64 << 10>>()) {}
+      id_state_(seed) {}
 
 Core::~Core() {
   // They give back what is charged to them.

@@ -2,9 +2,9 @@
 #ifndef USETL_VMM_PROXY_GATEWAY_CORE_H_
 #define USETL_VMM_PROXY_GATEWAY_CORE_H_
 
-#include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,9 +76,11 @@ class Core {
   std::string NewRequestId();
   std::string_view Date();
   // For one read at a time, of any connection.
-  std::array<char, 64 << 10>& read_buffer() { return *read_buffer_; }
+  std::span<char> read_buffer() { return {read_buffer_.get(), kReadBuffer}; }
 
  private:
+  static constexpr size_t kReadBuffer = 64 << 10;
+
   Core(const Options& options, Backend* backend, Fd epoll, Fd timer, Fd wake, uint64_t seed);
   void Accept(int listener);
   void PauseListening();
@@ -103,7 +105,8 @@ class Core {
   uint64_t id_state_;
   int64_t date_second_ = 0;
   char date_[40] = {};
-  std::unique_ptr<std::array<char, 64 << 10>> read_buffer_;
+  // Not cleared: an idle server should hold no pages of it.
+  std::unique_ptr<char[]> read_buffer_ = std::make_unique_for_overwrite<char[]>(kReadBuffer);
   Counters counters_;
 };
 

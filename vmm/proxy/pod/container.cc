@@ -15,8 +15,6 @@ namespace {
 // output ring can hold at once is less than the second.
 constexpr int kRecordsAtOnce = 64;
 constexpr int kOutputsAtOnce = 16;
-constexpr size_t kOutputPiece = 32 << 10;
-static_assert(kOutputsAtOnce * kOutputPiece >= abi::kOutputSize);
 constexpr uint32_t kBusyTurns = 16;  // without a look at the descriptors
 constexpr int kCongestedMs = 10;
 // How long the end of a container waits for its log's disk.
@@ -174,13 +172,13 @@ Status Container::EnsureEtl() {
 }
 
 Status Container::DrainOutput() {
-  char buffer[kOutputPiece];
+  static_assert(kOutputsAtOnce * kOutputPiece >= abi::kOutputSize);
   for (int i = 0; i < kOutputsAtOnce && !log_->Congested(); ++i) {
-    const int64_t count = link_->TakeOutput(buffer, sizeof buffer);
+    const int64_t count = link_->TakeOutput(output_piece_.get(), kOutputPiece);
     if (count < 0) return Status(EPROTO, "the guest broke its output ring");
     if (count == 0) break;
     USETL_RETURN_IF_ERROR(
-        output_.Add({buffer, static_cast<size_t>(count)},
+        output_.Add({output_piece_.get(), static_cast<size_t>(count)},
                     [this](uint32_t stream, auto bytes) { ShowOutput(stream, bytes); }));
   }
   return Status();

@@ -41,6 +41,7 @@ class Container {
 
  private:
   using Clock = std::chrono::steady_clock;
+  static constexpr size_t kOutputPiece = 32 << 10;
 
   // container_start.cc: from the request to the record that loads the function.
   Status Start(ipc::Message message);
@@ -99,6 +100,8 @@ class Container {
   std::unique_ptr<Invoker> invoker_;  // none for scripts
   std::unique_ptr<Front> front_;      // the same; goes before the invoker
   OutputFrames output_;
+  // Not on the stack, whose pages below it would stay; not cleared, for the same reason.
+  std::unique_ptr<char[]> output_piece_ = std::make_unique_for_overwrite<char[]>(kOutputPiece);
   std::vector<std::string> exec_environment_;  // NAME=VALUE
   std::string exec_directory_;
   std::vector<std::unique_ptr<Exec>> execs_;

@@ -1,5 +1,6 @@
 // From usetld's request to a container that has started.
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <cstdio>
@@ -24,6 +25,15 @@ bool CopyText(const std::string& text, char (&field)[N]) {
   if (text.size() >= N) return false;
   std::memcpy(field, text.c_str(), text.size() + 1);
   return true;
+}
+
+// Gives back what starting took of the stack: messages are received into large arrays.
+void TrimStack() {
+  constexpr uintptr_t kInUse = 8 << 10, kAtMost = 256 << 10, kPage = abi::kPageSize;
+  const uintptr_t end =
+      (reinterpret_cast<uintptr_t>(__builtin_frame_address(0)) - kInUse) / kPage * kPage;
+  // Where the stack never was it is not mapped: an error of no interest.
+  (void)!madvise(reinterpret_cast<void*>(end - kAtMost), kAtMost, MADV_DONTNEED);
 }
 
 }  // namespace
@@ -127,6 +137,7 @@ void Container::SettleDown() {
   }
   cgroups_.clear();
   malloc_trim(0);
+  TrimStack();
 }
 
 }  // namespace usetl::pod

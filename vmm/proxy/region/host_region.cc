@@ -25,7 +25,7 @@ uint64_t RealtimeNs() {
 }  // namespace
 
 HostRegion::HostRegion(uint8_t* base, uint64_t size, bool huge)
-    : base_(base), size_(size), huge_(huge), books_(abi::kHostEntries) {
+    : base_(base), size_(size), huge_(huge) {
   free_.Reset(data_base(), size_);
 }
 
@@ -42,7 +42,7 @@ void HostRegion::Format() {
   used_ = 0;
   first_free_ = 0;
   live_bodies_ = 0;
-  std::fill(books_.begin(), books_.end(), Book{});
+  books_.clear();
   names_.clear();
   free_.Reset(data_base(), size_);
   ++epoch_;
@@ -51,8 +51,8 @@ void HostRegion::Format() {
 void HostRegion::Reset() {
   for (uint32_t slot = 0; slot < used_; ++slot) {
     if (books_[slot].slot != Slot::kFree) Write(slot, abi::FileEntry{});
-    books_[slot] = {};
   }
+  books_.clear();
   names_.clear();
   first_free_ = 0;
   live_bodies_ = 0;
@@ -66,7 +66,8 @@ uint64_t HostRegion::AlignFor(uint64_t size) const {
 
 Result<uint32_t> HostRegion::FreeSlot() {
   while (first_free_ < books_.size() && books_[first_free_].slot != Slot::kFree) ++first_free_;
-  if (first_free_ == books_.size()) return Status(ENOSPC, "the host region's table is full");
+  if (first_free_ == abi::kHostEntries) return Status(ENOSPC, "the host region's table is full");
+  if (first_free_ == books_.size()) books_.emplace_back();
   return first_free_;
 }
 

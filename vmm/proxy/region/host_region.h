@@ -133,7 +133,7 @@ class HostRegion {
   uint32_t first_free_ = 0;  // no slot below it is free
   uint32_t live_bodies_ = 0;
   FreeMap free_;
-  std::vector<Book> books_;                   // by slot
+  std::vector<Book> books_;                   // by slot; grows, for most need few
   std::set<std::string, std::less<>> names_;  // of files
 };
 

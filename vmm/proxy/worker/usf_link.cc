@@ -120,9 +120,9 @@ void UsfLink::RingForRoom() {
 }
 
 abi::RingRead UsfLink::Take(abi::RecordHeader* header, std::span<const uint8_t>* payload) {
-  const abi::RingRead read = to_host_.Take(header, payload_.data());
+  const abi::RingRead read = to_host_.Take(header, payload_.get());
   if (read == abi::RingRead::kRecord) {
-    *payload = {payload_.data(), header->size - sizeof *header};
+    *payload = {payload_.get(), header->size - sizeof *header};
     if (to_host_.ProducerWaits()) RingForRoom();
   }
   return read;

@@ -62,7 +62,8 @@ class UsfLink {
   std::unique_ptr<GuestRegionView> guest_view_;
   abi::RingProducer to_guest_;
   abi::RingConsumer to_host_, output_;
-  std::vector<uint8_t> payload_ = std::vector<uint8_t>(abi::kMaxRecord);
+  // Not cleared: only what records fill is touched.
+  std::unique_ptr<uint8_t[]> payload_ = std::make_unique_for_overwrite<uint8_t[]>(abi::kMaxRecord);
   uint32_t usf_ = 0;
   int32_t usf_pid_ = 0;
 };
