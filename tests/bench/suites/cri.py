@@ -24,6 +24,7 @@ from traffic import first_answer
 PODS, BURST, LISTED = 60, 200, 1000
 PEER_EVERY = 3  # pods of ours to one of containerd's, which takes so much longer
 PEER_BURST = 20
+PEER = "containerd + runc"
 
 
 def milliseconds(begin: float) -> float:
@@ -53,20 +54,24 @@ class Lives:
 
 
 def lives_of_pods(functions: Functions, containers: Containers | None) -> list[dict]:
-    ours, theirs = Lives(), Lives()
+    """All ways turn and turn about."""
+    bare = functions.without_cgroups()
+    ours, ours_bare, theirs = Lives(), Lives(), Lives()
     for number in range(PODS):
-        time.sleep(0.05)  # the pool fills again, off the path
-        ours.live(functions, f"pod{number}")
+        for pods, lives in ((functions, ours), (bare, ours_bare)):
+            time.sleep(0.05)  # the pool fills again, off the path
+            lives.live(pods, f"pod{number}")
         if containers is not None and number % PEER_EVERY == 0:
             theirs.live(containers, f"pod{number}")
-
-    def beside(samples: list[float]) -> dict:
-        return {"peer": "containerd + runc", "peer_samples": samples, "judge": "p50"}
-
-    return [row("RunPodSandbox + CreateContainer + StartContainer", "ms", ours.started, 10, 3, must_ratio=20,
-                aim_ratio=60, **beside(theirs.started)),
-            row("StartContainer to first HTTP answer", "ms", ours.answered, 5, 1, **beside(theirs.answered)),
-            row("StopPodSandbox + RemovePodSandbox", "ms", ours.stopped, 10, 3, **beside(theirs.stopped))]
+    rows = []
+    for lives, suffix in ((ours, ""), (ours_bare, "; no cgroup")):
+        rows += [row(f"RunPodSandbox + Create + StartContainer{suffix}", "ms", lives.started, 10, 3, must_ratio=20,
+                     aim_ratio=60, judge="p50", peer=PEER, peer_samples=theirs.started),
+                 row(f"StartContainer to first HTTP answer{suffix}", "ms", lives.answered, 5, 1, judge="p50",
+                     peer=PEER, peer_samples=theirs.answered),
+                 row(f"StopPodSandbox + RemovePodSandbox{suffix}", "ms", lives.stopped, 10, 3, judge="p50",
+                     peer=PEER, peer_samples=theirs.stopped)]
+    return rows
 
 
 def burst_of(pods: Pods, count: int) -> tuple[float, float]:
@@ -83,16 +88,22 @@ def burst_of(pods: Pods, count: int) -> tuple[float, float]:
     return seconds, (memory.in_use(before) - memory.in_use(after)) / count
 
 
-def burst(functions: Functions, containers: Containers | None) -> list[dict]:
-    seconds, megabytes = burst_of(functions, BURST)
-    peers = [{}, {}]
+def burst(functions: Functions, containers: Containers | None, refilled) -> list[dict]:
+    """`refilled`: waits until the pool is full again."""
+    beside, beside_memory = {}, {}
     if containers is not None:
         took, held = burst_of(containers, PEER_BURST)
-        peers = [{"peer": f"containerd + runc, {PEER_BURST} pods, times {BURST // PEER_BURST}", "judge": "p50",
-                  "peer_samples": [took * BURST / PEER_BURST], "peer_seconds": took, "peer_pods": PEER_BURST},
-                 {"peer": "containerd + runc", "judge": "p50", "peer_samples": [held], "peer_pods": PEER_BURST}]
-    return [row(f"burst: {BURST} pods started at once, all answer", "s", [seconds], 2, 0.5, **peers[0]),
-            row("memory that a pod gives back", "MB", [megabytes], **peers[1])]
+        beside = {"peer": f"{PEER}, {PEER_BURST} pods, times {BURST // PEER_BURST}", "peer_pods": PEER_BURST,
+                  "peer_seconds": took, "peer_samples": [took * BURST / PEER_BURST]}
+        beside_memory = {"peer": PEER, "peer_pods": PEER_BURST, "peer_samples": [held]}
+    rows = []
+    for pods, suffix in ((functions, ""), (functions.without_cgroups(), "; no cgroup")):
+        refilled()
+        seconds, megabytes = burst_of(pods, BURST)
+        rows += [row(f"burst: {BURST} pods started at once, all answer{suffix}", "s", [seconds], 2, 0.5, judge="p50",
+                     **beside),
+                 row(f"memory that a pod gives back{suffix}", "MB", [megabytes], **beside_memory)]
+    return rows
 
 
 def lists(pods: Functions) -> list[dict]:
@@ -123,12 +134,14 @@ def lists(pods: Functions) -> list[dict]:
 def without_network(peer: containerd.Containerd | None, cgroup: Cgroup) -> list[dict]:
     node = Node("--cri", "--no-network", pool=BURST)
     try:
-        wait_until(lambda: node.usetl("ps").stdout.count(" idle ") >= BURST, 120)
+        def refilled() -> None:
+            wait_until(lambda: node.usetl("ps").stdout.count(" idle ") >= BURST, 120)
+
+        refilled()
         functions = Functions(node, cgroup.name)
         containers = Containers(peer, cgroup.name) if peer else None
-        rows = lives_of_pods(functions, containers)
-        wait_until(lambda: node.usetl("ps").stdout.count(" idle ") >= BURST, 120)
-        return rows + burst(functions, containers) + lists(functions)
+        return lives_of_pods(functions, containers) + burst(functions, containers, refilled) \
+            + lists(functions.without_cgroups())
     finally:
         node.close()
 

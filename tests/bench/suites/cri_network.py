@@ -56,22 +56,25 @@ def timed_start(pods: Pods, name: str) -> float:
 
 
 def starts(functions: Functions, containers: Containers | None, bridge: networks.Bridge) -> list[dict]:
-    """Each way once a round; what is left of a round's start is what its ADD by hand did not take."""
-    ours, theirs, plugins = [], [], []
+    """Each way once a round; what is left of a start is what that round's ADD by hand did not take."""
+    bare = functions.without_cgroups()
+    ours, ours_bare, theirs, plugins = [], [], [], []
     for number in range(ROUNDS):
-        time.sleep(0.05)
         plugins.append(bridge.attach_by_hand(f"hand{number}"))
-        ours.append(timed_start(functions, f"net{number}"))
-        if containers is not None:
-            theirs.append(timed_start(containers, f"net{number}"))
+        for pods, samples in ((functions, ours), (bare, ours_bare), (containers, theirs)):
+            time.sleep(0.05)
+            if pods is not None:
+                samples.append(timed_start(pods, f"net{number}"))
 
     def own(samples: list[float]) -> list[float]:
         return [whole - part for whole, part in zip(samples, plugins)]
 
+    what = "Run + Create + Start on a CNI bridge"
     peer = {"peer": "containerd + runc", "judge": "p50"}
-    return [row("Run + Create + Start on a CNI bridge, the whole", "ms", ours, peer_samples=theirs, **peer),
+    return [row(f"{what}, the whole", "ms", ours, peer_samples=theirs, **peer),
             row("ADD of the bridge's plugins, run by hand", "ms", plugins),
-            row("Run + Create + Start on a CNI bridge, without ADD", "ms", own(ours), 10, 3, peer_samples=own(theirs), **peer)]
+            row(f"{what}, without ADD", "ms", own(ours), 10, 3, peer_samples=own(theirs), **peer),
+            row(f"{what}, without ADD; no cgroup", "ms", own(ours_bare), 10, 3, peer_samples=own(theirs), **peer)]
 
 
 def answering(pods: Pods, name: str) -> Target:
