@@ -77,7 +77,7 @@ def _bar(row: dict, scale: _Scale, y: float) -> list[str]:
         x = scale.x(row["peer_p50"])
         parts.append(f'<path d="M{x:.1f} {middle - 6} l6 6 l-6 6 l-6 -6 z" fill="#fff" stroke="#1565c0" '
                      f'stroke-width="2"/>')
-    ratio = f"  ({row['ratio']:.2g}x)" if row["ratio"] else ""
+    ratio = f"  ({_number(row['ratio'])}x)" if row["ratio"] else ""
     parts.append(_text(_LEFT + _PLOT + 8, middle + 4, f"{_number(row['p50'])} {row['unit']}{ratio}"))
     return parts
 
