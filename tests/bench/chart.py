@@ -10,7 +10,8 @@ _ROW, _HEAD, _AXIS, _GAP = 28, 26, 30, 18
 _SPREAD = 20  # times further apart than this are drawn on a logarithmic scale; what adds up is not
 _TIMES = ("ns", "us", "ms", "s")
 _TITLES = {"usf": "the path of a USF and its memory", "start": "start of a function, request to first line",
-           "etl": "GET a file and read every byte of it", "density": "many USFs at once"}
+           "etl": "GET a file and read every byte of it", "density": "many USFs at once",
+           "cri": "pods over the CRI, beside containerd and runc"}
 
 
 def _text(x: float, y: float, content: str, **style) -> str:
@@ -31,13 +32,15 @@ def _number(value: float) -> str:
 def _bounds(row: dict) -> dict[str, float]:
     """must and aim as values of the row's unit; a bound on a ratio becomes the value at which it is met."""
     if row["judge"] == "ratio":
-        return {name: row["peer_p50"] / row[name] for name in ("must", "aim") if row[name]}
+        rate = row["unit"] == "1/s"  # more is better
+        return {name: row["peer_p50"] * row[name] if rate else row["peer_p50"] / row[name]
+                for name in ("must", "aim") if row[name]}
     return {name: row[name] for name in ("must", "aim") if row[name]}
 
 
 class _Scale:
     def __init__(self, unit: str, values: list[float]):
-        values = [value for value in values if value > 0]
+        values = [value for value in values if value > 0] or [1.0]  # differences may be below
         low, high = min(values), max(values)
         self.log = unit in _TIMES and high / low > _SPREAD
         if self.log:
@@ -74,7 +77,7 @@ def _bar(row: dict, scale: _Scale, y: float) -> list[str]:
         x = scale.x(row["peer_p50"])
         parts.append(f'<path d="M{x:.1f} {middle - 6} l6 6 l-6 6 l-6 -6 z" fill="#fff" stroke="#1565c0" '
                      f'stroke-width="2"/>')
-    ratio = f"  ({row['ratio']:.2g}x)" if row["ratio"] else ""
+    ratio = f"  ({_number(row['ratio'])}x)" if row["ratio"] else ""
     parts.append(_text(_LEFT + _PLOT + 8, middle + 4, f"{_number(row['p50'])} {row['unit']}{ratio}"))
     return parts
 

@@ -2,10 +2,11 @@
 //
 //   cri_bench SOCKET list PODS CALLS       PODS sandboxes; latencies of ListPodSandbox while 20
 //                                          sandboxes a second come and go, "ms": [...]
-//   cri_bench SOCKET burst PODS THREADS IMAGE LOGS
-//                                          PODS pods of one function each, from THREADS threads,
-//                                          until all have answered over HTTP: "seconds", and what
-//                                          each of the calls took, "ms": {...}
+//   cri_bench SOCKET burst PODS THREADS IMAGE LOGS CGROUP
+//                                          PODS pods of one function each, below CGROUP (may be
+//                                          ""), from THREADS threads, until all have answered over
+//                                          HTTP: "seconds", and what each of the calls took, "ms":
+//                                          {...}
 //
 // Sandboxes of `list` are removed at the end, pods of `burst` stay.
 #include <arpa/inet.h>
@@ -58,10 +59,12 @@ class Client {
     raw_ = std::make_unique<grpc::GenericStub>(channel);
   }
 
-  std::string Run(const std::string& name, const std::string& logs) {
+  std::string Run(const std::string& name, const std::string& logs,
+                  const std::string& cgroup = "") {
     v1::RunPodSandboxRequest request;
     v1::PodSandboxConfig& config = *request.mutable_config();
     Fill(name, logs, &config);
+    config.mutable_linux()->set_cgroup_parent(cgroup);
     return Call(&v1::RuntimeService::Stub::RunPodSandbox, request, v1::RunPodSandboxResponse())
         .pod_sandbox_id();
   }
@@ -222,7 +225,7 @@ nlohmann::json List(const std::string& socket, int pods, int calls) {
 }
 
 nlohmann::json Burst(const std::string& socket, int pods, int threads, const std::string& image,
-                     const std::string& logs) {
+                     const std::string& logs, const std::string& cgroup) {
   std::map<std::string, std::vector<double>> samples;
   std::mutex mutex;  // of samples
   std::atomic<int> next = 0;
@@ -235,7 +238,7 @@ nlohmann::json Burst(const std::string& socket, int pods, int threads, const std
         took.emplace_back(what, MsSince(begin));
         begin = Clock::now();
       };
-      const std::string pod = client.Run("burst" + std::to_string(i), logs);
+      const std::string pod = client.Run("burst" + std::to_string(i), logs, cgroup);
       took_until_now("RunPodSandbox");
       const std::string container = client.Create(pod, image);
       took_until_now("CreateContainer");
@@ -261,10 +264,10 @@ int Main(int argc, char** argv) {
   nlohmann::json result;
   if (what == "list" && argc == 5) {
     result = List(argv[1], std::atoi(argv[3]), std::atoi(argv[4]));
-  } else if (what == "burst" && argc == 7) {
-    result = Burst(argv[1], std::atoi(argv[3]), std::atoi(argv[4]), argv[5], argv[6]);
+  } else if (what == "burst" && argc == 8) {
+    result = Burst(argv[1], std::atoi(argv[3]), std::atoi(argv[4]), argv[5], argv[6], argv[7]);
   } else {
-    Die("usage: cri_bench SOCKET list PODS CALLS | burst PODS THREADS IMAGE LOGS");
+    Die("usage: cri_bench SOCKET list PODS CALLS | burst PODS THREADS IMAGE LOGS CGROUP");
   }
   std::printf("%s\n", result.dump().c_str());
   return 0;

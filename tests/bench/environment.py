@@ -12,6 +12,7 @@ PYTHON = "/usr/bin/python3.11"
 os.environ.update(USETL_BUILD=str(BUILD), USETL_RUNTIMES=str(RUNTIMES))
 sys.path.insert(0, str(ROOT / "tests/integration"))
 
-from node import Node, wait_until  # noqa: E402  (needs the environment above)
+from node import Node, in_network_namespace, spawn_daemon, wait_until  # noqa: E402  (needs the environment above)
 
-__all__ = ["BUILD", "OUT", "PYTHON", "ROOT", "RUNTIMES", "Node", "wait_until"]
+__all__ = ["BUILD", "OUT", "PYTHON", "ROOT", "RUNTIMES", "Node", "in_network_namespace", "spawn_daemon",
+           "wait_until"]

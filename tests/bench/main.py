@@ -32,7 +32,7 @@ def main() -> None:
     for name in options.suites:
         if name not in SUITES:
             parser.error(f"no suite {name!r}; there are: {', '.join(SUITES)}")
-    for needed in ("rootfs", "guest.pack", "density_bench"):
+    for needed in ("rootfs", "guest.pack", "density_bench", "http_load"):
         if not (BUILD / needed).exists():
             parser.error("run tests/run first, it makes what is measured")
     # A node holds seven descriptors of each USF.

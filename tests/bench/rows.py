@@ -10,8 +10,9 @@ def percentile(samples: list[float], share: float) -> float:
 
 def row(name: str, unit: str, samples: list[float], must: float | None = None, aim: float | None = None, *,
         peer: str | None = None, peer_samples: list[float] | None = None, more_is_better: bool = False,
-        judge: str | None = None, **extra) -> dict:
+        judge: str | None = None, must_ratio: float | None = None, aim_ratio: float | None = None, **extra) -> dict:
     """`must` and `aim` bound the ratio to the peer where one is given, else p50; judge="p50" has them bound p50.
+    Beside them the ratio, where there is one, has to reach `must_ratio` and `aim_ratio`.
 
     A ratio above 1 means better than the peer. Without bounds a row only reports; nothing is missed then.
     """
@@ -24,10 +25,13 @@ def row(name: str, unit: str, samples: list[float], must: float | None = None, a
     judged = ratio if judge == "ratio" else p50
     upwards = more_is_better or judge == "ratio"
 
-    def reaches(bound: float | None) -> bool:
+    def reaches(bound: float | None, least: float | None) -> bool:
+        if least is not None and ratio is not None and ratio < least:
+            return False
         return bound is None or (judged >= bound if upwards else judged <= bound)
 
-    met = "no" if not reaches(must) else "aim" if reaches(aim) else "must"
+    met = "no" if not reaches(must, must_ratio) else "aim" if reaches(aim, aim_ratio) else "must"
     return {"name": name, "unit": unit, "p50": p50, "p99": percentile(samples, 0.99), "n": len(samples),
             "peer": peer if peer_p50 is not None else None, "peer_p50": peer_p50, "ratio": ratio, "must": must,
-            "aim": aim, "met": met, "judge": judge, "more_is_better": upwards, **extra}
+            "aim": aim, "met": met, "judge": judge, "more_is_better": upwards, "must_ratio": must_ratio,
+            "aim_ratio": aim_ratio, **extra}

@@ -91,17 +91,23 @@ class NodeCase(unittest.TestCase):
         return done
 
 
-def start_daemon(test, program: str, *options: str) -> tuple[subprocess.Popen, str]:
-    """A daemon by itself, until the test ends, and what it said: that it is ready, or why not."""
-    in_network_namespace()
+def spawn_daemon(program: str, *options: str) -> tuple[subprocess.Popen, str]:
+    """A daemon by itself, and what it said: that it is ready, or why not. The caller ends it."""
     reading, writing = os.pipe()
     daemon = subprocess.Popen([BUILD / program, *options, "--ready-fd", str(writing)],
                               stdin=subprocess.DEVNULL, pass_fds=[writing])
     os.close(writing)
-    test.addCleanup(daemon.wait)
-    test.addCleanup(daemon.terminate)
     with open(reading, encoding="utf-8") as report:
         return daemon, report.readline()
+
+
+def start_daemon(test, program: str, *options: str) -> tuple[subprocess.Popen, str]:
+    """The same until the test ends."""
+    in_network_namespace()
+    daemon, said = spawn_daemon(program, *options)
+    test.addCleanup(daemon.wait)
+    test.addCleanup(daemon.terminate)
+    return daemon, said
 
 
 def wait_until(condition, seconds: float = 20.0) -> None:

@@ -333,11 +333,13 @@ class Deaths(unittest.TestCase):
                 started = lambda: [p for p in descendants(client.pid) if name(p) in ("usetl-vmmd", "usetl-proxy")]
                 wait_until(lambda: len(started()) >= daemons)
                 processes = descendants(client.pid)
-                arguments = pathlib.Path(f"/proc/{processes[0]}/cmdline").read_bytes().decode().split("\0")
+                arguments = lambda: pathlib.Path(f"/proc/{processes[0]}/cmdline").read_bytes().decode().split("\0")
+                wait_until(lambda: "--socket" in arguments())  # its name comes a little before
+                directory_of_node = os.path.dirname(arguments()[arguments().index("--socket") + 1])
                 client.kill()
                 client.wait()
                 wait_until(lambda: all(ended(pid) for pid in processes))
-                wait_until(lambda: not os.path.exists(os.path.dirname(arguments[arguments.index("--socket") + 1])))
+                wait_until(lambda: not os.path.exists(directory_of_node))
 
     def test_interrupt_from_the_terminal(self):
         node = self.node()

@@ -1,161 +1,150 @@
-"""Pods over the CRI: start, first answer, warm requests, bursts, lists, stop, memory. No network plugin."""
+"""Pods over the CRI, beside containerd and runc: start, first answer, bursts, lists, stop, memory.
 
-import ctypes
-import http.client
+Here pods have no network plugin; suites/cri_network.py has what wants addresses.
+"""
+
+import contextlib
 import json
 import pathlib
 import subprocess
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import containerd
 import memory
-from environment import BUILD, Node, wait_until
+import networks
+from cgroups import Cgroup
+from environment import BUILD, Node, in_network_namespace, wait_until
+from pods import FUNCTION, Containers, Functions, Pods
 from rows import percentile, row
+from suites import cri_network
 from suites.usf_memory import settled
+from traffic import first_answer
 
-from cri import Client, container_config, cri, pod_config
-from image_file import make_layout
-
-FUNCTION = "def handler(event, context):\n    return {'n': event['n'], 'ok': True}\n"
-BODY = json.dumps({"n": 1})
 PODS, BURST, THREADS, LISTED = 60, 200, 32, 1000
-_CLONE_NEWNET = 0x40000000
-
-
-class Pods:
-    def __init__(self, node: Node):
-        self.directory = pathlib.Path(node.directory)
-        with tempfile.TemporaryDirectory() as directory:
-            layout = make_layout(pathlib.Path(directory), {"function/main.py": FUNCTION},
-                                 "--config.workingdir", "/function")
-            subprocess.run([BUILD / "usetl", "image", "import", "--store", self.directory / "images", layout,
-                            "--name", "localhost/bench:1"], check=True, capture_output=True)
-        self.socket = f"{self.directory}/usetl.sock"
-        self.client = Client(self.socket)
-        self.client.Version()
-
-    def run(self, name: str) -> str:
-        return self.client.RunPodSandbox(config=pod_config(name, self.directory)).pod_sandbox_id
-
-    def start(self, name: str) -> str:
-        pod = self.run(name)
-        container = self.client.CreateContainer(
-            pod_sandbox_id=pod, config=container_config("function", "localhost/bench:1")).container_id
-        self.client.StartContainer(container_id=container)
-        return pod
-
-    def namespace(self, pod: str) -> str:
-        status = self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True)
-        return json.loads(status.info["info"])["networkNamespace"]
-
-    def remove(self, pod: str) -> None:
-        self.client.StopPodSandbox(pod_sandbox_id=pod)
-        self.client.RemovePodSandbox(pod_sandbox_id=pod)
-
-    def remove_all(self) -> None:
-        for item in self.client.ListPodSandbox().items:
-            self.remove(item.id)
+PEER_EVERY = 3  # pods of ours to one of containerd's, which takes so much longer
+PEER_BURST = 20
+PEER = "containerd + runc"
 
 
 def measure(pods: Pods, *arguments) -> dict:
     """What cri_bench says: a client in C++, where one in Python would take the processors from usetld."""
-    done = subprocess.run([BUILD / "cri_bench", pods.socket, *map(str, arguments)], check=True, capture_output=True,
-                          text=True, timeout=300)
+    done = subprocess.run([BUILD / "cri_bench", f"{pods.directory}/usetl.sock", *map(str, arguments)], check=True,
+                          capture_output=True, text=True, timeout=300)
     return json.loads(done.stdout)
-
-
-def within(namespace: str, work):
-    """Runs `work` on a thread that has entered the network namespace."""
-    results = []
-
-    def enter() -> None:
-        with open(namespace, "rb") as file:
-            if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
-        results.append(work())
-
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    return results[0]
 
 
 def milliseconds(begin: float) -> float:
     return (time.perf_counter() - begin) * 1e3
 
 
-def request(connection: http.client.HTTPConnection) -> None:
-    connection.request("POST", "/", BODY, {"content-type": "application/json"})
-    answer = connection.getresponse()
-    if answer.status != 200 or json.loads(answer.read())["n"] != 1:
-        raise RuntimeError(f"unexpected answer: {answer.status}")
+class Lives:
+    """What pods of one side took from the cradle to the grave, in ms."""
 
+    def __init__(self):
+        self.started, self.answered, self.stopped = [], [], []
 
-def first_request() -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=20)
-    request(connection)
-    connection.close()
-
-
-def warm_requests(count: int) -> list[float]:
-    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=20)
-    samples = []
-    for _ in range(count):
+    def live(self, pods: Pods, name: str) -> None:
         begin = time.perf_counter()
-        request(connection)
-        samples.append(milliseconds(begin) * 1e3)
-    connection.close()
-    return samples[count // 10:]
-
-
-def life_of_a_pod(pods: Pods) -> list[dict]:
-    started, answered, stopped = [], [], []
-    for number in range(PODS):
-        time.sleep(0.05)  # the pool fills again, off the path
+        pod = pods.run(name)
+        run = milliseconds(begin)
+        target = pods.target(pod)  # asks the CRI: not counted
         begin = time.perf_counter()
-        pod = pods.start(f"pod{number}")
-        started.append(milliseconds(begin))
+        pods.start_in(pod, name)
+        self.started.append(run + milliseconds(begin))
         begin = time.perf_counter()
-        within(pods.namespace(pod), first_request)
-        answered.append(milliseconds(begin))
+        first_answer(target)
+        self.answered.append(milliseconds(begin))
         begin = time.perf_counter()
         pods.remove(pod)
-        stopped.append(milliseconds(begin))
-    return [row("RunPodSandbox + CreateContainer + StartContainer", "ms", started, 10, 3),
-            row("StartContainer to first HTTP answer", "ms", answered, 5, 1),
-            row("StopPodSandbox + RemovePodSandbox", "ms", stopped, 10, 3)]
+        self.stopped.append(milliseconds(begin))
 
 
-def warm(pods: Pods) -> list[dict]:
-    pod = pods.start("warm")
-    samples = within(pods.namespace(pod), lambda: warm_requests(3000))
-    pods.remove(pod)
-    return [row("warm HTTP request, one connection, small JSON", "us", samples, 500, 200)]
+def lives_of_pods(functions: Functions, containers: Containers | None) -> list[dict]:
+    """All ways turn and turn about."""
+    bare = functions.without_cgroups()
+    ours, ours_bare, theirs = Lives(), Lives(), Lives()
+    for number in range(PODS):
+        for pods, lives in ((functions, ours), (bare, ours_bare)):
+            time.sleep(0.05)  # the pool fills again, off the path
+            lives.live(pods, f"pod{number}")
+        if containers is not None and number % PEER_EVERY == 0:
+            theirs.live(containers, f"pod{number}")
+    rows = []
+    for lives, suffix in ((ours, ""), (ours_bare, "; no cgroup")):
+        rows += [row(f"RunPodSandbox + Create + StartContainer{suffix}", "ms", lives.started, 10, 3, must_ratio=20,
+                     aim_ratio=60, judge="p50", peer=PEER, peer_samples=theirs.started),
+                 row(f"StartContainer to first HTTP answer{suffix}", "ms", lives.answered, 5, 1, judge="p50",
+                     peer=PEER, peer_samples=theirs.answered),
+                 row(f"StopPodSandbox + RemovePodSandbox{suffix}", "ms", lives.stopped, 10, 3, judge="p50",
+                     peer=PEER, peer_samples=theirs.stopped)]
+    return rows
 
 
-def burst(pods: Pods) -> list[dict]:
-    seconds = measure(pods, "burst", BURST, THREADS, "localhost/bench:1", pods.directory / "logs")["seconds"]
+def burst_of(pods: Pods, count: int) -> tuple[float, float]:
+    """Seconds until so many pods that are started at once have answered; the MB that each gives back."""
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(32) as executor:
+        made = list(executor.map(lambda number: pods.start(f"burst{number}"), range(count)))
+    for pod in made:
+        first_answer(pods.target(pod))
+    seconds = milliseconds(begin) / 1e3
     before = settled()
     pods.remove_all()
     after = settled()
-    return [row(f"burst: {BURST} pods started at once, all answer", "s", [seconds], 2, 0.5),
-            row("memory that a pod gives back", "MB", [(memory.in_use(before) - memory.in_use(after)) / BURST])]
+    return seconds, (memory.in_use(before) - memory.in_use(after)) / count
 
 
-def lists(pods: Pods) -> list[dict]:
+def burst(functions: Functions, containers: Containers | None, refilled) -> list[dict]:
+    """`refilled`: waits until the pool is full again."""
+    beside, beside_memory = {}, {}
+    if containers is not None:
+        took, held = burst_of(containers, PEER_BURST)
+        beside = {"peer": f"{PEER}, {PEER_BURST} pods, times {BURST // PEER_BURST}", "peer_pods": PEER_BURST,
+                  "peer_seconds": took, "peer_samples": [took * BURST / PEER_BURST]}
+        beside_memory = {"peer": PEER, "peer_pods": PEER_BURST, "peer_samples": [held]}
+    refilled()
+    seconds = measure(functions, "burst", BURST, THREADS, "localhost/bench:1", functions.directory / "logs",
+                      functions.cgroup)["seconds"]
+    before = settled()
+    functions.remove_all()
+    held = (memory.in_use(before) - memory.in_use(settled())) / BURST
+    return [row(f"burst: {BURST} pods started at once, all answer", "s", [seconds], 2, 0.5, judge="p50", **beside),
+            row("memory that a pod gives back", "MB", [held], **beside_memory)]
+
+
+def lists(pods: Functions) -> list[dict]:
     samples = measure(pods, "list", LISTED, 300)["ms"]
     return [row(f"ListPodSandbox with {LISTED} pods, 20 a second come and go, p99", "ms",
                 [percentile(samples, 0.99)], 5, 2)]
 
 
-def run(_options) -> list[dict]:
+def without_network(peer: containerd.Containerd | None, cgroup: Cgroup) -> list[dict]:
     node = Node("--cri", "--no-network", pool=BURST)
     try:
-        wait_until(lambda: node.usetl("ps").stdout.count(" idle ") >= BURST, 120)
-        pods = Pods(node)
-        rows = life_of_a_pod(pods) + warm(pods)
-        wait_until(lambda: node.usetl("ps").stdout.count(" idle ") >= BURST, 120)
-        return rows + burst(pods) + lists(pods)
+        def refilled() -> None:
+            wait_until(lambda: node.usetl("ps").stdout.count(" idle ") >= BURST, 120)
+
+        refilled()
+        functions = Functions(node, cgroup.name)
+        containers = Containers(peer, cgroup.name) if peer else None
+        return lives_of_pods(functions, containers) + burst(functions, containers, refilled) \
+            + lists(functions.without_cgroups())
     finally:
         node.close()
+
+
+def run(_options) -> list[dict]:
+    in_network_namespace()
+    with contextlib.ExitStack() as stack:
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="usetl-bench-")))
+        bridge = networks.Bridge(directory)
+        cgroup = stack.enter_context(contextlib.closing(Cgroup()))
+        peer = None
+        if absent := containerd.missing():
+            print(f"cri: no peer, it wants packages that are not installed: apt-get install {' '.join(absent)}")
+        else:
+            peer = stack.enter_context(contextlib.closing(
+                containerd.Containerd(FUNCTION, bridge.configuration, networks.PLUGINS)))
+        return without_network(peer, cgroup) + cri_network.rows_of(bridge, peer, cgroup)
