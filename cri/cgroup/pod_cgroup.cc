@@ -31,24 +31,21 @@ Status PassControllersOn(const std::string& directory) {
 
 }  // namespace
 
-Result<PodCgroup> PodCgroup::Create(Hierarchies hierarchies, const std::string& parent,
-                                    const std::string& id,
-                                    const runtime::v1::LinuxContainerResources& resources) {
+Result<std::string> PodCgroup::PathFor(const std::string& parent, const std::string& id) {
   const Result<std::string> expanded = ExpandCgroupParent(parent);
   if (!expanded.ok()) return expanded.status();
-  if (hierarchies.all.empty()) {
+  return (*expanded == "/" ? "" : *expanded) + "/usetl-" + id.substr(0, 16);
+}
+
+Status PodCgroup::Create(const runtime::v1::LinuxContainerResources& resources) const {
+  if (hierarchies_.all.empty()) {
     return Status(EIO, "cgroup_parent is given, but no cgroup hierarchy is mounted");
   }
-  const std::string above = *expanded == "/" ? "" : *expanded;
-  const PodCgroup cgroup(std::move(hierarchies), above + "/usetl-" + id.substr(0, 16));
-  for (const Hierarchy& hierarchy : cgroup.hierarchies_.all) {
-    const Status made = cgroup.Make(hierarchy, hierarchy.mount + above, resources);
-    if (made.ok()) continue;
-    const Status removed = cgroup.Remove();
-    if (removed.ok()) return made;
-    return Status(EIO, made.message() + " (and undoing it: " + removed.message() + ")");
+  const std::string above = path_.substr(0, path_.rfind('/'));
+  for (const Hierarchy& hierarchy : hierarchies_.all) {
+    USETL_RETURN_IF_ERROR(Make(hierarchy, hierarchy.mount + above, resources));
   }
-  return cgroup;
+  return Status();
 }
 
 Status PodCgroup::Make(const Hierarchy& hierarchy, const std::string& parent,

@@ -29,11 +29,11 @@ class PodCgroup {
   PodCgroup(Hierarchies hierarchies, std::string path)
       : hierarchies_(std::move(hierarchies)), path_(std::move(path)) {}
 
-  // Below `parent`, which has to be there, in each hierarchy; with the limits that `resources` has.
-  // Leaves nothing after an error. EINVAL for a bad parent, EIO with the cause otherwise.
-  static Result<PodCgroup> Create(Hierarchies hierarchies, const std::string& parent,
-                                  const std::string& id,
-                                  const runtime::v1::LinuxContainerResources& resources);
+  // That of a pod below `parent`. EINVAL for a bad parent.
+  static Result<std::string> PathFor(const std::string& parent, const std::string& id);
+  // In each hierarchy, below the parent that has to be there; with the limits that `resources` has.
+  // After an error Remove() is to be called. EIO with the cause.
+  Status Create(const runtime::v1::LinuxContainerResources& resources) const;
 
   const std::string& path() const { return path_; }
   // Of each hierarchy, for writing: where a process with one thread moves itself by writing 0. That

@@ -71,16 +71,25 @@ Status Cni::Ready() {
   return Status();
 }
 
-Status Cni::AddAll(const CniConfig& config, SandboxRecord* record) const {
+Status Cni::Choose(SandboxRecord* record) {
+  const auto config = directory_.Get();
+  if (!config.ok()) return config.status();
+  record->set_network_config((*config)->text);
+  return Status();
+}
+
+Status Cni::Add(SandboxRecord* record) const {
+  const Result<CniConfig> config = ParseCniConfig(record->network_config());
+  if (!config.ok()) return config.status();
   const Result<CniCall> call = CallFor(*record, "ADD");
   if (!call.ok()) return call.status();
   const Result<json> runtime = RuntimeConfigOf(record->config());
   if (!runtime.ok()) return runtime.status();
   json result;
   std::string text;
-  for (const CniPlugin& plugin : config.plugins) {
+  for (const CniPlugin& plugin : config->plugins) {
     Result<std::string> answer =
-        RunTimed(*call, plugin, CniInput(config, plugin, *runtime, result));
+        RunTimed(*call, plugin, CniInput(*config, plugin, *runtime, result));
     if (!answer.ok()) return answer.status();
     Result<json> parsed = ParseCniResult(*answer);
     if (!parsed.ok()) {
@@ -91,26 +100,14 @@ Status Cni::AddAll(const CniConfig& config, SandboxRecord* record) const {
   }
   const Result<std::vector<std::string>> addresses = AddressesOf(result);
   if (!addresses.ok()) {
-    return Status(EIO, "network " + config.name + ": " + addresses.status().message());
+    return Status(EIO, "network " + config->name + ": " + addresses.status().message());
   }
   if (addresses->empty()) {
-    return Status(EIO, "network " + config.name + " gave the pod no address");
+    return Status(EIO, "network " + config->name + " gave the pod no address");
   }
   record->set_network_result(std::move(text));
   record->mutable_addresses()->Assign(addresses->begin(), addresses->end());
   return Status();
-}
-
-Status Cni::Add(SandboxRecord* record) {
-  const auto config = directory_.Get();
-  if (!config.ok()) return config.status();
-  record->set_network_config((*config)->text);
-  const Status status = AddAll(**config, record);
-  if (status.ok()) return Status();
-  // Plugins that never ran too: that is what CNI wants.
-  const Status undone = Delete(record);
-  if (undone.ok()) return status;
-  return Status(status.code(), status.message() + " (and undoing it: " + undone.message() + ")");
 }
 
 Status Cni::Check(const SandboxRecord& record) {

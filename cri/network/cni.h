@@ -27,9 +27,11 @@ class Cni {
 
   // Whether pods can be attached: there is a configuration, and its plugins say so, where they can.
   Status Ready();
-  // Sets the record's network_config, network_result and addresses. After an error the attachment
-  // is undone; when that failed too, network_config is left, for Delete.
-  Status Add(SandboxRecord* record);
+  // Sets the record's network_config: what Add and Delete go by.
+  Status Choose(SandboxRecord* record);
+  // Sets the record's network_result and addresses. After an error Delete is to be called.
+  // REQUIRES: Choose().
+  Status Add(SandboxRecord* record) const;
   // Whether everything is still as Add made it. Fine where the configuration has no checks.
   Status Check(const SandboxRecord& record);
   // By the configuration that Add used; clears what Add set. Goes on after an error, returns the
@@ -38,7 +40,6 @@ class Cni {
 
  private:
   Result<CniCall> CallFor(const SandboxRecord& record, const char* command) const;
-  Status AddAll(const CniConfig& config, SandboxRecord* record) const;
 
   const CniOptions options_;
   CniDirectory directory_;

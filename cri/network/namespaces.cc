@@ -92,6 +92,10 @@ void Namespaces::Refill() {
   }
 }
 
+std::string Namespaces::PathFor(const std::string& id) const {
+  return directory_ + "/usetl-" + id.substr(0, 16);
+}
+
 Result<std::string> Namespaces::Create(const std::string& id) {
   Fd made;
   {
@@ -110,7 +114,7 @@ Result<std::string> Namespaces::Create(const std::string& id) {
   if (mkdir(directory_.c_str(), 0755) != 0 && errno != EEXIST) {
     return Status::Errno("create " + directory_);
   }
-  const std::string path = directory_ + "/usetl-" + id.substr(0, 16);
+  const std::string path = PathFor(id);
   const Fd file(open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444));
   if (!file.ok()) return Status::Errno("create " + path);
   const std::string from = "/proc/self/fd/" + std::to_string(made.get());

@@ -25,7 +25,9 @@ class Namespaces {
   Namespaces(const Namespaces&) = delete;
   Namespaces& operator=(const Namespaces&) = delete;
 
-  // A new namespace at a path for `id`; loopback is up, any port may be bound without privileges.
+  // Where the namespace for `id` gets its path.
+  std::string PathFor(const std::string& id) const;
+  // A new namespace at PathFor(id); loopback is up, any port may be bound without privileges.
   Result<std::string> Create(const std::string& id);
   // Takes the path away; the namespace ends with its last user. One that is gone is fine.
   static Status Remove(const std::string& path);

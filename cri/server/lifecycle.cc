@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "cri/cgroup/pod_cgroup.h"
 #include "cri/server/views.h"
 
 namespace usetl::cri {
@@ -69,6 +70,22 @@ Result<Fd> OpenLog(const std::string& path) {
   Fd log(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
   if (!log.ok()) return Status::Errno("open the log " + path);
   return log;
+}
+
+Status PlanPod(Node* node, SandboxRecord* record) {
+  record->set_network_namespace(node->namespaces.PathFor(record->id()));
+  if (node->options.network) USETL_RETURN_IF_ERROR(node->cni.Choose(record));
+  const std::string& parent = record->config().linux().cgroup_parent();
+  if (parent.empty()) return Status();
+  Result<std::string> cgroup = PodCgroup::PathFor(parent, record->id());
+  if (!cgroup.ok()) return cgroup.status();
+  record->set_cgroup(std::move(*cgroup));
+  return Status();
+}
+
+Status EquipPod(Node* node, SandboxRecord* record) {
+  USETL_RETURN_IF_ERROR(CreateCgroup(*record));
+  return AttachNetwork(node, record);
 }
 
 Status ReleasePod(Node* node, SandboxRecord* record) {

@@ -16,16 +16,21 @@ std::string ExitFile(const Node& node, const std::string& container);
 // For appending; makes it and its directories.
 Result<Fd> OpenLog(const std::string& path);
 
-// Network namespace and addresses; fills the record. Detach undoes whatever the record says there
-// is, and may be repeated; after an error the record says what is left.
+// Fills the record with what the pod is going to hold: paths of its network namespace and cgroup,
+// configuration of its network. Stored before any of it is made, so that none of it can be lost.
+Status PlanPod(Node* node, SandboxRecord* record);
+// Network namespace and addresses, as planned. Detach undoes whatever the record says there is,
+// made or not, and may be repeated; after an error the record says what is left.
 Status AttachNetwork(Node* node, SandboxRecord* record);
 Status DetachNetwork(Node* node, SandboxRecord* record);
 // The pod's cgroup below its cgroup_parent, when it has one; likewise.
-Status CreateCgroup(SandboxRecord* record);
+Status CreateCgroup(const SandboxRecord& record);
 Status RemoveCgroup(SandboxRecord* record);
 // Where the workers of the pod enter its cgroup; none without one.
 Result<std::vector<Fd>> OpenCgroup(const SandboxRecord& record);
-// Both. For a pod of which nothing runs any more.
+// Makes what was planned.
+Status EquipPod(Node* node, SandboxRecord* record);
+// Gives both back. For a pod of which nothing runs any more.
 Status ReleasePod(Node* node, SandboxRecord* record);
 
 // Ends the pod's containers and its network; the pod stays listed. Idempotent.

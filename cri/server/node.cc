@@ -29,7 +29,26 @@ Result<std::unique_ptr<Node>> Node::Open(const NodeOptions& options) {
   return node;
 }
 
+// Nobody was told of these pods, and whatever they hold is of no use.
+Status Node::ReleaseUnfinished() {
+  for (SandboxRecord record : store->unfinished()) {
+    const Status released = ReleasePod(this, &record);
+    if (released.ok()) {
+      USETL_RETURN_IF_ERROR(store->Forget(record.id()));
+      continue;
+    }
+    spdlog::warn("pod {}: it was being made when usetld ended, and cannot be released: {}",
+                 record.id(), released.message());
+    // Listed, so that somebody removes it, which tries again.
+    record.set_state(v1::SANDBOX_NOTREADY);
+    record.set_created_at(store->NextTimestamp());
+    USETL_RETURN_IF_ERROR(store->Add(std::move(record)));
+  }
+  return Status();
+}
+
 Status Node::TakeUp() {
+  USETL_RETURN_IF_ERROR(ReleaseUnfinished());
   for (const auto& sandbox : store->Sandboxes()) {
     USETL_RETURN_IF_ERROR(
         sandbox_names.Reserve(SandboxName(sandbox->config().metadata()), sandbox->id()));

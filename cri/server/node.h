@@ -53,6 +53,7 @@ class Node {
         images(std::move(images_in)),
         namespaces(options.network_directory, options.ready_namespaces),
         cni(options.cni) {}
+  Status ReleaseUnfinished();
   Status TakeUp();
 };
 

@@ -13,16 +13,11 @@ Result<PodCgroup> Find(const SandboxRecord& record) {
 
 }  // namespace
 
-Status CreateCgroup(SandboxRecord* record) {
-  const v1::LinuxPodSandboxConfig& config = record->config().linux();
-  if (config.cgroup_parent().empty()) return Status();
-  Result<Hierarchies> hierarchies = ReadHierarchies();
-  if (!hierarchies.ok()) return hierarchies.status();
-  const Result<PodCgroup> made = PodCgroup::Create(std::move(*hierarchies), config.cgroup_parent(),
-                                                   record->id(), config.resources());
-  if (!made.ok()) return made.status();
-  record->set_cgroup(made->path());
-  return Status();
+Status CreateCgroup(const SandboxRecord& record) {
+  if (record.cgroup().empty()) return Status();
+  const Result<PodCgroup> cgroup = Find(record);
+  if (!cgroup.ok()) return cgroup.status();
+  return cgroup->Create(record.config().linux().resources());
 }
 
 Status RemoveCgroup(SandboxRecord* record) {

@@ -3,11 +3,9 @@
 namespace usetl::cri {
 
 Status AttachNetwork(Node* node, SandboxRecord* record) {
-  Result<std::string> path = node->namespaces.Create(record->id());
+  const Result<std::string> path = node->namespaces.Create(record->id());
   if (!path.ok()) return path.status();
-  record->set_network_namespace(*path);
-  if (!node->options.network) return Status();
-  return node->cni.Add(record);
+  return record->network_config().empty() ? Status() : node->cni.Add(record);
 }
 
 Status DetachNetwork(Node* node, SandboxRecord* record) {

@@ -25,8 +25,9 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context,
   *record.mutable_config() = config;
   record.set_runtime_handler(request->runtime_handler());
   record.set_state(v1::SANDBOX_READY);
-  usetl::Status status = CreateCgroup(&record);
-  if (status.ok()) status = AttachNetwork(&node_, &record);
+  if (usetl::Status status = PlanPod(&node_, &record); !status.ok()) return ToGrpc(status);
+  if (usetl::Status status = node_.store->Plan(record); !status.ok()) return ToGrpc(status);
+  usetl::Status status = EquipPod(&node_, &record);
   if (status.ok() && context->IsCancelled()) {
     // The client repeats the call with the same name: nothing may be left of this one.
     status = usetl::Status(ECANCELED, "the client gave up");
@@ -34,7 +35,12 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context,
   record.set_created_at(node_.store->NextTimestamp());
   if (status.ok()) status = node_.store->Add(record);
   if (!status.ok()) {
-    if (usetl::Status undo = ReleasePod(&node_, &record); !undo.ok()) {
+    usetl::Status undo = ReleasePod(&node_, &record);
+    if (undo.ok()) {
+      // Else the next usetld releases it once more.
+      undo = node_.store->Forget(*id);
+    }
+    if (!undo.ok()) {
       status = usetl::Status(status.code(),
                              status.message() + " (and cleaning up: " + undo.message() + ")");
       // It stays listed, so that the client removes it, which tries again.

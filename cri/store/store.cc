@@ -23,6 +23,12 @@ Status Store::Load(Database::Kind kind, Table<Record>* table) {
                                  " in the database is damaged; stop all pods, move the database "
                                  "away and start usetld again");
     }
+    if constexpr (std::is_same_v<Record, SandboxRecord>) {
+      if (record.created_at() == 0) {
+        unfinished_.push_back(std::move(record));
+        return Status();
+      }
+    }
     last_timestamp_ = std::max<int64_t>(last_timestamp_, record.created_at());
     auto entry = std::make_shared<Entry<Record>>();
     entry->stored = std::make_shared<const Stored<Record>>(std::move(record));
@@ -112,6 +118,18 @@ Status Store::Update(Database::Kind kind, Table<Record>* table, Record record) {
     if (!table->contains(record.id())) return Status(ENOENT, record.id() + " was removed");
   }
   return Write(kind, table, std::move(record));
+}
+
+Status Store::Plan(const SandboxRecord& record) {
+  std::string bytes;
+  if (!record.SerializeToString(&bytes)) {
+    return Status(E2BIG, "the record of " + record.id() + " is too large");
+  }
+  return database_->Put(Database::Kind::kSandbox, record.id(), bytes);
+}
+
+Status Store::Forget(const std::string& id) {
+  return database_->Remove(Database::Kind::kSandbox, id);
 }
 
 Status Store::Add(SandboxRecord record) {

@@ -63,6 +63,13 @@ class Store {
   std::vector<std::shared_ptr<const Stored<ContainerRecord>>> StoredContainers() const;
   std::vector<std::shared_ptr<Container>> ContainersOf(const std::string& sandbox_id) const;
 
+  // What a pod that nobody is to see yet is going to hold. On disk only; Add() or Forget() follows.
+  // REQUIRES: it has no time of creation.
+  Status Plan(const SandboxRecord& record);
+  Status Forget(const std::string& id);
+  // Those that an earlier usetld had planned and never finished.
+  const std::vector<SandboxRecord>& unfinished() const { return unfinished_; }
+
   // On disk first; nothing changes on an error.
   Status Add(SandboxRecord record);
   Status Add(ContainerRecord record);
@@ -93,6 +100,7 @@ class Store {
 
   std::unique_ptr<Database> database_;
   mutable std::shared_mutex mutex_;  // of the tables, not of what is in them
+  std::vector<SandboxRecord> unfinished_;  // as of Open()
   Table<SandboxRecord> sandboxes_;
   Table<ContainerRecord> containers_;
   std::atomic<int64_t> last_timestamp_ = 0;

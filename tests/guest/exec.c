@@ -44,7 +44,8 @@ static void first_stage(void) {
   pthread_t thread;
   CHECK(pthread_create(&thread, NULL, sleeper, NULL) == 0);
   CHECK(signal(SIGUSR1, SIG_IGN) != SIG_ERR && signal(SIGUSR2, handler) != SIG_ERR);
-  CHECK(open("/dev/null", O_RDONLY) == 3 && open("/dev/null", O_RDONLY | O_CLOEXEC) == 4);
+  const int null = open("/dev/null", O_RDONLY);
+  CHECK(dup2(null, 50) == 50 && dup3(null, 51, O_CLOEXEC) == 51);
   char* heap = malloc(1 << 20);
   CHECK(heap != NULL);
   memset(heap, 1, 1 << 20);
@@ -64,8 +65,8 @@ static void second_stage(void) {
   struct sigaction action;
   CHECK(sigaction(SIGUSR1, NULL, &action) == 0 && action.sa_handler == SIG_IGN);
   CHECK(sigaction(SIGUSR2, NULL, &action) == 0 && action.sa_handler == SIG_DFL);
-  CHECK(fcntl(3, F_GETFD) == 0);
-  CHECK_ERRNO(fcntl(4, F_GETFD), EBADF);
+  CHECK(fcntl(50, F_GETFD) == 0);
+  CHECK_ERRNO(fcntl(51, F_GETFD), EBADF);
   const char* fresh =
       mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(fresh != MAP_FAILED);

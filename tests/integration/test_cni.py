@@ -11,7 +11,7 @@ import unittest
 
 import grpc
 from cri import Client, cri, pod_config
-from node import in_network_namespace, start_daemon
+from node import in_network_namespace, start_daemon, wait_until
 
 PLUGINS = "/usr/lib/cni"
 ECHO = """
@@ -47,18 +47,25 @@ class CniCase(unittest.TestCase):
         self.bridge = "usetl0"
         self.addCleanup(subprocess.run, ["ip", "link", "del", self.bridge], capture_output=True, check=False)
         self.configure()
-        _, said = start_daemon(
+        self.start()
+
+    def start(self):
+        self.daemon, said = start_daemon(
             self, "usetld", "--socket", f"{self.directory}/s", "--state", f"{self.directory}/state",
             "--images", f"{self.directory}/images", "--namespaces", f"{self.directory}/netns",
             "--cni-conf", f"{self.directory}/conf", "--cni-bin", f"{self.directory}/bin:{PLUGINS}")
         self.assertEqual(said, "ready\n")
         self.client = Client(f"{self.directory}/s")
-        self.addCleanup(self.client.close)
         self.addCleanup(self.remove_all)
 
     def remove_all(self):
+        """Once, by the last usetld that was started."""
+        if self.client is None:
+            return
         for item in self.client.ListPodSandbox().items:
             self.client.RemovePodSandbox(pod_sandbox_id=item.id)
+        self.client.close()
+        self.client = None
         self.assert_nothing_left()
 
     def configure(self, *more: dict, subnet: str = "10.77.0.0/24", name: str = "net") -> None:
@@ -133,6 +140,24 @@ class Network(CniCase):
         self.stop(pod)
         rules = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=True).stdout
         self.assertNotIn("7070", rules)
+
+    def test_usetld_killed_while_a_pod_is_attached(self):
+        began = self.directory / "began"
+        self.configure({"type": "slow"})
+        self.script("slow", f"[ $CNI_COMMAND != ADD ] || {{ touch {began}; exec sleep 60; }}")
+        config = pod_config("a", str(self.directory))
+        caller = threading.Thread(target=lambda: self.assertRaises(
+            grpc.RpcError, self.client.RunPodSandbox, config=config, runtime_handler="usetl"))
+        caller.start()
+        wait_until(began.exists)
+        self.assertEqual(len(self.leased()), 1)
+        self.daemon.kill()
+        self.daemon.wait()
+        caller.join()
+        self.client.close()
+        self.start()
+        self.assertEqual(list(self.client.ListPodSandbox().items), [])
+        self.assert_nothing_left()
 
     def test_failing_plugin_leaves_nothing(self):
         self.configure({"type": "fails"})

@@ -427,6 +427,9 @@ class Losses(PodTest):
         container.started()
         vmmd = next(p for p in map(int, filter(str.isdigit, os.listdir("/proc")))
                     if self.is_vmmd_of(p, node.directory))
+        # `usetl up` ends with any of its daemons, and takes the workers along.
+        node.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(node.process.send_signal, signal.SIGCONT)
         os.kill(vmmd, signal.SIGKILL)
         message = container.receive()
         self.assertEqual((message["code"], message["reason"]), (255, LOST))

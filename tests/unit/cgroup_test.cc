@@ -61,6 +61,19 @@ TEST(CgroupParent, Expanded) {
 }
 
 // A pod's parent in each hierarchy of this host.
+// As a pod gets it: what was made of it goes after an error.
+Result<PodCgroup> Make(Hierarchies hierarchies, const std::string& parent, const std::string& id,
+                       const LinuxContainerResources& resources) {
+  Result<std::string> path = PodCgroup::PathFor(parent, id);
+  if (!path.ok()) return path.status();
+  PodCgroup cgroup(std::move(hierarchies), *path);
+  if (const Status made = cgroup.Create(resources); !made.ok()) {
+    EXPECT_TRUE(cgroup.Remove().ok());
+    return made;
+  }
+  return cgroup;
+}
+
 class RealCgroup : public testing::Test {
  protected:
   void SetUp() override {
@@ -108,7 +121,7 @@ TEST_F(RealCgroup, LimitsProcessesUsage) {
   resources.set_cpu_shares(512);
   resources.set_cpu_period(50'000);
   resources.set_cpu_quota(25'000);
-  const auto cgroup = PodCgroup::Create(hierarchies, parent, id, resources);
+  const auto cgroup = Make(hierarchies, parent, id, resources);
   ASSERT_TRUE(cgroup.ok()) << cgroup.status().message();
   EXPECT_EQ(cgroup->path(), parent + "/usetl-0123456789abcdef");
   EXPECT_EQ(File("memory", "memory.limit_in_bytes"), "67108864\n");
@@ -155,12 +168,12 @@ TEST_F(RealCgroup, LimitsProcessesUsage) {
 TEST_F(RealCgroup, FailureLeavesNothing) {
   LinuxContainerResources resources;
   resources.set_cpuset_cpus("100000");
-  const auto cgroup = PodCgroup::Create(hierarchies, parent, id, resources);
+  const auto cgroup = Make(hierarchies, parent, id, resources);
   EXPECT_EQ(cgroup.status().code(), EIO);
   EXPECT_NE(cgroup.status().message().find("cpuset.cpus"), std::string::npos)
       << cgroup.status().message();
   EXPECT_TRUE(Empty());
-  const auto lost = PodCgroup::Create(hierarchies, parent + "/missing", id, {});
+  const auto lost = Make(hierarchies, parent + "/missing", id, {});
   EXPECT_EQ(lost.status().code(), EIO);
 }
 
@@ -199,7 +212,7 @@ TEST_F(FakeUnified, LimitsAndUsage) {
   resources.set_memory_limit_in_bytes(4096);
   resources.set_cpu_quota(5000);
   resources.set_cpu_shares(1024);
-  const auto cgroup = PodCgroup::Create(All(), "/pod", "0123456789abcdef0123", resources);
+  const auto cgroup = Make(All(), "/pod", "0123456789abcdef0123", resources);
   ASSERT_TRUE(cgroup.ok()) << cgroup.status().message();
   EXPECT_EQ(Ours("memory.max"), "4096");
   EXPECT_EQ(Ours("cpu.max"), "5000 100000");
@@ -215,14 +228,14 @@ TEST_F(FakeUnified, LimitsAndUsage) {
 TEST_F(FakeUnified, LimitThatCannotBeSet) {
   LinuxContainerResources resources;
   resources.set_memory_limit_in_bytes(4096);
-  const auto cgroup = PodCgroup::Create(All(), "/pod", "0123456789abcdef0123", resources);
+  const auto cgroup = Make(All(), "/pod", "0123456789abcdef0123", resources);
   EXPECT_EQ(cgroup.status().code(), EIO);
   EXPECT_NE(cgroup.status().message().find("memory.max"), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(mount + "/pod/usetl-0123456789abcdef"));
 }
 
 TEST(PodCgroup, NoHierarchy) {
-  EXPECT_EQ(PodCgroup::Create({}, "/pod", "0123456789abcdef0123", {}).status().code(), EIO);
+  EXPECT_EQ(Make({}, "/pod", "0123456789abcdef0123", {}).status().code(), EIO);
 }
 
 }  // namespace

@@ -80,6 +80,10 @@ int UpMain(int argc, char** argv) {
   app.add_option("--state", up.state, "with --cri: directory of pods and containers [NODE/pods]");
   app.add_option("--images", up.images, "with --cri: directory of the image store [NODE/images]");
   app.add_flag("!--no-network", up.network, "with --cri: pods have a loopback only, no address");
+  app.add_option("--cni-conf", up.cni_conf,
+                 "with --cri: directory of the network's configuration [/etc/cni/net.d]");
+  app.add_option("--cni-bin", up.cni_bin,
+                 "with --cri: directories of network plugins, A:B [/opt/cni/bin:/usr/lib/cni]");
   AddNodeOptions(&app, &up);
   CLI11_PARSE(app, argc, argv);
   return BringUp(up);

@@ -62,6 +62,9 @@ std::vector<std::string> UsetldArguments(const NodeOptions& options, const std::
                                         "--images",     below(options.images, "images"),
                                         "--namespaces", directory + "/netns"};
   if (!options.network) arguments.push_back("--no-network");
+  if (!options.cni_conf.empty())
+    arguments.insert(arguments.end(), {"--cni-conf", options.cni_conf});
+  if (!options.cni_bin.empty()) arguments.insert(arguments.end(), {"--cni-bin", options.cni_bin});
   return arguments;
 }
 

@@ -28,6 +28,7 @@ struct NodeOptions {
   std::string state;    // of usetld; empty: below `directory`
   std::string images;   // of usetld; empty: below `directory`
   bool network = true;  // of pods; false: a loopback only
+  std::string cni_conf, cni_bin;  // of usetld; empty: its own
 };
 
 class Node {
