@@ -36,7 +36,8 @@ class Node:
 
     def __init__(self, *options: str, verify: bool = False, pool: int = 2):
         in_network_namespace()
-        self.directory = tempfile.mkdtemp(prefix="usetl-test-")
+        # Memory, as /run is: that is where nodes live.
+        self.directory = tempfile.mkdtemp(prefix="usetl-test-", dir="/dev/shm")
         command = [BUILD / "usetl", "up", "--node", self.directory, "--pool", str(pool), *options]
         if verify:
             command.append("--verify")
