@@ -3,8 +3,10 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstring>
 
 #include "vmm/cli/commands.h"
+#include "vmm/cli/spawn.h"
 
 namespace usetl {
 namespace {
@@ -31,12 +33,17 @@ void AddNodeOptions(CLI::App* app, NodeOptions* node) {
 }  // namespace
 
 int RunMain(int argc, char** argv) {
+  for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
+    if (std::strcmp(argv[i], "--pod") != 0 && std::strncmp(argv[i], "--pod=", 6) != 0) continue;
+    return Complain(Become("usetl-pod", "usetl run", {argv + 1, argv + argc}).message());
+  }
   RunOptions run;
   run.node = kDefaultNode;
   run.embedded.runtimes = DefaultRuntimes();
   CLI::App app{
       "Runs one function; its exit status is that of the function.\n"
-      "Uses the node that runs in --node, else brings up one for this command.",
+      "Uses the node that runs in --node, else brings up one for this command.\n"
+      "usetl run --pod POD.yaml runs the pod of a Kubernetes manifest (usetl run --pod --help).",
       argv[0]};
   app.add_option("function", run.function,
                  "Python file with handler(event, context), main(event), "

@@ -1,0 +1,113 @@
+// main.cc: usetl-pod, which is `usetl run --pod`: a Pod manifest on a node, without a cluster.
+#include <signal.h>
+#include <sys/random.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "cri/client/pod_runner.h"
+#include "vmm/base/installation.h"
+
+namespace usetl::cri {
+namespace {
+
+volatile sig_atomic_t interrupted = 0;
+
+int Complain(const std::string& message) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "usetl: %s\n", message.c_str());
+  return 1;
+}
+
+Result<std::string> NewUid() {
+  uint8_t b[16];
+  if (getrandom(b, sizeof b, 0) != sizeof b) return Status::Errno("getrandom");
+  char text[37];
+  std::snprintf(text, sizeof text,
+                "%02x%02x%02x%02x-%02x%02x-4%x%02x-8%x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+                b[2], b[3], b[4], b[5], b[6] & 15, b[7], b[8] & 15, b[9], b[10], b[11], b[12],
+                b[13], b[14], b[15]);
+  return std::string(text);
+}
+
+Result<std::string> ReadManifest(const std::string& path) {
+  std::ostringstream text;
+  if (path == "-") {
+    text << std::cin.rdbuf();
+  } else {
+    const std::ifstream file(path);
+    if (!file) return Status(ENOENT, "cannot read " + path);
+    text << file.rdbuf();
+  }
+  return text.str();
+}
+
+void Announce(const PodRunner& runner) {
+  std::fprintf(stderr, "pod %.13s", runner.pod().c_str());
+  if (!runner.address().empty()) {
+    std::fprintf(stderr, " at %s\n", runner.address().c_str());
+  } else {
+    std::fprintf(stderr, " has a loopback only: nsenter --net=%s\n",
+                 runner.network_namespace().c_str());
+  }
+}
+
+int Main(int argc, char** argv) {
+  std::string manifest_path, socket = CriSocket(kDefaultNode);
+  ManifestOptions options;
+  options.logs = "/var/log/pods";
+  options.volumes = "/run/usetl/volumes";
+  bool detach = false;
+  CLI::App app{
+      "Runs the pod of a Kubernetes manifest on a node without a cluster (usetl up --cri), shows\n"
+      "what its containers print, and removes it when they have ended or on Ctrl-C. Exit status:\n"
+      "that of the first container that failed. Example:\n"
+      "  usetl run --pod manifests/samples/hello/pod.yaml",
+      "usetl run"};
+  app.add_option("--pod", manifest_path, "YAML file with a Pod; - reads standard input")
+      ->required();
+  app.add_option("--socket", socket, "of the CRI")->capture_default_str();
+  app.add_option("--logs", options.logs, "directory of logs")->capture_default_str();
+  app.add_option("--volumes", options.volumes, "directory of emptyDir volumes")
+      ->capture_default_str();
+  app.add_flag("--detach", detach, "leave the pod running, print its id");
+  CLI11_PARSE(app, argc, argv);
+
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = 1; };
+  for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+  Result<std::string> uid = NewUid();
+  if (!uid.ok()) return Complain(uid.status().message());
+  options.uid = *uid;
+  const Result<std::string> yaml = ReadManifest(manifest_path);
+  if (!yaml.ok()) return Complain(yaml.status().message());
+  Result<PodManifest> manifest = ParsePodManifest(*yaml, options);
+  if (!manifest.ok()) return Complain(manifest_path + ": " + manifest.status().message());
+  for (const std::string& field : manifest->ignored) {
+    std::fprintf(stderr, "%s: %s means nothing without a cluster\n", manifest_path.c_str(),
+                 field.c_str());
+  }
+  PodRunner runner(socket, std::move(*manifest));
+  const Status started = runner.Start();
+  if (!started.ok()) {
+    const Status removed = runner.Remove();
+    return Complain(started.message() + (removed.ok() ? "" : "; " + removed.message()));
+  }
+  Announce(runner);
+  if (detach) {
+    std::printf("%s\n", runner.pod().c_str());
+    return 0;
+  }
+  const Result<int> code = runner.Follow(interrupted);
+  const Status removed = runner.Remove();
+  if (!code.ok()) return Complain(code.status().message());
+  if (!removed.ok()) return Complain(removed.message());
+  return *code;
+}
+
+}  // namespace
+}  // namespace usetl::cri
+
+int main(int argc, char** argv) { return usetl::cri::Main(argc, argv); }

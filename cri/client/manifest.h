@@ -1,0 +1,44 @@
+// manifest.h: a Kubernetes Pod manifest as calls of the CRI: what the kubelet makes of one, as far
+// as a node without a cluster can.
+#ifndef USETL_CRI_CLIENT_MANIFEST_H_
+#define USETL_CRI_CLIENT_MANIFEST_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime.pb.h"
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+namespace v1 = ::runtime::v1;
+
+struct PodManifest {
+  struct Container {
+    v1::ContainerConfig config;
+    std::string image, pull_policy;  // "IfNotPresent", "Always" or "Never"
+  };
+  v1::PodSandboxConfig sandbox;
+  std::vector<Container> init_containers, containers;
+  std::vector<std::string> directories;  // of emptyDir volumes: to be made, and removed in the end
+  std::vector<std::string> ignored;      // fields that mean nothing here, as "spec.NAME"
+};
+
+struct ManifestOptions {
+  std::string uid;      // of the pod
+  std::string logs;     // directory of the logs of all pods
+  std::string volumes;  // directory of the volumes of all pods
+};
+
+// The first document of kind Pod in `yaml`. EINVAL names the field and says what is wrong with it;
+// what would need a cluster (ConfigMaps, valueFrom, ...) is wrong.
+Result<PodManifest> ParsePodManifest(const std::string& yaml, const ManifestOptions& options);
+
+// "500m", "64Mi", "1.5G", ...: in thousandths. EINVAL: it is none, or too large.
+Result<int64_t> ParseQuantity(std::string_view text);
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_CLIENT_MANIFEST_H_

@@ -1,0 +1,203 @@
+#include "cri/client/pod_runner.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+namespace usetl::cri {
+namespace {
+
+constexpr std::chrono::milliseconds kLook{100};  // at logs and states
+constexpr std::chrono::minutes kPatience{2};     // with one call, as kubelet's
+constexpr std::chrono::minutes kPullPatience{30};
+constexpr int kGraceSeconds = 10;
+
+Status ToStatus(const grpc::Status& status, const char* call) {
+  if (status.ok()) return Status();
+  return Status(EIO, std::string(call) + ": " + status.error_message());
+}
+
+template <typename Stub, typename Request, typename Response>
+Status Call(Stub* stub,
+            grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+            const char* name, const Request& request, Response* response,
+            std::chrono::minutes patience = kPatience) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + patience);
+  return ToStatus((stub->*method)(&context, request, response), name);
+}
+
+using Runtime = v1::RuntimeService::Stub;
+using Images = v1::ImageService::Stub;
+
+}  // namespace
+
+PodRunner::PodRunner(const std::string& socket, PodManifest manifest)
+    : manifest_(std::move(manifest)),
+      channel_(grpc::CreateChannel("unix://" + socket, grpc::InsecureChannelCredentials())),
+      runtime_(v1::RuntimeService::NewStub(channel_)),
+      images_(v1::ImageService::NewStub(channel_)) {}
+
+Status PodRunner::EnsureImage(PodManifest::Container* container) {
+  v1::ImageSpec& image = *container->config.mutable_image();
+  image.set_user_specified_image(container->image);
+  image.set_image(container->image);
+  v1::ImageStatusRequest ask;
+  *ask.mutable_image() = image;
+  v1::ImageStatusResponse there;
+  USETL_RETURN_IF_ERROR(Call(images_.get(), &Images::ImageStatus, "ImageStatus", ask, &there));
+  const bool present = there.has_image();
+  if (present && container->pull_policy != "Always") {
+    image.set_image(there.image().id());
+    return Status();
+  }
+  if (container->pull_policy == "Never") {
+    return Status(ENOENT,
+                  "the image " + container->image + " is not there; usetl image pull, or import");
+  }
+  std::fprintf(stderr, "pulling %s ...\n", container->image.c_str());
+  v1::PullImageRequest pull;
+  *pull.mutable_image() = image;
+  *pull.mutable_sandbox_config() = manifest_.sandbox;
+  v1::PullImageResponse pulled;
+  USETL_RETURN_IF_ERROR(
+      Call(images_.get(), &Images::PullImage, "PullImage", pull, &pulled, kPullPatience));
+  image.set_image(pulled.image_ref());
+  return Status();
+}
+
+Result<std::string> PodRunner::StartContainer(PodManifest::Container* container) {
+  USETL_RETURN_IF_ERROR(EnsureImage(container));
+  v1::CreateContainerRequest create;
+  create.set_pod_sandbox_id(pod_);
+  *create.mutable_config() = container->config;
+  *create.mutable_sandbox_config() = manifest_.sandbox;
+  v1::CreateContainerResponse created;
+  USETL_RETURN_IF_ERROR(
+      Call(runtime_.get(), &Runtime::CreateContainer, "CreateContainer", create, &created));
+  v1::StartContainerRequest start;
+  start.set_container_id(created.container_id());
+  v1::StartContainerResponse started;
+  USETL_RETURN_IF_ERROR(
+      Call(runtime_.get(), &Runtime::StartContainer, "StartContainer", start, &started));
+  return created.container_id();
+}
+
+Result<v1::ContainerStatus> PodRunner::StatusOf(const std::string& container) {
+  v1::ContainerStatusRequest ask;
+  ask.set_container_id(container);
+  v1::ContainerStatusResponse answer;
+  USETL_RETURN_IF_ERROR(
+      Call(runtime_.get(), &Runtime::ContainerStatus, "ContainerStatus", ask, &answer));
+  return answer.status();
+}
+
+Status PodRunner::Start() {
+  for (const std::string& directory : manifest_.directories) {
+    std::error_code error;
+    std::filesystem::create_directories(directory, error);
+    if (error) return Status(error.value(), "create " + directory + ": " + error.message());
+  }
+  v1::RunPodSandboxRequest run;
+  *run.mutable_config() = manifest_.sandbox;
+  run.set_runtime_handler("usetl");
+  v1::RunPodSandboxResponse made;
+  USETL_RETURN_IF_ERROR(Call(runtime_.get(), &Runtime::RunPodSandbox, "RunPodSandbox", run, &made));
+  pod_ = made.pod_sandbox_id();
+  v1::PodSandboxStatusRequest ask;
+  ask.set_pod_sandbox_id(pod_);
+  ask.set_verbose(true);
+  v1::PodSandboxStatusResponse status;
+  USETL_RETURN_IF_ERROR(
+      Call(runtime_.get(), &Runtime::PodSandboxStatus, "PodSandboxStatus", ask, &status));
+  address_ = status.status().network().ip();
+  const auto info =
+      nlohmann::json::parse(status.info().contains("info") ? status.info().at("info") : "", nullptr,
+                            /*allow_exceptions=*/false);
+  if (info.is_object()) namespace_ = info.value("networkNamespace", "");
+
+  const bool several = manifest_.containers.size() + manifest_.init_containers.size() > 1;
+  const auto log_of = [&](const PodManifest::Container& container) {
+    const std::string& name = container.config.metadata().name();
+    return LogPrinter(manifest_.sandbox.log_directory() + "/" + container.config.log_path(),
+                      several ? name + ": " : "");
+  };
+  for (PodManifest::Container& container : manifest_.init_containers) {
+    Result<std::string> id = StartContainer(&container);
+    if (!id.ok()) return id.status();
+    LogPrinter log = log_of(container);
+    const Result<int> code = WaitForExit(*id, &log);
+    if (!code.ok()) return code.status();
+    if (*code == 0) continue;
+    return Status(ECHILD, "init container " + container.config.metadata().name() +
+                              " ended with status " + std::to_string(*code));
+  }
+  for (PodManifest::Container& container : manifest_.containers) {
+    Result<std::string> id = StartContainer(&container);
+    if (!id.ok()) return id.status();
+    running_.push_back({*id, log_of(container)});
+  }
+  return Status();
+}
+
+Result<int> PodRunner::WaitForExit(const std::string& container, LogPrinter* log) {
+  for (;;) {
+    const Result<v1::ContainerStatus> status = StatusOf(container);
+    log->Print();
+    if (!status.ok()) return status.status();
+    if (status->state() == v1::CONTAINER_EXITED) return status->exit_code();
+    std::this_thread::sleep_for(kLook);
+  }
+}
+
+Result<int> PodRunner::Follow(const volatile sig_atomic_t& interrupted) {
+  for (;;) {
+    bool runs = false;
+    int first = 0;
+    for (Running& container : running_) {
+      const Result<v1::ContainerStatus> status = StatusOf(container.id);
+      container.log.Print();
+      if (!status.ok()) return status.status();
+      if (status->state() != v1::CONTAINER_EXITED) runs = true;
+      if (first == 0 && status->state() == v1::CONTAINER_EXITED) first = status->exit_code();
+    }
+    if (!runs || interrupted) return first;
+    std::this_thread::sleep_for(kLook);
+  }
+}
+
+Status PodRunner::Remove() {
+  Status first;
+  const auto keep = [&first](Status status) {
+    if (first.ok()) first = std::move(status);
+  };
+  for (Running& container : running_) {
+    v1::StopContainerRequest stop;
+    stop.set_container_id(container.id);
+    stop.set_timeout(kGraceSeconds);
+    v1::StopContainerResponse stopped;
+    keep(Call(runtime_.get(), &Runtime::StopContainer, "StopContainer", stop, &stopped));
+    container.log.Print();
+  }
+  if (!pod_.empty()) {
+    v1::StopPodSandboxRequest stop;
+    stop.set_pod_sandbox_id(pod_);
+    v1::StopPodSandboxResponse stopped;
+    keep(Call(runtime_.get(), &Runtime::StopPodSandbox, "StopPodSandbox", stop, &stopped));
+    v1::RemovePodSandboxRequest remove;
+    remove.set_pod_sandbox_id(pod_);
+    v1::RemovePodSandboxResponse removed;
+    keep(Call(runtime_.get(), &Runtime::RemovePodSandbox, "RemovePodSandbox", remove, &removed));
+  }
+  std::error_code ignored;  // somebody may have put something there
+  for (const std::string& directory : manifest_.directories) {
+    std::filesystem::remove_all(directory, ignored);
+    rmdir(std::filesystem::path(directory).parent_path().c_str());
+  }
+  return first;
+}
+
+}  // namespace usetl::cri

@@ -1,0 +1,56 @@
+// pod_runner.h: a pod from its start to its end, over the CRI, as a person at a terminal sees it.
+#ifndef USETL_CRI_CLIENT_POD_RUNNER_H_
+#define USETL_CRI_CLIENT_POD_RUNNER_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <csignal>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cri/client/log_printer.h"
+#include "cri/client/manifest.h"
+#include "runtime.grpc.pb.h"
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+class PodRunner {
+ public:
+  // `socket`: of usetld, or any other server of the CRI.
+  PodRunner(const std::string& socket, PodManifest manifest);
+
+  // Pulls what is missing, runs init containers to their end, starts the others.
+  Status Start();
+  // Prints what containers print until all have ended, or `interrupted` is set. The exit code of
+  // the first that failed, else 0.
+  Result<int> Follow(const volatile sig_atomic_t& interrupted);
+  // Ends what runs and removes the pod with its emptyDirs.
+  Status Remove();
+
+  const std::string& pod() const { return pod_; }
+  const std::string& address() const { return address_; }  // may be empty
+  const std::string& network_namespace() const { return namespace_; }
+
+ private:
+  Status EnsureImage(PodManifest::Container* container);
+  Result<std::string> StartContainer(PodManifest::Container* container);
+  Result<v1::ContainerStatus> StatusOf(const std::string& container);
+  Result<int> WaitForExit(const std::string& container, LogPrinter* log);
+
+  PodManifest manifest_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::RuntimeService::Stub> runtime_;
+  std::unique_ptr<v1::ImageService::Stub> images_;
+  std::string pod_, address_, namespace_;
+  struct Running {
+    std::string id;
+    LogPrinter log;
+  };
+  std::vector<Running> running_;
+};
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_CLIENT_POD_RUNNER_H_
