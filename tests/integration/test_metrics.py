@@ -2,6 +2,8 @@
 
 import json
 import os
+import pathlib
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -11,8 +13,10 @@ import urllib.request
 
 import grpc
 import prometheus
-from cri import Client, cri, pod_config
+from cri import Client, container_config, cri, pod_config
+from image_file import make_layout
 from node import BUILD, Node, start_daemon, wait_until
+from registry import FakeImage, FakeRegistry, tar
 from test_cri import CriCase
 
 ADDRESS = "127.0.0.1:9470"
@@ -34,6 +38,14 @@ container_spec_memory_limit_bytes container_spec_memory_swap_limit_bytes contain
 container_threads container_threads_max
 """.split()
 NO_DEVICE = {"container_blkio_device_usage_total"}
+FETCH = """
+import usetl
+def handler(event, context):
+    try:
+        return {"size": len(usetl.get(event["url"]).body)}
+    except OSError as error:
+        return {"error": str(error)}
+"""
 
 
 class Endpoint(CriCase):
@@ -69,6 +81,30 @@ class Endpoint(CriCase):
         seen = self.scrape()
         self.assertEqual(seen["usetl_http_request_duration_seconds_count"][()], 3)
         self.assertEqual(seen["usetl_containers"][(("state", "exited"),)], 1)
+
+    def test_requests_of_functions(self):
+        made = pathlib.Path(tempfile.mkdtemp(prefix="usetl-image-"))
+        self.addCleanup(shutil.rmtree, made)
+        layout = make_layout(made, {"main.py": FETCH}, "--config.workingdir", "/")
+        subprocess.run([BUILD / "usetl", "image", "import", "--store", self.directory / "images", layout,
+                        "--name", "localhost/fetch:1"], check=True, capture_output=True)
+        pod = self.run_pod(annotations={"usetl.dev/allow": "http://127.0.0.1:8081"})
+        config = container_config("fetch", "localhost/fetch:1")
+        container = self.client.CreateContainer(pod_sandbox_id=pod, config=config, sandbox_config=self.pod).container_id
+        self.client.StartContainer(container_id=container)
+        (made / "file").write_bytes(b"x" * 1234)
+        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
+        server = subprocess.Popen(["nsenter", f"--net={info['networkNamespace']}", "python3", "-m", "http.server", "-b",
+                                   "127.0.0.1", "-d", made, "8081"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        wait_until(lambda: "size" in self.post(pod, {"url": "http://127.0.0.1:8081/file"}))
+        self.assertIn("error", self.post(pod, {"url": "http://192.0.2.1/"}))
+        wait_until(lambda: self.value("usetl_etl_denied_total") == 1)
+        seen = self.scrape()
+        self.assertEqual(seen["usetl_etl_received_bytes_total"][()], 1234)
+        # Those before the server listened have failed.
+        self.assertEqual(seen["usetl_etl_requests_total"][()], seen["usetl_etl_errors_total"][()] + 2)
 
     def test_killed_worker_leaves_its_counts(self):
         pod = self.run_pod()
@@ -118,6 +154,11 @@ class Endpoint(CriCase):
                 self.create(pod, **fields)
         with self.assertRaises(grpc.RpcError):
             self.client.PullImage(image=cri.ImageSpec(image="127.0.0.1:9/none:1"))
+        image = FakeImage(tar(("a", b"right")))
+        registry = FakeRegistry(image)
+        self.addCleanup(registry.close)
+        self.client.PullImage(image=cri.ImageSpec(image=f"{registry.host}/a/b:1"))
+        self.addCleanup(self.client.RemoveImage, image=cri.ImageSpec(image=f"{registry.host}/a/b:1"))
         seen = self.scrape()
         calls = {(dict(labels)["method"], dict(labels)["code"]): value
                  for labels, value in seen["usetl_cri_requests_total"].items()}
@@ -129,7 +170,8 @@ class Endpoint(CriCase):
         self.assertEqual(seen["usetl_cri_request_duration_seconds_count"][(("method", "RunPodSandbox"),)], 3)
         self.assertEqual(seen["usetl_refusals_total"], {(("reason", "runtime_handler"),): 2, (("reason", "tty"),): 1,
                                                         (("reason", "function"),): 1})
-        self.assertEqual(seen["usetl_image_pulls_total"], {(("result", "failed"),): 1, (("result", "complete"),): 0})
+        self.assertEqual(seen["usetl_image_pulls_total"], {(("result", "failed"),): 1, (("result", "complete"),): 1})
+        self.assertEqual(seen["usetl_image_pulled_bytes_total"][()], len(image.blobs[image.layers[0]]))
 
     def test_nothing_but_metrics_is_served(self):
         for path in ("/", "/index.html", "/../../etc/passwd"):
