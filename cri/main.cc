@@ -9,6 +9,8 @@
 #include <CLI/CLI.hpp>
 #include <thread>
 
+#include "cri/metrics/call_counter.h"
+#include "cri/metrics/endpoint.h"
 #include "cri/server/image_service.h"
 #include "cri/server/node.h"
 #include "cri/server/runtime_service.h"
@@ -32,6 +34,15 @@ Status Serve(const NodeOptions& options, Starter* starter) {
       streaming::Server::Start(options.streaming_address, StreamBackend(node->get()),
                                [](const std::string& line) { spdlog::info("{}", line); });
   if (!streams.ok()) return streams.status();
+  std::unique_ptr<MetricsEndpoint> metrics;
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> observers;
+  if (!options.metrics_address.empty()) {
+    Result<std::unique_ptr<MetricsEndpoint>> started =
+        MetricsEndpoint::Start(options.metrics_address, node->get());
+    if (!started.ok()) return started.status();
+    metrics = std::move(*started);
+    observers.push_back(std::make_unique<CallCounterFactory>(&(*node)->metrics));
+  }
   RuntimeService runtime(node->get(), streams->get());
   ImageService images(node->get());
   grpc::ServerBuilder builder;
@@ -39,6 +50,7 @@ Status Serve(const NodeOptions& options, Starter* starter) {
   builder.AddListeningPort("unix://" + options.socket, grpc::InsecureServerCredentials(), &bound);
   builder.RegisterService(&runtime);
   builder.RegisterService(&images);
+  builder.experimental().SetInterceptorCreators(std::move(observers));
   constexpr int kMaxMessage = 16 << 20;  // what kubelet's client takes
   builder.SetMaxReceiveMessageSize(kMaxMessage);
   builder.SetMaxSendMessageSize(kMaxMessage);
@@ -67,6 +79,7 @@ int Main(int argc, char** argv) {
   options.state = "/var/lib/usetl/pods";
   options.images = "/var/lib/usetl/images";
   options.pods = PodsSocket(kDefaultNode);
+  options.vmmd = VmmdSocket(kDefaultNode);
   options.network_directory = "/var/run/netns";
   options.runtime = "python3.11";
   options.cni.configs = "/etc/cni/net.d";
@@ -84,6 +97,10 @@ int Main(int argc, char** argv) {
   app.add_option("--state", options.state, "directory of what it remembers")->capture_default_str();
   app.add_option("--images", options.images, "directory of the image store")->capture_default_str();
   app.add_option("--pods", options.pods, "usetl-proxy's socket for pods")->capture_default_str();
+  app.add_option("--vmmd", options.vmmd, "usetl-vmmd's socket")->capture_default_str();
+  app.add_option("--metrics", options.metrics_address,
+                 "numeric address, ADDRESS:PORT, that Prometheus finds /metrics at; without it\n"
+                 "metrics are not served");
   app.add_option("--namespaces", options.network_directory, "where network namespaces get a path")
       ->capture_default_str();
   app.add_option("--runtime", options.runtime, "runtime of images that name none")

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 
 #include "vmm/base/fd.h"
 
@@ -78,6 +79,36 @@ Result<uint64_t> ReadCgroupNumber(const std::string& path, std::string_view key)
     if (error == std::errc() && end == line.data() + line.size()) return value;
   }
   return Status(EIO, path + " lacks " + (key.empty() ? "a number" : std::string(key)));
+}
+
+std::optional<Pressure> ParsePressure(std::string_view text) {
+  const std::string lines(text);  // ended by a zero
+  Pressure pressure;
+  const auto parse = [&](const char* begin, const char* format, PressureShare* share) {
+    unsigned long long total = 0;
+    if (begin == nullptr ||
+        std::sscanf(begin, format, &share->avg10, &share->avg60, &share->avg300, &total) != 4) {
+      return false;
+    }
+    share->total_us = total;
+    return true;
+  };
+  if (!parse(lines.c_str(), "some avg10=%lf avg60=%lf avg300=%lf total=%llu", &pressure.some)) {
+    return std::nullopt;
+  }
+  // Of the processor there is no second line in older kernels.
+  const size_t second = lines.find("\nfull ");
+  if (second != lines.npos &&
+      !parse(lines.c_str() + second, " full avg10=%lf avg60=%lf avg300=%lf total=%llu",
+             &pressure.full)) {
+    return std::nullopt;
+  }
+  return pressure;
+}
+
+std::optional<Pressure> ReadPressure(const std::string& path) {
+  const Result<std::string> text = ReadCgroupFile(path);
+  return text.ok() ? ParsePressure(*text) : std::nullopt;
 }
 
 Status WriteUnifiedLimits(const std::string& directory, const Resources& resources) {

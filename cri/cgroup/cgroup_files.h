@@ -3,6 +3,7 @@
 #define USETL_CRI_CGROUP_CGROUP_FILES_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,20 @@ Status WriteCgroupFile(const std::string& path, std::string_view value);
 
 // The number behind `key` at a line's start, or, with no key, the file's only one.
 Result<uint64_t> ReadCgroupNumber(const std::string& path, std::string_view key);
+
+// Of a file of pressure: the part of the last 10, 60 and 300 seconds, in percent, and the time in
+// all, in microseconds, in which some or all that could have run was kept.
+struct PressureShare {
+  double avg10 = 0, avg60 = 0, avg300 = 0;
+  uint64_t total_us = 0;
+};
+struct Pressure {
+  PressureShare some, full;
+};
+// None when `text` is not such a file's.
+std::optional<Pressure> ParsePressure(std::string_view text);
+// None where the kernel keeps none.
+std::optional<Pressure> ReadPressure(const std::string& path);
 
 // Limits that are not 0, into a directory of version 2.
 Status WriteUnifiedLimits(const std::string& directory,

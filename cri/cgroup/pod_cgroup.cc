@@ -92,34 +92,33 @@ Status PodCgroup::Remove() const {
   return first;
 }
 
-Result<CgroupUsage> PodCgroup::ReadUsage() const {
-  CgroupUsage usage;
-  Status first;
-  const auto read = [&](const std::string& path, std::string_view key) -> uint64_t {
+CgroupEvents PodCgroup::ReadEvents() const {
+  CgroupEvents events;
+  const auto read = [](const std::string& path, std::string_view key) -> std::optional<uint64_t> {
     const Result<uint64_t> number = ReadCgroupNumber(path, key);
-    if (number.ok()) return *number;
-    if (first.ok()) first = number.status();
-    return 0;
+    if (!number.ok()) return std::nullopt;
+    return *number;
   };
-  uint64_t inactive = 0;
   for (const Hierarchy& hierarchy : hierarchies_.all) {
     const std::string directory = Directory(hierarchy);
+    const bool cpu = hierarchies_.unified || hierarchy.controllers.contains("cpu");
+    if (cpu) {
+      const std::string path = directory + "/cpu.stat";
+      events.periods = read(path, "nr_periods");
+      events.throttled_periods = read(path, "nr_throttled");
+      const auto throttled = read(path, hierarchies_.unified ? "throttled_usec" : "throttled_time");
+      if (throttled) events.throttled_ns = *throttled * (hierarchies_.unified ? 1000 : 1);
+    }
     if (hierarchies_.unified) {
-      usage.cpu_ns = read(directory + "/cpu.stat", "usage_usec") * 1000;
-      usage.memory_bytes = read(directory + "/memory.current", "");
-      inactive = read(directory + "/memory.stat", "inactive_file");
-    }
-    if (hierarchy.controllers.contains("cpuacct")) {
-      usage.cpu_ns = read(directory + "/cpuacct.usage", "");
-    }
-    if (hierarchy.controllers.contains("memory")) {
-      usage.memory_bytes = read(directory + "/memory.usage_in_bytes", "");
-      inactive = read(directory + "/memory.stat", "total_inactive_file");
+      events.memory_failures = read(directory + "/memory.events", "max");
+      events.cpu = ReadPressure(directory + "/cpu.pressure");
+      events.memory = ReadPressure(directory + "/memory.pressure");
+      events.io = ReadPressure(directory + "/io.pressure");
+    } else if (hierarchy.controllers.contains("memory")) {
+      events.memory_failures = read(directory + "/memory.failcnt", "");
     }
   }
-  if (!first.ok()) return first;
-  usage.working_set_bytes = usage.memory_bytes - std::min(inactive, usage.memory_bytes);
-  return usage;
+  return events;
 }
 
 }  // namespace usetl::cri

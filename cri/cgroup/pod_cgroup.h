@@ -6,9 +6,11 @@
 #define USETL_CRI_CGROUP_POD_CGROUP_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cri/cgroup/cgroup_files.h"
 #include "cri/cgroup/hierarchies.h"
 #include "records.pb.h"
 #include "vmm/base/fd.h"
@@ -16,10 +18,12 @@
 
 namespace usetl::cri {
 
-struct CgroupUsage {
-  uint64_t cpu_ns = 0;
-  uint64_t memory_bytes = 0;
-  uint64_t working_set_bytes = 0;  // without the files' pages that are about to go
+// How the pod's limits and neighbours have held it up. None: this kernel, or this cgroup, does not
+// say. What the pod used is not read here: its USFs' processes are not in the cgroup.
+struct CgroupEvents {
+  std::optional<uint64_t> periods, throttled_periods, throttled_ns;
+  std::optional<uint64_t> memory_failures;  // times that the memory limit was hit
+  std::optional<Pressure> cpu, memory, io;  // version 2 only
 };
 
 // Knows nothing but paths; thread-safe.
@@ -43,7 +47,7 @@ class PodCgroup {
   // Waits up to 2 s for the last process to be gone, for exits take the kernel a moment; EIO when
   // it is not. What is gone already is fine.
   Status Remove() const;
-  Result<CgroupUsage> ReadUsage() const;
+  CgroupEvents ReadEvents() const;
 
  private:
   Status Make(const Hierarchy& hierarchy, const std::string& parent,

@@ -1,11 +1,15 @@
 #include "cri/container/usage.h"
 
+#include <dirent.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace usetl::cri {
 namespace {
@@ -36,14 +40,47 @@ void AddProcess(pid_t process, Usage* usage) {
     usage->private_bytes += (resident - std::min(resident, shared)) * page;
     ++usage->processes;
   }
-  // Fields 10 and 12, behind the name in brackets: minflt and majflt.
-  unsigned long minor = 0, major = 0;
+  // Fields 10, 12, 14 and 15, behind the name in brackets: minflt, majflt, utime and stime.
+  unsigned long minor = 0, major = 0, user = 0, system = 0;
   if (const File stat = OpenOf(process, "stat");
       stat != nullptr &&
-      std::fscanf(stat.get(), "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %lu %*u %lu", &minor,
-                  &major) == 2) {
+      std::fscanf(stat.get(), "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %lu %*u %lu %*u %lu %lu",
+                  &minor, &major, &user, &system) == 4) {
     usage->page_faults += minor + major;
     usage->major_page_faults += major;
+    usage->user_ticks += user;
+    usage->system_ticks += system;
+  }
+}
+
+// Lines "KEY:   NUMBER kB" of its status.
+void AddStatus(pid_t process, UsageDetails* details) {
+  const std::pair<std::string_view, uint64_t*> wanted[] = {
+      {"VmHWM:", &details->peak_bytes},
+      {"VmSwap:", &details->swap_bytes},
+      {"VmPTE:", &details->page_table_bytes},
+  };
+  const File status = OpenOf(process, "status");
+  if (process <= 0 || status == nullptr) return;
+  char line[256];
+  while (std::fgets(line, sizeof line, status.get()) != nullptr) {
+    for (const auto& [key, sum] : wanted) {
+      if (!std::string_view(line).starts_with(key)) continue;
+      *sum += std::strtoull(line + key.size(), nullptr, 10) << 10;
+    }
+  }
+}
+
+void CountDescriptors(pid_t process, UsageDetails* details) {
+  const std::string path = "/proc/" + std::to_string(process) + "/fd";
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(path.c_str()), closedir);
+  if (process <= 0 || directory == nullptr) return;
+  while (const dirent* entry = readdir(directory.get())) {
+    char target[16];
+    const ssize_t size = readlinkat(dirfd(directory.get()), entry->d_name, target, sizeof target);
+    if (size < 0) continue;  // "." and "..", or closed meanwhile
+    ++details->descriptors;
+    if (std::string_view(target, size).starts_with("socket:")) ++details->sockets;
   }
 }
 
@@ -69,7 +106,30 @@ Usage& operator+=(Usage& a, const Usage& b) {
   a.page_faults += b.page_faults;
   a.major_page_faults += b.major_page_faults;
   a.processes += b.processes;
+  a.user_ticks += b.user_ticks;
+  a.system_ticks += b.system_ticks;
   return a;
+}
+
+UsageDetails ReadDetails(const ContainerRecord& container) {
+  UsageDetails details;
+  if (container.state() != runtime::v1::CONTAINER_RUNNING) return details;
+  for (const pid_t process : {container.usf_pid(), container.worker_pid()}) {
+    AddStatus(process, &details);
+    CountDescriptors(process, &details);
+  }
+  return details;
+}
+
+uint64_t ReadSwap(const ContainerRecord& container) {
+  struct sysinfo machine;
+  if (sysinfo(&machine) != 0 || machine.totalswap == 0) return 0;
+  if (container.state() != runtime::v1::CONTAINER_RUNNING) return 0;
+  UsageDetails details;
+  for (const pid_t process : {container.usf_pid(), container.worker_pid()}) {
+    AddStatus(process, &details);
+  }
+  return details.swap_bytes;
 }
 
 }  // namespace usetl::cri

@@ -155,6 +155,12 @@ Status Worker::ReopenLog(int log) {
   return ipc::Send(fd(), ipc::Bytes(header), {}, fds);
 }
 
+Status Worker::Count(int page) {
+  const pod::Header header{pod::Type::kCount, 0};
+  const int fds[] = {page};
+  return ipc::Send(fd(), ipc::Bytes(header), {}, fds);
+}
+
 Status Worker::Exec(pod::ExecRecord record, const std::string& arguments,
                     const std::vector<Fd>& fds) {
   record.header = {pod::Type::kExec, static_cast<uint32_t>(arguments.size())};

@@ -48,6 +48,8 @@ class Worker {
   // Neither waits for the worker.
   Status Stop(std::chrono::milliseconds grace);
   Status ReopenLog(int log);
+  // What it counts goes to this page from here on (vmm/proxy/pod/counts.h).
+  Status Count(int page);
   // Runs a program in a clone, or with no arguments ("[]") joins the function's output. `fds` as
   // pod::ExecFd has them; what comes of it is said over the session.
   Status Exec(pod::ExecRecord record, const std::string& arguments, const std::vector<Fd>& fds);

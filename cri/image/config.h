@@ -46,6 +46,7 @@ struct Auth {
 struct Progress {
   size_t layers = 0, layers_done = 0;  // done: packed
   uint64_t bytes = 0, bytes_done = 0;  // compressed; what was there already counts as done
+  uint64_t bytes_fetched = 0;          // of layers, from the registry; again what came twice
 };
 
 }  // namespace usetl::image

@@ -92,8 +92,11 @@ class PullJob {
       if (!blob.ok()) return blob.status();
       if (!blob->done()) {
         HttpClient client(store_->config_, stop);
-        USETL_RETURN_IF_ERROR(registry_.Blob(
-            &client, &*blob, [&](uint64_t bytes) { meter.SetBytes(number, bytes); }));
+        uint64_t held = blob->size();
+        USETL_RETURN_IF_ERROR(registry_.Blob(&client, &*blob, [&](uint64_t bytes) {
+          meter.SetBytes(number, bytes, bytes >= held ? bytes - held : bytes);
+          held = bytes;
+        }));
       }
       meter.SetBytes(number, layer.size);
       USETL_RETURN_IF_ERROR(store_->Pack(layer.digest, diff_ids_[number], stop));

@@ -22,9 +22,11 @@ class ProgressMeter {
     progress_.layers = manifest.layers.size();
     for (const Descriptor& layer : manifest.layers) progress_.bytes += layer.size;
   }
-  // `bytes` of the layer are here now: fewer than before when it had to begin anew.
-  void SetBytes(size_t layer, uint64_t bytes) {
+  // `bytes` of the layer are here now: fewer than before when it had to begin anew. `fetched` of
+  // them have come just now.
+  void SetBytes(size_t layer, uint64_t bytes, uint64_t fetched = 0) {
     const std::lock_guard lock(mutex_);
+    progress_.bytes_fetched += fetched;
     progress_.bytes_done += bytes - layer_bytes_[layer];
     layer_bytes_[layer] = bytes;
     if (report_) report_(progress_);

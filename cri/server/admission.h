@@ -4,16 +4,25 @@
 #ifndef USETL_CRI_SERVER_ADMISSION_H_
 #define USETL_CRI_SERVER_ADMISSION_H_
 
+#include <optional>
+#include <string>
+#include <string_view>
+
 #include "runtime.pb.h"
-#include "vmm/base/status.h"
 
 namespace usetl::cri {
 
 namespace v1 = ::runtime::v1;
 
-// EINVAL with the refused field, or OK.
-Status AdmitSandbox(const v1::PodSandboxConfig& config, const std::string& runtime_handler);
-Status AdmitContainer(const v1::ContainerConfig& config);
+struct Refusal {
+  std::string_view reason;  // one of a fixed set of words, for metrics
+  std::string text;         // for users
+};
+
+// The first field that is refused.
+std::optional<Refusal> AdmitSandbox(const v1::PodSandboxConfig& config,
+                                    const std::string& runtime_handler);
+std::optional<Refusal> AdmitContainer(const v1::ContainerConfig& config);
 
 }  // namespace usetl::cri
 

@@ -20,7 +20,10 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   const std::shared_ptr<Sandbox> sandbox = node_.store->FindSandbox(request->pod_sandbox_id());
   if (sandbox == nullptr) return NotFound("pod sandbox", request->pod_sandbox_id());
   const v1::ContainerConfig& config = request->config();
-  if (usetl::Status status = AdmitContainer(config); !status.ok()) return ToGrpc(status);
+  if (const auto refused = AdmitContainer(config)) {
+    node_.metrics.CountRefusal(refused->reason);
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, refused->text);
+  }
 
   // A pod that is being stopped gets no container any more.
   const std::lock_guard lock(sandbox->verb);
@@ -52,7 +55,10 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   *record.mutable_resources() = config.linux().resources();
   // What cannot run is refused here, where users see the reason.
   Result<Function> function = ResolveFunction(image, *pod, record, node_.options.runtime);
-  if (!function.ok()) return ToGrpc(function.status());
+  if (!function.ok()) {
+    if (function.status().code() == EINVAL) node_.metrics.CountRefusal("function");
+    return ToGrpc(function.status());
+  }
   if (context->IsCancelled()) return ToGrpc(usetl::Status(ECANCELED, "the client gave up"));
   if (usetl::Status status = node_.store->Add(record); !status.ok()) return ToGrpc(status);
   guard.Keep();

@@ -134,6 +134,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext*,
     (void)worker->Stop(std::chrono::milliseconds(0));  // the error below is what counts
     return ToGrpc(status);
   }
+  StartCounting(&node_, record.id(), &*worker);
   PublishContainerEvent(&node_, record, v1::CONTAINER_STARTED_EVENT);
   return ToGrpc(node_.monitor->Watch(record.id(), std::move(*worker)));
 }

@@ -1,6 +1,7 @@
 #include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <functional>
 
 #include "cri/server/image_service.h"
 #include "cri/server/views.h"
@@ -12,7 +13,9 @@ namespace {
 class Reporter {
  public:
   explicit Reporter(std::string image) : image_(std::move(image)) {}
+  // One call at a time, on the pull's threads.
   void operator()(const image::Progress& progress) {
+    fetched_ = progress.bytes_fetched;
     const auto now = std::chrono::steady_clock::now();
     if (now - last_ < std::chrono::seconds(5)) return;
     const double seconds = std::chrono::duration<double>(now - begin_).count();
@@ -22,11 +25,13 @@ class Reporter {
                  progress.layers_done, progress.layers);
     last_ = now;
   }
+  uint64_t fetched() const { return fetched_; }
 
  private:
   const std::string image_;
   const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_ = begin_;
+  uint64_t fetched_ = 0;
 };
 
 }  // namespace
@@ -41,9 +46,10 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
   auth.encoded = given.auth();
   auth.identity_token = given.identity_token();
   auth.registry_token = given.registry_token();
-  Result<std::string> id =
-      node_.images->Pull(request->image().image(), auth, Reporter(request->image().image()),
-                         [context] { return context->IsCancelled(); });
+  Reporter reporter(request->image().image());
+  Result<std::string> id = node_.images->Pull(request->image().image(), auth, std::ref(reporter),
+                                              [context] { return context->IsCancelled(); });
+  node_.metrics.CountPull(id.ok(), reporter.fetched());
   if (!id.ok()) return ToGrpc(id.status());
   response->set_image_ref(*id);
   return grpc::Status::OK;

@@ -156,7 +156,16 @@ Status RemoveContainerOf(Node* node, Container& container) {
   return Status();
 }
 
+void StartCounting(Node* node, const std::string& container, Worker* worker) {
+  if (node->options.metrics_address.empty()) return;
+  const Result<Fd> page = node->metrics.workers.Open(container);
+  const Status status = page.ok() ? worker->Count(page->get()) : page.status();
+  if (status.ok()) return;
+  spdlog::warn("container {}: metrics will not count it: {}", container, status.message());
+}
+
 void OnContainerExit(Node* node, const std::string& id, std::optional<ContainerExit> exit) {
+  node->metrics.workers.Close(id);
   const std::shared_ptr<Container> container = node->store->FindContainer(id);
   if (container == nullptr) return;
   if (!exit.has_value()) exit = ReadExitFile(ExitFile(*node, id));

@@ -45,6 +45,9 @@ Status RemoveContainerOf(Node* node, Container& container);
 // no usetld was there.
 void OnContainerExit(Node* node, const std::string& id, std::optional<ContainerExit> exit);
 
+// Gives the worker a page for what it counts, when metrics are served. A container goes on without.
+void StartCounting(Node* node, const std::string& container, Worker* worker);
+
 void PublishSandboxEvent(Node* node, const SandboxRecord& record, v1::ContainerEventType type);
 void PublishContainerEvent(Node* node, const ContainerRecord& record, v1::ContainerEventType type);
 

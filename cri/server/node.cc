@@ -66,6 +66,7 @@ Status Node::TakeUp() {
     if (container->state() != v1::CONTAINER_RUNNING) continue;
     Result<Worker> worker = Worker::Reconnect(ControlSocket(*this, id));
     if (worker.ok()) {
+      StartCounting(this, id, &*worker);
       USETL_RETURN_IF_ERROR(monitor->Watch(id, std::move(*worker)));
     } else {
       OnContainerExit(this, id, std::nullopt);

@@ -7,6 +7,7 @@
 
 #include "cri/container/monitor.h"
 #include "cri/image/image_store.h"
+#include "cri/metrics/metrics.h"
 #include "cri/network/cni.h"
 #include "cri/network/namespaces.h"
 #include "cri/server/events.h"
@@ -21,9 +22,11 @@ struct NodeOptions {
   std::string state;              // directory: database, exit files, control sockets
   std::string images;             // directory of the image store
   std::string pods;               // usetl-proxy's socket for pods
+  std::string vmmd;               // usetl-vmmd's socket, asked for the state of the pool
   std::string network_directory;  // paths of network namespaces
   std::string runtime;            // of images that name none
   std::string streaming_address = "127.0.0.1:0";  // of exec, attach and port-forward
+  std::string metrics_address;                    // ADDRESS:PORT; empty: metrics are not served
   uint32_t ready_namespaces = 16;
   bool network = true;  // false: pods have a loopback only
   CniOptions cni;
@@ -43,6 +46,7 @@ class Node {
   Names sandbox_names, container_names;
   Leases leases;
   Events events;
+  Metrics metrics;
   std::unique_ptr<Monitor> monitor;  // last: its thread uses the others
 
  private:

@@ -92,6 +92,15 @@ class RuntimeService final : public ServiceWithRawLists {
   grpc::Status StreamPodSandboxStats(
       grpc::ServerContext* context, const v1::StreamPodSandboxStatsRequest* request,
       grpc::ServerWriter<v1::StreamPodSandboxStatsResponse>* writer) override;
+  grpc::Status ListMetricDescriptors(grpc::ServerContext* context,
+                                     const v1::ListMetricDescriptorsRequest* request,
+                                     v1::ListMetricDescriptorsResponse* response) override;
+  grpc::Status ListPodSandboxMetrics(grpc::ServerContext* context,
+                                     const v1::ListPodSandboxMetricsRequest* request,
+                                     v1::ListPodSandboxMetricsResponse* response) override;
+  grpc::Status StreamPodSandboxMetrics(
+      grpc::ServerContext* context, const v1::StreamPodSandboxMetricsRequest* request,
+      grpc::ServerWriter<v1::StreamPodSandboxMetricsResponse>* writer) override;
   grpc::Status UpdateContainerResources(grpc::ServerContext* context,
                                         const v1::UpdateContainerResourcesRequest* request,
                                         v1::UpdateContainerResourcesResponse* response) override;

@@ -9,8 +9,9 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context,
                                            const v1::RunPodSandboxRequest* request,
                                            v1::RunPodSandboxResponse* response) {
   const v1::PodSandboxConfig& config = request->config();
-  if (usetl::Status status = AdmitSandbox(config, request->runtime_handler()); !status.ok()) {
-    return ToGrpc(status);
+  if (const auto refused = AdmitSandbox(config, request->runtime_handler())) {
+    node_.metrics.CountRefusal(refused->reason);
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, refused->text);
   }
   Result<std::string> id = NewId();
   if (!id.ok()) return ToGrpc(id.status());

@@ -9,7 +9,7 @@ grpc::Status RuntimeService::PodSandboxStats(grpc::ServerContext*,
                                              v1::PodSandboxStatsResponse* response) {
   const std::shared_ptr<Sandbox> sandbox = node_.store->FindSandbox(request->pod_sandbox_id());
   if (sandbox == nullptr) return NotFound("pod sandbox", request->pod_sandbox_id());
-  *response->mutable_stats() = StatsOf(&node_, *sandbox->Get());
+  *response->mutable_stats() = StatsOf(&node_, sandbox->Get());
   return grpc::Status::OK;
 }
 

@@ -9,7 +9,7 @@ namespace usetl::cri {
 namespace v1 = ::runtime::v1;
 
 v1::ContainerStats StatsOf(Node* node, const ContainerRecord& record);
-v1::PodSandboxStats StatsOf(Node* node, const SandboxRecord& record);
+v1::PodSandboxStats StatsOf(Node* node, const std::shared_ptr<const SandboxRecord>& record);
 
 // What a filter lets through; of containers those that were started.
 std::vector<v1::ContainerStats> SelectStats(Node* node, const v1::ContainerStatsFilter& filter);

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "cri/metrics/pool_state.h"
 #include "cri/server/runtime_service.h"
 #include "cri/server/views.h"
 #include "vmm/ipc/socket.h"
@@ -18,6 +19,47 @@ v1::RuntimeCondition Condition(const char* type, const Status& status, const cha
   return condition;
 }
 
+nlohmann::json PoolInfo(const std::string& vmmd_socket) {
+  const Result<PoolState> pool = ReadPoolState(vmmd_socket);
+  if (!pool.ok()) return {{"error", pool.status().message()}};
+  return {{"runtime", pool->runtime},
+          {"wanted", pool->wanted},
+          {"starting", pool->starting},
+          {"idle", pool->idle},
+          {"claimed", pool->claimed},
+          {"rolling", pool->rolling},
+          {"cloning", pool->cloning},
+          {"made", pool->made},
+          {"retired", pool->retired},
+          {"rolledBack", pool->rolled_back},
+          {"lost", pool->lost},
+          {"stuck", pool->stuck},
+          {"claimsHit", pool->claims_hit},
+          {"claimsWaited", pool->claims_waited},
+          {"claimsFailed", pool->claims_failed}};
+}
+
+nlohmann::json ConfigInfo(const NodeOptions& options) {
+  return {{"socket", options.socket},
+          {"stateDirectory", options.state},
+          {"imageDirectory", options.images},
+          {"podsSocket", options.pods},
+          {"vmmdSocket", options.vmmd},
+          {"namespaceDirectory", options.network_directory},
+          {"runtime", options.runtime},
+          {"streamingAddress", options.streaming_address},
+          {"metricsAddress", options.metrics_address},
+          {"readyNamespaces", options.ready_namespaces},
+          {"network", options.network},
+          {"cni",
+           {{"confDirectory", options.cni.configs}, {"binDirectories", options.cni.directories}}}};
+}
+
+// As JSON; paths of the host may hold any bytes.
+std::string Text(const nlohmann::json& info) {
+  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 }  // namespace
 
 grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusRequest* request,
@@ -26,9 +68,9 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
   const Result<Fd> pods = ipc::Connect(node_.options.pods);
   *response->mutable_status()->add_conditions() =
       Condition("RuntimeReady", pods.status(), "ProxyUnreachable");
+  const usetl::Status network = node_.options.network ? node_.cni.Ready() : usetl::Status();
   *response->mutable_status()->add_conditions() =
-      Condition("NetworkReady", node_.options.network ? node_.cni.Ready() : usetl::Status(),
-                "NetworkPluginNotReady");
+      Condition("NetworkReady", network, "NetworkPluginNotReady");
   response->add_runtime_handlers()->set_name("");
   response->add_runtime_handlers()->set_name("usetl");
   if (request->verbose()) {
@@ -38,8 +80,12 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
         {"containers", node_.store->Containers().size()},
         {"runtime", node_.options.runtime},
         {"network", node_.options.network},
+        {"pool", PoolInfo(node_.options.vmmd)},
     };
-    (*response->mutable_info())["usetl"] = info.dump();
+    auto& all = *response->mutable_info();
+    all["usetl"] = Text(info);
+    all["config"] = Text(ConfigInfo(node_.options));
+    if (node_.options.network) all["lastCNILoadStatus"] = network.ok() ? "OK" : network.message();
   }
   return grpc::Status::OK;
 }

@@ -44,6 +44,8 @@ RUNNING, EXITED = cri.CONTAINER_RUNNING, cri.CONTAINER_EXITED
 class CriCase(unittest.TestCase):
     """usetld by itself, so that it can be killed, beside a node's other daemons."""
 
+    OPTIONS: tuple[str, ...] = ()
+
     @classmethod
     def setUpClass(cls):
         cls.node = Node(pool=3, verify=True)
@@ -63,7 +65,8 @@ class CriCase(unittest.TestCase):
         self.usetld, said = start_daemon(
             self, "usetld", "--socket", f"{self.directory}/usetl.sock", "--state", f"{self.directory}/state",
             "--images", f"{self.directory}/images", "--pods", f"{self.directory}/pods.sock",
-            "--namespaces", f"{self.directory}/netns", "--no-network")
+            "--vmmd", f"{self.directory}/vmmd.sock", "--namespaces", f"{self.directory}/netns", "--no-network",
+            *self.OPTIONS)
         self.assertEqual(said, "ready\n")
         self.client = Client(f"{self.directory}/usetl.sock")
         self.addCleanup(self.client.close)

@@ -148,10 +148,10 @@ TEST_F(RealCgroup, LimitsProcessesUsage) {
   ASSERT_EQ(waitpid(child, &status, WUNTRACED), child);
   ASSERT_TRUE(WIFSTOPPED(status)) << "it could not enter: " << status;
   EXPECT_EQ(File("memory", "cgroup.procs"), std::to_string(child) + "\n");
-  const auto usage = cgroup->ReadUsage();
-  ASSERT_TRUE(usage.ok()) << usage.status().message();
-  EXPECT_GT(usage->cpu_ns, 0u);
-  EXPECT_LE(usage->working_set_bytes, usage->memory_bytes);
+  const CgroupEvents events = cgroup->ReadEvents();
+  EXPECT_TRUE(events.periods && events.throttled_periods && events.throttled_ns);
+  EXPECT_EQ(events.memory_failures, 0u);
+  EXPECT_FALSE(events.cpu || events.memory || events.io) << "version 1 has none";
   // It is not ours to end whoever is still there.
   const Status busy = cgroup->Remove();
   EXPECT_EQ(busy.code(), EIO);
@@ -201,13 +201,16 @@ class FakeUnified : public testing::Test {
   std::string mount;
 };
 
-TEST_F(FakeUnified, LimitsAndUsage) {
+TEST_F(FakeUnified, LimitsAndEvents) {
   for (const char* file : {"memory.max", "cpu.max", "cpu.weight", "cgroup.procs"}) {
     WriteOurs(file, "");
   }
-  WriteOurs("memory.current", "1000\n");
-  WriteOurs("memory.stat", "anon 500\ninactive_file 300\n");
-  WriteOurs("cpu.stat", "usage_usec 12\nuser_usec 5\n");
+  WriteOurs("memory.events", "low 0\nhigh 0\nmax 7\noom 1\n");
+  WriteOurs("cpu.stat", "usage_usec 12\nnr_periods 9\nnr_throttled 3\nthrottled_usec 12\n");
+  WriteOurs("cpu.pressure", "some avg10=1.50 avg60=0.25 avg300=0.00 total=42\n");
+  WriteOurs("memory.pressure",
+            "some avg10=0.00 avg60=0.00 avg300=0.00 total=8\n"
+            "full avg10=2.00 avg60=0.00 avg300=0.00 total=5\n");
   LinuxContainerResources resources;
   resources.set_memory_limit_in_bytes(4096);
   resources.set_cpu_quota(5000);
@@ -218,11 +221,26 @@ TEST_F(FakeUnified, LimitsAndUsage) {
   EXPECT_EQ(Ours("cpu.max"), "5000 100000");
   EXPECT_EQ(Ours("cpu.weight"), "39");
   EXPECT_EQ(cgroup->OpenProcesses()->size(), 1u);
-  const auto usage = cgroup->ReadUsage();
-  ASSERT_TRUE(usage.ok()) << usage.status().message();
-  EXPECT_EQ(usage->cpu_ns, 12'000u);
-  EXPECT_EQ(usage->memory_bytes, 1000u);
-  EXPECT_EQ(usage->working_set_bytes, 700u);
+  const CgroupEvents events = cgroup->ReadEvents();
+  EXPECT_EQ(events.periods, 9u);
+  EXPECT_EQ(events.throttled_periods, 3u);
+  EXPECT_EQ(events.throttled_ns, 12'000u);
+  EXPECT_EQ(events.memory_failures, 7u);
+  ASSERT_TRUE(events.cpu && events.memory);
+  EXPECT_EQ(events.cpu->some.avg10, 1.5);
+  EXPECT_EQ(events.cpu->some.avg60, 0.25);
+  EXPECT_EQ(events.cpu->some.total_us, 42u);
+  EXPECT_EQ(events.cpu->full.total_us, 0u);
+  EXPECT_EQ(events.memory->full.avg10, 2.0);
+  EXPECT_EQ(events.memory->full.total_us, 5u);
+  EXPECT_FALSE(events.io) << "this kernel has no such file";
+}
+
+TEST(Pressure, WhatIsNone) {
+  for (const char* text : {"", "some", "some avg10=x avg60=0 avg300=0 total=1\n",
+                           "some avg10=0 avg60=0 avg300=0 total=1\nfull avg10=\n"}) {
+    EXPECT_FALSE(ParsePressure(text)) << text;
+  }
 }
 
 TEST_F(FakeUnified, LimitThatCannotBeSet) {

@@ -83,9 +83,13 @@ int UpMain(int argc, char** argv) {
   CLI::App app{"Runs the daemons of a node in the foreground, until Ctrl-C.", argv[0]};
   app.add_option("--node", up.directory, "directory for the node's sockets")->capture_default_str();
   app.add_option("--pool", up.pool, "USFs kept ready")->capture_default_str();
-  app.add_flag("--cri", up.cri, "serve the Container Runtime Interface too, at NODE/usetl.sock");
+  CLI::Option* const cri = app.add_flag(
+      "--cri", up.cri, "serve the Container Runtime Interface too, at NODE/usetl.sock");
   app.add_option("--state", up.state, "with --cri: directory of pods and containers [NODE/pods]");
   app.add_option("--images", up.images, "with --cri: directory of the image store [NODE/images]");
+  app.add_option("--metrics", up.metrics,
+                 "with --cri: numeric ADDRESS:PORT to serve Prometheus metrics at [not served]")
+      ->needs(cri);
   app.add_flag("!--no-network", up.network, "with --cri: pods have a loopback only, no address");
   app.add_option("--cni-conf", up.cni_conf,
                  "with --cri: directory of the network's configuration [/etc/cni/net.d]");

@@ -60,7 +60,11 @@ std::vector<std::string> UsetldArguments(const NodeOptions& options, const std::
                                         "--runtime",    options.runtime,
                                         "--state",      below(options.state, "pods"),
                                         "--images",     below(options.images, "images"),
+                                        "--vmmd",       VmmdSocket(directory),
                                         "--namespaces", directory + "/netns"};
+  if (!options.metrics.empty()) {
+    arguments.insert(arguments.end(), {"--metrics", options.metrics});
+  }
   if (!options.network) arguments.push_back("--no-network");
   if (!options.cni_conf.empty())
     arguments.insert(arguments.end(), {"--cni-conf", options.cni_conf});

@@ -4,6 +4,11 @@
 
 namespace usetl {
 
+void RollbackTimes::Add(uint64_t nanoseconds) {
+  ++counts[std::lower_bound(kBounds.begin(), kBounds.end(), nanoseconds) - kBounds.begin()];
+  sum_ns += nanoseconds;
+}
+
 Pool::Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime)
     : usf_options_(std::move(usf_options)), options_(options), runtime_(std::move(runtime)) {}
 
@@ -97,6 +102,7 @@ void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
       break;
     case usf::Event::kRolledBack:
       ++rolled_back;
+      rollback_times.Add(event->nanoseconds);
       usf->state = UsfState::kIdle;
       if (!event->usable) {
         Remove(usf);

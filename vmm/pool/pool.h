@@ -5,6 +5,7 @@
 #ifndef USETL_VMM_POOL_POOL_H_
 #define USETL_VMM_POOL_POOL_H_
 
+#include <array>
 #include <functional>
 #include <list>
 #include <memory>
@@ -19,6 +20,19 @@ struct PoolOptions {
   uint32_t most = 4096;          // USFs in all
   uint32_t max_uses = 10'000;    // of one USF
   uint32_t keep_per_tenant = 4;  // idle ones that wait for their tenant
+};
+
+// How long rollbacks took.
+struct RollbackTimes {
+  // Upper ends of the buckets in nanoseconds; one more bucket takes the rest.
+  static constexpr std::array<uint64_t, 11> kBounds = {
+      50'000,    100'000,   150'000,    250'000,    500'000,    1'000'000,
+      2'500'000, 5'000'000, 10'000'000, 50'000'000, 250'000'000};
+
+  std::array<uint64_t, kBounds.size() + 1> counts{};
+  uint64_t sum_ns = 0;
+
+  void Add(uint64_t nanoseconds);
 };
 
 class Pool {
@@ -48,6 +62,7 @@ class Pool {
   uint32_t Count(UsfState state) const;
   const std::list<UsfHandle>& usfs() const { return usfs_; }
   const std::string& runtime() const { return runtime_.name; }
+  uint32_t wanted() const { return options_.size; }
 
   // Told about the socket of each new USF, and before one is closed.
   std::function<void(int fd)> watch, unwatch;
@@ -59,6 +74,7 @@ class Pool {
   uint64_t most_memory() const { return usf_options_.ram_limit; }
 
   uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0, stuck = 0;
+  RollbackTimes rollback_times;
 
  private:
   // The oldest that waits for a tenant to come back; null when there is none.

@@ -33,7 +33,7 @@ std::string Text(const char (&field)[N]) {
 
 struct PlainRequest {
   Request request;
-  uint32_t reserved;
+  uint32_t brief;  // kInspect: 1 leaves the single USFs out
 };
 
 enum class Reply : uint32_t {
@@ -66,8 +66,8 @@ struct ReplyRecord {
   uint32_t usf;        // number
   uint64_t host_region_size;
   uint64_t guest_region_size;
-  uint32_t huge_pages;  // 1: the host region is made of 2 MB pages
-  int32_t usf_pid;      // of the USF's process
+  uint32_t huge_pages;   // 1: the host region is made of 2 MB pages
+  int32_t usf_pid;       // of the USF's process
   uint64_t rollback_ns;  // kReleased
 };
 

@@ -53,6 +53,7 @@ void Vmmd::ServeWaiting() {
       continue;
     }
     if (const Status room = CheckRegions(); !room.ok()) {
+      connection.waited = true;
       if (now >= connection.give_up) Answer(&connection, nullptr, room.code(), room.message());
       continue;
     }
@@ -72,6 +73,7 @@ void Vmmd::ServeWaiting() {
       Answer(&connection, nullptr, EAGAIN, "no USF became ready in time");
     } else {
       pool_->Hurry();
+      connection.waited = true;
     }
   }
 }
@@ -91,6 +93,7 @@ pool::ReplyRecord Vmmd::Describe(const UsfHandle& usf, std::vector<int>* fds) co
 void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text) {
   connection->waiting = false;
   connection->usf = usf;
+  ++(usf == nullptr ? claims_failed_ : connection->waited ? claims_waited_ : claims_hit_);
   pool::ReplyRecord reply{};
   std::vector<int> fds;
   if (usf != nullptr) {

@@ -250,6 +250,7 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
       if (!connection->tenant) connection->tenant = pool::Text(connection->claim.tenant);
       if (*connection->tenant != pool::Text(connection->claim.tenant)) break;
       connection->waiting = true;
+      connection->waited = false;
       connection->give_up =
           SteadyClock::now() + std::chrono::milliseconds(connection->claim.wait_ms);
       return;
@@ -271,7 +272,7 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
     case pool::Request::kInspect: {
       pool::ReplyRecord reply{};
       reply.reply = pool::Reply::kState;
-      Tell(connection, reply, Inspect());
+      Tell(connection, reply, Inspect(plain.brief == 1));
       return;
     }
   }

@@ -46,6 +46,7 @@ class Vmmd {
     Fd socket;
     UsfHandle* usf = nullptr;
     bool waiting = false;  // for a USF
+    bool waited = false;   // there was none when it asked
     pool::ClaimRequest claim{};
     std::optional<std::string> tenant;  // of the first claim, and so of all
     std::chrono::steady_clock::time_point give_up;
@@ -84,7 +85,8 @@ class Vmmd {
   void Close(int fd);
   void Drop(Connection* connection);
   Connection* HolderOf(const UsfHandle* usf);
-  std::string Inspect() const;
+  // `brief`: without the single USFs.
+  std::string Inspect(bool brief) const;
 
   VmmdOptions options_;
   ipc::Listener listener_;
@@ -92,6 +94,8 @@ class Vmmd {
   std::unique_ptr<Pool> pool_;
   std::map<int, Connection> connections_;
   std::chrono::steady_clock::time_point last_claim_;
+  // Claims by what became of them: served at once, after a wait, with an error.
+  uint64_t claims_hit_ = 0, claims_waited_ = 0, claims_failed_ = 0;
   int busy_loops_ = 0;
   std::optional<std::chrono::steady_clock::time_point> accept_again_;  // none: not paused
   bool complained_ = false;   // that connections cannot be accepted

@@ -2,8 +2,18 @@
 #include "vmm/vmmd/daemon.h"
 
 namespace usetl {
+namespace {
 
-std::string Vmmd::Inspect() const {
+template <typename Numbers>
+std::string Array(const Numbers& numbers) {
+  std::string text;
+  for (const uint64_t number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
+  return "[" + text + "]";
+}
+
+}  // namespace
+
+std::string Vmmd::Inspect(bool brief) const {
   std::string json = "{\"runtime\":\"" + pool_->runtime() + "\"";
   const auto number = [&](const char* key, uint64_t value) {
     json += std::string(",\"") + key + "\":" + std::to_string(value);
@@ -16,6 +26,18 @@ std::string Vmmd::Inspect() const {
   number("starting", pool_->Count(UsfState::kStarting));
   number("idle", pool_->Count(UsfState::kIdle));
   number("claimed", pool_->Count(UsfState::kClaimed));
+  number("rolling", pool_->Count(UsfState::kRolling));
+  number("cloning", pool_->Count(UsfState::kCloning));
+  number("wanted", pool_->wanted());
+  number("claims_hit", claims_hit_);
+  number("claims_waited", claims_waited_);
+  number("claims_failed", claims_failed_);
+  const RollbackTimes& rollbacks = pool_->rollback_times;
+  json += ",\"rollbacks\":{\"bounds_ns\":" + Array(RollbackTimes::kBounds) +
+          ",\"counts\":" + Array(rollbacks.counts);
+  number("sum_ns", rollbacks.sum_ns);
+  json += "}";
+  if (brief) return json + "}";
   // One message holds a few hundred; the counts above are of all.
   json += ",\"usfs\":[";
   bool first = true;

@@ -37,6 +37,13 @@ Container::Container(Fd usetld, Join join, Fd vmmd, etl::ObjectStore objects)
                 [this](Fd log) {
                   if (log_ != nullptr) log_->Reopen(std::move(log));
                 },
+                [this](Fd page) {
+                  const Status taken = counts_page_.Take(page, Counted());
+                  if (!taken.ok()) {
+                    std::fprintf(stderr, "usetl-proxy: container %s: %s\n", id_.c_str(),
+                                 taken.message().c_str());
+                  }
+                },
                 [this](const ExecRecord& record, std::string_view text, std::vector<Fd> fds) {
                   OnExec(record, text, std::move(fds));
                 }}) {}
@@ -91,6 +98,7 @@ Status Container::Loop() {
 }
 
 Status Container::Wait(int most_ms) {
+  PublishCounts();
   std::vector<pollfd> fds = {{link_->event_fd(), POLLIN, 0},
                              {link_->vmmd_fd(), POLLIN, 0},
                              {control_.connection_fd(), POLLIN, 0},
@@ -297,8 +305,11 @@ void Container::TellEnd() {
   // The USF is on its way back before anybody hears of the end.
   if (invoker_ != nullptr) {
     invoker_->Abandon(Status(ECANCELED, "the container has ended"));
+    PublishCounts();
     front_.reset();
     invoker_.reset();
+  } else {
+    PublishCounts();
   }
   etl_.reset();
   link_.reset();

@@ -16,6 +16,7 @@
 #include "vmm/proxy/etl/etl_proxy.h"
 #include "vmm/proxy/pod/attachment.h"
 #include "vmm/proxy/pod/control.h"
+#include "vmm/proxy/pod/counts.h"
 #include "vmm/proxy/pod/exec.h"
 #include "vmm/proxy/pod/front.h"
 #include "vmm/proxy/pod/invoker.h"
@@ -83,6 +84,11 @@ class Container {
   void End(Outcome outcome);
   void TakeLastOutput();
   void TellEnd();
+  Counts Counted() const;  // container_counts.cc
+  // For whoever reads metrics, when there is time.
+  void PublishCounts() {
+    if (counts_page_.wanted()) counts_page_.Publish(Counted());
+  }
   // Of the USF's process, as far as it can be seen.
   uint64_t UsfCpuNs() const;
 
@@ -99,6 +105,7 @@ class Container {
   Invoker::Options invoker_options_;
   std::unique_ptr<Invoker> invoker_;  // none for scripts
   std::unique_ptr<Front> front_;      // the same; goes before the invoker
+  CountsPage counts_page_;
   OutputFrames output_;
   // Not on the stack, whose pages below it would stay; not cleared, for the same reason.
   std::unique_ptr<char[]> output_piece_ = std::make_unique_for_overwrite<char[]>(kOutputPiece);

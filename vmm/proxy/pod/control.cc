@@ -80,6 +80,7 @@ void Control::OnMessage(std::span<const uint8_t> bytes, std::vector<Fd> fds) {
     if (header.type == Type::kReopenLog && fds.size() == 1) {
       return handlers_.reopen_log(std::move(fds[0]));
     }
+    if (header.type == Type::kCount && fds.size() == 1) return handlers_.count(std::move(fds[0]));
   }
   std::fprintf(stderr, "usetl-proxy: usetld sent what no container understands\n");
   connection_.Reset();

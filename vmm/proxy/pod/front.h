@@ -22,6 +22,7 @@ class Front final : public gateway::Backend {
   void OnReady() { server_->OnReady(); }
   // A client takes its answer too slowly: take no further bytes from the function.
   bool Congested() const { return !slow_.empty(); }
+  const gateway::Counters& counters() const { return server_->counters(); }
   // Takes no further client; what is under way is answered.
   void Drain(std::chrono::milliseconds limit) { server_->Drain(limit); }
 

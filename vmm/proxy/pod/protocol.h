@@ -7,7 +7,7 @@
 //     JoinRecord + descriptors  ------------------>  joins network and cgroup, drops privileges
 //     StartRecord + JSON + descriptors ----------->  claims a USF, loads, listens
 //     <------------------------------- kStarted or kFailed
-//     kStop, kKill, kReopenLog  ------------------>
+//     kStop, kReopenLog, kExec, kCount  ---------->
 //     <------------------------------------ kExited  and the worker ends
 //
 // A usetld that was restarted connects to the container's own control socket, where the worker
@@ -67,6 +67,7 @@ enum class Type : uint32_t {
   kStop = 16,       // StopRecord: let the function end itself, then kill it
   kReopenLog = 17,  // with one descriptor: the new log
   kExec = 18,       // ExecRecord, its text and descriptors: run a program in a clone of the USF
+  kCount = 19,      // with one descriptor: the page for what is counted (pod/counts.h)
   // Over the session of an exec. Its end is the end of the program: usetld closes it to kill.
   kExecFailed = 32,  // FailedRecord, then text: the program was not started
   kExecExited = 33,  // ExecExitedRecord; nothing follows

@@ -1,0 +1,36 @@
+// pool_state.h: what usetl-vmmd says of its pool.
+#ifndef USETL_CRI_METRICS_POOL_STATE_H_
+#define USETL_CRI_METRICS_POOL_STATE_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+struct PoolState {
+  std::string runtime;
+  uint64_t wanted = 0;  // idle USFs that are kept ready
+  // USFs now, by what they do.
+  uint64_t starting = 0, idle = 0, claimed = 0, rolling = 0, cloning = 0;
+  // Since usetl-vmmd began.
+  uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0, stuck = 0;
+  uint64_t claims_hit = 0, claims_waited = 0, claims_failed = 0;
+  struct {
+    std::vector<uint64_t> bounds_ns;
+    std::vector<uint64_t> counts;  // one more than bounds
+    uint64_t sum_ns = 0;
+  } rollbacks;
+};
+
+// EPROTO when a number is missing or none.
+Result<PoolState> ParsePoolState(std::string_view text);
+// Asks, and waits a second at most.
+Result<PoolState> ReadPoolState(const std::string& vmmd_socket);
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_METRICS_POOL_STATE_H_
