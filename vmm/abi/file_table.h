@@ -29,9 +29,13 @@ struct FileEntry {
   uint64_t modified_ns;  // CLOCK_REALTIME
   uint64_t name_offset;  // absolute path without the leading '/', from the start of the region
   uint32_t name_size;    // 0: content without a name (a response body)
-  uint32_t reserved;
+  uint32_t mount;        // host region: what is mounted here, see below; 0: nothing
 };
 static_assert(sizeof(FileEntry) == 72);
+
+// Of FileEntry::mount. Otherwise 1 + the mount's number in MountChange.
+inline constexpr uint32_t kReadOnlyMount = ~0u;
+inline constexpr uint32_t kMaxMounts = 16;  // writable ones
 
 enum FileFlag : uint32_t {
   kFileReleased = 1,  // the guest has given it back; the host may reuse the slot

@@ -8,15 +8,16 @@ namespace usetl::abi {
 
 enum class RecordType : uint16_t {
   // host to guest
-  kLoad = 1,      // JSON: what to load; the files are in the host region
-  kInvoke = 2,    // JSON: one event
-  kStop = 3,      // no payload: end. To the agent when it waits for records, else SIGTERM
-  kHttpHead = 4,  // HttpHead, then header block, then the text of an error
-  kHttpData = 5,  // HttpSpan: bytes of a streamed body in the host region
-  kHttpEnd = 6,   // HttpEnd: the body is complete, or why it is not
-  kHttpDone = 7,  // HttpSpan: the host has consumed these bytes of a streamed request body
-  kInput = 8,     // bytes for the standard input of a clone's program; none: its end
-  kResize = 9,    // WindowSize: of a clone's terminal
+  kLoad = 1,        // JSON: what to load; the files are in the host region
+  kInvoke = 2,      // JSON: one event
+  kStop = 3,        // no payload: end. To the agent when it waits for records, else SIGTERM
+  kHttpHead = 4,    // HttpHead, then header block, then the text of an error
+  kHttpData = 5,    // HttpSpan: bytes of a streamed body in the host region
+  kHttpEnd = 6,     // HttpEnd: the body is complete, or why it is not
+  kHttpDone = 7,    // HttpSpan: the host has consumed these bytes of a streamed request body
+  kInput = 8,       // bytes for the standard input of a clone's program; none: its end
+  kResize = 9,      // WindowSize: of a clone's terminal
+  kMountDone = 10,  // MountDone, with the id of a kMountChange
   // guest to host
   kReady = 16,         // no payload: the agent waits for a load
   kLoaded = 17,        // JSON: ok, or the error with its traceback
@@ -28,9 +29,10 @@ enum class RecordType : uint16_t {
   kHttpBody = 23,      // HttpSpan: next bytes of a streamed request body, in the guest region
   kHttpBodyEnd = 24,   // no payload
   // A streamed answer to an HTTP request, before the kResult and with its id.
-  kAnswerHead = 25,  // JSON: status and headers
-  kAnswerData = 26,  // the next bytes of the body, at most 24 kB
-  kInputTaken = 27,  // InputTaken: a clone's program has read so much of its input
+  kAnswerHead = 25,   // JSON: status and headers
+  kAnswerData = 26,   // the next bytes of the body, at most 24 kB
+  kInputTaken = 27,   // InputTaken: a clone's program has read so much of its input
+  kMountChange = 28,  // MountChange, path, text: done below a writable mount. One at a time
 };
 
 // How much kInput may be under way: what was sent less what was taken.
@@ -123,6 +125,40 @@ struct HostRegionEntry {
   uint32_t reserved;
 };
 static_assert(sizeof(HostRegionEntry) == 8);
+
+// What a function does below a writable mount, done to the host's file before the function goes on.
+// Paths are relative to the mount, without "." and ".."; empty: the mount itself.
+enum class MountOp : uint32_t {
+  kCreate = 1,           // a regular file with `mode`; EEXIST when it is there
+  kReplace = 2,          // the same, or an empty file in place of the one that is there
+  kWrite = 3,            // [offset, offset + size) of the guest region to `position`
+  kTruncate = 4,         // to `position` bytes
+  kMode = 5,             // `mode`
+  kMakeDirectory = 6,    // with `mode`
+  kRemove = 7,           // a file or link
+  kRemoveDirectory = 8,  //
+  kRename = 9,           // to the path `text`
+  kSymlink = 10,         // to `text`, whatever that is
+};
+
+struct MountChange {
+  MountOp op;
+  uint32_t mount;  // number
+  uint32_t mode;   // permission bits
+  uint32_t path_size;
+  uint32_t text_size;
+  uint32_t reserved;
+  uint64_t offset;  // within the guest region
+  uint64_t size;
+  uint64_t position;  // within the file
+};
+static_assert(sizeof(MountChange) == 48);
+
+struct MountDone {
+  int32_t error;  // errno, 0: done
+  uint32_t reserved;
+};
+static_assert(sizeof(MountDone) == 8);
 
 // Output ring: a byte ring of frames. `stream` is 1 (stdout) or 2 (stderr).
 struct OutputFrame {

@@ -9,6 +9,7 @@
 #include "guest/kernel/boot/standard_files.h"
 #include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/operations.h"
 #include "guest/kernel/fs/path.h"
 #include "guest/kernel/fs/root.h"
@@ -43,6 +44,7 @@ void ForgetProcess() {
   ForgetDescriptors();
   DisarmAllTimers();
   ForgetMail();
+  FreezeMounts();
   ForgetEntropy();
   ResetMappings(/*present=*/false);
   ResetHeap();

@@ -1,5 +1,6 @@
 #include "guest/kernel/fs/host_region.h"
 
+#include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/node.h"
 #include "guest/kernel/fs/path.h"
 #include "guest/kernel/host/control.h"
@@ -54,6 +55,7 @@ Inode* InodeFrom(const abi::FileEntry& entry, uint32_t index) {
   inode->gid = entry.gid;
   inode->number = (1ull << 39) + index;
   inode->modified_ns = inode->changed_ns = entry.modified_ns;
+  inode->mount = entry.mount;
   if (inode->type != InodeType::kDirectory) {
     inode->size = entry.size;
     inode->address = entry.size == 0 ? 0 : abi::kHostRegion.base + entry.offset;
@@ -110,8 +112,13 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
   }
   Inode* inode = InodeFrom(entry, index);
   if (inode == nullptr) return;
-  if (node->inode != nullptr) UnrefInode(node->inode);
+  if (inode->mount != 0) HideBelow(node);
+  if (node->inode != nullptr) {
+    node->inode->home = nullptr;
+    UnrefInode(node->inode);
+  }
   node->inode = inode;
+  inode->home = node;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <asm/errno.h>
 
 #include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/mount.h"
 #include "guest/kernel/host/clock.h"
 #include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/bytes.h"
@@ -120,18 +121,20 @@ int64_t EnsureWritable(Inode* inode, uint64_t size) {
 }
 
 int64_t TruncateInode(Inode* inode, uint64_t size) {
+  if (const int64_t error = MayChange(inode->home); error != 0) return error;
   if (size == 0 && !inode->own) inode->size = 0;  // nothing worth copying up
   if (const int64_t error = EnsureWritable(inode, size); error != 0) return error;
   if (size < inode->size) memset(GuestRegionAt(inode->offset + size), 0, inode->size - size);
   inode->size = size;
   Touch(inode);
   PublishInode(inode, nullptr);
-  return 0;
+  return ChangeFile(inode, {.op = abi::MountOp::kTruncate, .position = size});
 }
 
 int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offset) {
   if (size == 0) return 0;
   if (offset > kLargest || size > kLargest) return -EFBIG;
+  if (const int64_t refused = MayChange(inode->home); refused != 0) return refused;
   uint64_t end = offset + size;
   int64_t error = EnsureWritable(inode, end);
   if (error == -ENOSPC && inode->own && offset < inode->capacity) {
@@ -144,7 +147,11 @@ int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offse
   if (end > inode->size) inode->size = end;
   Touch(inode);
   PublishInode(inode, nullptr);
-  return static_cast<int64_t>(size);
+  error = ChangeFile(inode, {.op = abi::MountOp::kWrite,
+                             .offset = inode->offset + offset,
+                             .size = size,
+                             .position = offset});
+  return error != 0 ? error : static_cast<int64_t>(size);
 }
 
 int64_t ReadInode(const Inode& inode, void* user, uint64_t size, uint64_t offset) {

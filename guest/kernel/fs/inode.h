@@ -13,6 +13,8 @@ namespace usetl::kernel {
 
 enum class InodeType : uint8_t { kRegular, kDirectory, kSymlink };
 
+struct Node;
+
 struct Inode {
   uint32_t references = 1;  // names and open files
   uint32_t links = 1;
@@ -29,6 +31,8 @@ struct Inode {
   uint64_t offset = 0;    // own: within the guest region
   uint32_t pins = 0;      // mappings and transactions: the range must not move
   int32_t slot = -1;      // own: in the guest region's table
+  uint32_t mount = 0;     // what is mounted here, as abi::FileEntry has it
+  Node* home = nullptr;   // its name, where mounts have to know it: all but packs' files have one
 };
 
 Inode* NewInode(InodeType type, uint16_t mode);  // null: out of memory

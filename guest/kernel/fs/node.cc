@@ -147,6 +147,7 @@ bool HasChildren(Node* directory) {
 
 void MoveNode(Node* node, Node* target) {
   target->inode = node->inode;
+  target->inode->home = target;
   target->lower = node->lower;
   target->complete = node->complete;
   node->inode = nullptr;
@@ -168,6 +169,18 @@ void MoveNode(Node* node, Node* target) {
     child->hash = HashOf(target, child->name, child->name_size);
     child->next_hash = g_buckets[child->hash % kBuckets];
     g_buckets[child->hash % kBuckets] = child;
+  }
+}
+
+void HideBelow(Node* directory) {
+  directory->lower.count = 0;
+  directory->complete = true;
+  for (Node* child = directory->first_child; child != nullptr; child = child->next_sibling) {
+    if (child->inode == nullptr) continue;
+    HideBelow(child);
+    child->inode->home = nullptr;
+    UnrefInode(child->inode);
+    child->inode = nullptr;
   }
 }
 

@@ -54,6 +54,8 @@ bool CompleteDirectory(Node* directory);
 bool HasChildren(Node* directory);
 // Moves `node`'s inode and children to the negative node `target` (rename).
 void MoveNode(Node* node, Node* target);
+// All names below it are gone, those of packs too.
+void HideBelow(Node* directory);
 
 // Absolute path of a node into `buffer`; returns its length, or -ERANGE.
 int64_t PathOf(const Node* node, char* buffer, uint64_t size);

@@ -1,6 +1,7 @@
 #include "guest/kernel/fs/operations.h"
 
 #include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/tree_file.h"
 #include "guest/kernel/linux/abi.h"
 #include "guest/kernel/linux/fcntl.h"
@@ -22,6 +23,7 @@ int64_t Attach(Walked* walked, Inode* inode) {
                    : FindOrAddChild(walked->parent, walked->last, walked->last_size);
   if (node == nullptr) return -ENOMEM;
   node->inode = inode;
+  inode->home = node;
   node->lower.count = 0;
   if (inode->type == InodeType::kDirectory) node->complete = true;
   walked->node = node;
@@ -34,7 +36,11 @@ void PublishName(Node* node) {
   if (PathOf(node, path, sizeof path) > 0) PublishInode(node->inode, path);
 }
 
-int64_t CreateRegular(Walked* walked, uint32_t mode) {
+int64_t CreateRegular(Walked* walked, uint32_t mode, bool replace) {
+  const int64_t refused =
+      ChangeName(walked->parent, walked->last,
+                 {.op = replace ? abi::MountOp::kReplace : abi::MountOp::kCreate, .mode = mode});
+  if (refused != 0) return refused;
   Inode* inode = NewInode(InodeType::kRegular, static_cast<uint16_t>(mode & 07777));
   if (inode == nullptr) return -ENOMEM;
   int64_t error = EnsureWritable(inode, 0);
@@ -56,6 +62,20 @@ int64_t WalkToNew(Node* base, const char* path, bool directory, Walked* walked) 
   return walked->parent->inode == nullptr ? -ENOENT : 0;
 }
 
+// A file that is there already.
+int64_t OpenToWrite(Node* node, bool truncate) {
+  if (const int64_t error = MayChange(node); error != 0) return error;
+  Inode* inode = node->inode;
+  const bool mine = inode->own;
+  if (truncate && inode->size != 0) {
+    if (const int64_t error = TruncateInode(inode, 0); error != 0) return error;
+  }
+  if (mine) return 0;
+  if (const int64_t error = EnsureWritable(inode, inode->size); error != 0) return error;
+  PublishName(node);
+  return 0;
+}
+
 }  // namespace
 
 int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** file) {
@@ -75,7 +95,8 @@ int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** 
     if (!(flags & kOpenCreate)) return -ENOENT;
     if (walked.must_be_directory) return -EISDIR;
     if (walked.parent->inode == nullptr) return -ENOENT;
-    if (const int64_t error = CreateRegular(&walked, mode); error != 0) return error;
+    const int64_t error = CreateRegular(&walked, mode, (flags & kOpenTruncate) && !exclusive);
+    if (error != 0) return error;
   } else if (exclusive) {
     return -EEXIST;
   }
@@ -89,12 +110,10 @@ int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** 
       break;
     case InodeType::kRegular:
       if ((flags & kOpenDirectory) || walked.must_be_directory) return -ENOTDIR;
-      if ((flags & kOpenTruncate) && access != kReadOnly && inode->size != 0) {
-        if (const int64_t error = TruncateInode(inode, 0); error != 0) return error;
-      }
-      if (access != kReadOnly && !inode->own) {
-        if (const int64_t error = EnsureWritable(inode, inode->size); error != 0) return error;
-        PublishName(walked.node);
+      if (access != kReadOnly) {
+        if (const int64_t error = OpenToWrite(walked.node, flags & kOpenTruncate); error != 0) {
+          return error;
+        }
       }
       *file = NewRegularFile(inode, walked.node);
       break;
@@ -116,6 +135,9 @@ int64_t StatPath(Node* base, const char* path, bool follow, Stat* stat) {
 int64_t MakeDirectory(Node* base, const char* path, uint32_t mode) {
   Walked walked;
   if (const int64_t error = WalkToNew(base, path, true, &walked); error != 0) return error;
+  const int64_t refused = ChangeName(walked.parent, walked.last,
+                                     {.op = abi::MountOp::kMakeDirectory, .mode = mode & 01777});
+  if (refused != 0) return refused;
   Inode* inode = NewInode(InodeType::kDirectory, static_cast<uint16_t>(mode & 01777));
   if (inode == nullptr) return -ENOMEM;
   const int64_t error = Attach(&walked, inode);
@@ -136,6 +158,11 @@ int64_t Remove(Node* base, const char* path, bool directory) {
     if (HasChildren(node)) return -ENOTEMPTY;
   }
   Inode* inode = node->inode;
+  if (inode->mount != 0) return -EBUSY;
+  const int64_t refused =
+      ChangeNode(node, {.op = directory ? abi::MountOp::kRemoveDirectory : abi::MountOp::kRemove});
+  if (refused != 0) return refused;
+  inode->home = nullptr;
   node->inode = nullptr;
   node->lower.count = 0;
   if (inode->links != 0) --inode->links;
@@ -158,7 +185,9 @@ int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to,
   for (Node* n = target.parent; n != RootNode(); n = n->parent) {
     if (n == node) return -EINVAL;  // into itself
   }
+  if (const int64_t error = MayMove(node, target.parent, target.node); error != 0) return error;
   if (flags & kRenameExchange) {
+    if (MountOf(node) != nullptr) return -EINVAL;
     if (!Exists(target.node)) return -ENOENT;
     if (IsDirectory(node) || IsDirectory(target.node)) return -EXDEV;
     Inode* swapped = node->inode;
@@ -174,8 +203,14 @@ int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to,
     if (IsDirectory(node) && !IsDirectory(target.node)) return -ENOTDIR;
     if (!IsDirectory(node) && IsDirectory(target.node)) return -EISDIR;
     if (IsDirectory(target.node) && HasChildren(target.node)) return -ENOTEMPTY;
+  }
+  if (const int64_t error = RenameOnHost(node, target.parent, target.last); error != 0) {
+    return error;
+  }
+  if (Exists(target.node)) {
     Inode* gone = target.node->inode;
     target.node->inode = nullptr;
+    gone->home = nullptr;
     if (gone->links != 0) --gone->links;
     if (gone->references > 1) PublishInode(gone, "");
     UnrefInode(gone);
@@ -198,6 +233,8 @@ int64_t MakeLink(Node* from_base, const char* from, Node* to_base, const char* t
   if (source.special != nullptr) return -EXDEV;
   if (IsDirectory(source.node)) return -EPERM;
   if (const int64_t error = WalkToNew(to_base, to, false, &target); error != 0) return error;
+  if (MountOf(source.node) != MountOf(target.parent)) return -EXDEV;
+  if (MountOf(source.node) != nullptr) return -EPERM;  // one name per file there
   Inode* inode = source.node->inode;
   if (const int64_t error = Attach(&target, inode); error != 0) return error;
   RefInode(inode);
@@ -210,6 +247,9 @@ int64_t MakeSymlink(const char* text, Node* base, const char* path) {
   if (length == 0) return -ENOENT;
   Walked walked;
   if (const int64_t error = WalkToNew(base, path, false, &walked); error != 0) return error;
+  const int64_t refused =
+      ChangeName(walked.parent, walked.last, {.op = abi::MountOp::kSymlink, .text = text});
+  if (refused != 0) return refused;
   Inode* inode = NewInode(InodeType::kSymlink, 0777);
   void* copy = Allocate(length + 1);
   if (inode == nullptr || copy == nullptr) {

@@ -13,6 +13,15 @@ bool IsDirectory(const Node* node) {
   return node != nullptr && node->inode != nullptr && node->inode->type == InodeType::kDirectory;
 }
 
+// Whether `path` begins with a name that was mounted into a special directory.
+bool HasName(Node* directory, const char* path) {
+  uint32_t size = 0;
+  while (path[size] != 0 && path[size] != '/') ++size;
+  if (size == 0 || size > kMaxComponent) return false;
+  const Node* child = FindChild(directory, path, size);
+  return child != nullptr && child->inode != nullptr && child->inode->home != nullptr;
+}
+
 int64_t WalkFrom(Node* base, const char* path, bool follow, int* links, Walked* walked) {
   if (*path == 0) return -ENOENT;
   Node* directory = *path == '/' ? RootNode() : base;
@@ -43,7 +52,7 @@ int64_t WalkFrom(Node* base, const char* path, bool follow, int* links, Walked* 
     } else {
       node = FindChild(directory, path, size);
     }
-    if (node != nullptr && node->special != nullptr) {
+    if (node != nullptr && node->special != nullptr && !HasName(node, next)) {
       const size_t length = strlen(next);
       if (length >= sizeof walked->rest) return -ENAMETOOLONG;
       memcpy(walked->rest, next, length + 1);

@@ -20,6 +20,9 @@ WaitQueue g_room_waiters;  // for room in either ring towards the host
 HttpSink g_http_sink = nullptr;
 InputSink g_input_sink = nullptr;
 uint32_t g_input_taken = 0;  // and not said yet
+uint64_t g_change = 0;       // the id of the last kMountChange
+bool g_change_done = true;
+int32_t g_change_error = 0;
 alignas(16) uint8_t g_payload[abi::kMaxRecord];
 
 uint8_t* ControlAt(uint64_t offset) {
@@ -34,6 +37,14 @@ bool IsHttp(uint16_t type) {
 bool IsInput(uint16_t type) {
   return type == static_cast<uint16_t>(abi::RecordType::kInput) ||
          type == static_cast<uint16_t>(abi::RecordType::kResize);
+}
+
+void TakeMountDone(const abi::RecordHeader& header, uint32_t size) {
+  abi::MountDone done;
+  if (header.id != g_change || size != sizeof done) Panic("the host answered what nobody asked");
+  memcpy(&done, g_payload, sizeof done);
+  g_change_error = done.error;
+  g_change_done = true;
 }
 
 // Announces that a producer waits for room, or that it no longer does.
@@ -126,6 +137,10 @@ void PollMailbox() {
     if (read == abi::RingRead::kBroken) Panic("the ring from the host is broken");
     if (read == abi::RingRead::kEmpty) break;
     const uint32_t size = header.size - sizeof header;
+    if (header.type == static_cast<uint16_t>(abi::RecordType::kMountDone)) {
+      TakeMountDone(header, size);
+      continue;
+    }
     auto* record = static_cast<Record*>(Allocate(sizeof(Record) + size));
     if (record == nullptr) OutOfMemory("a message of the host");
     record->header = header;
@@ -155,6 +170,25 @@ int64_t PostRecord(abi::RecordType type, uint64_t id, const void* head, uint32_t
   }
   if (g_to_host.ConsumerWaits()) KickWorker();
   return 0;
+}
+
+int64_t AskHost(const abi::MountChange& change, const void* body, uint32_t body_size) {
+  constexpr uint64_t kRecheckNs = 5'000'000;
+  constexpr auto kType = static_cast<uint16_t>(abi::RecordType::kMountChange);
+  g_change_done = false;
+  ++g_change;
+  while (!g_to_host.Put(kType, g_change, &change, sizeof change, body, body_size)) {
+    if (g_to_host.ConsumerWaits()) KickWorker();
+    SetRoomWanted(true);
+    Idle(After(Monotonic(), kRecheckNs));
+    PollMailbox();
+  }
+  if (g_to_host.ConsumerWaits()) KickWorker();
+  for (;;) {
+    PollMailbox();
+    if (g_change_done) return -int64_t{g_change_error};
+    Idle(kNever);
+  }
 }
 
 int64_t WriteOutput(int stream, const void* user, uint64_t size) {

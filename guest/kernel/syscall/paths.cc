@@ -1,6 +1,7 @@
 // paths.cc: system calls that name files.
 #include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/operations.h"
 #include "guest/kernel/fs/root.h"
 #include "guest/kernel/fs/tree_file.h"
@@ -72,7 +73,10 @@ int64_t InodeOfDescriptor(int fd, Inode** inode) {
 
 int64_t ChangeMode(int64_t error, Inode* inode, uint32_t mode) {
   if (error != 0) return error;
-  inode->mode = static_cast<uint16_t>(mode & 07777);
+  mode &= 07777;
+  const int64_t refused = ChangeFile(inode, {.op = abi::MountOp::kMode, .mode = mode & 01777});
+  if (refused != 0) return refused;
+  inode->mode = static_cast<uint16_t>(mode);
   inode->changed_ns = Realtime();
   PublishInode(inode, nullptr);
   return 0;

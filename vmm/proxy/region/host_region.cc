@@ -105,7 +105,7 @@ Result<BodyCursor> HostRegion::ReserveFile(std::string_view path, uint64_t size)
 }
 
 Status HostRegion::AddEntry(std::string_view path, BodyCursor content, abi::FileType type,
-                            uint16_t mode) {
+                            uint16_t mode, uint32_t mount) {
   while (!path.empty() && path.front() == '/') path.remove_prefix(1);
   if (path.empty() || path.size() > abi::kMaxHostName || path.find('\0') != path.npos) {
     return Status(EINVAL, "bad name of a file of the function");
@@ -122,6 +122,7 @@ Status HostRegion::AddEntry(std::string_view path, BodyCursor content, abi::File
   USETL_RETURN_IF_ERROR(content.Grow(room));
   entry.type = type;
   entry.mode = mode;
+  entry.mount = mount;
   entry.offset = content.offset_;
   entry.capacity = in_use;
   entry.modified_ns = RealtimeNs();
@@ -140,11 +141,11 @@ Status HostRegion::AddFile(std::string_view path, std::span<const uint8_t> conte
   Result<BodyCursor> cursor = ReserveFile(path, content.size());
   if (!cursor.ok()) return cursor.status();
   USETL_RETURN_IF_ERROR(cursor->Append(content));
-  return AddEntry(path, std::move(*cursor), abi::FileType::kRegular, mode);
+  return AddEntry(path, std::move(*cursor), abi::FileType::kRegular, mode, 0);
 }
 
 Status HostRegion::AddFileFrom(std::string_view path, int fd, uint64_t offset, uint64_t size,
-                               uint16_t mode) {
+                               uint16_t mode, uint32_t mount) {
   Result<BodyCursor> cursor = ReserveFile(path, size);
   if (!cursor.ok()) return cursor.status();
   while (cursor->size() < size) {
@@ -155,13 +156,13 @@ Status HostRegion::AddFileFrom(std::string_view path, int fd, uint64_t offset, u
     if (count == 0) return Status(EPROTO, std::string(path) + ": the file is shorter than said");
     cursor->Advance(static_cast<uint64_t>(count));
   }
-  return AddEntry(path, std::move(*cursor), abi::FileType::kRegular, mode);
+  return AddEntry(path, std::move(*cursor), abi::FileType::kRegular, mode, mount);
 }
 
-Status HostRegion::AddDirectory(std::string_view path, uint16_t mode) {
+Status HostRegion::AddDirectory(std::string_view path, uint16_t mode, uint32_t mount) {
   Result<BodyCursor> cursor = ReserveFile(path, 0);
   if (!cursor.ok()) return cursor.status();
-  return AddEntry(path, std::move(*cursor), abi::FileType::kDirectory, mode);
+  return AddEntry(path, std::move(*cursor), abi::FileType::kDirectory, mode, mount);
 }
 
 Status HostRegion::AddLink(std::string_view path, std::string_view target) {
@@ -169,7 +170,7 @@ Status HostRegion::AddLink(std::string_view path, std::string_view target) {
   if (!cursor.ok()) return cursor.status();
   USETL_RETURN_IF_ERROR(
       cursor->Append({reinterpret_cast<const uint8_t*>(target.data()), target.size()}));
-  return AddEntry(path, std::move(*cursor), abi::FileType::kSymlink, 0777);
+  return AddEntry(path, std::move(*cursor), abi::FileType::kSymlink, 0777, 0);
 }
 
 Result<BodyCursor> HostRegion::Reserve(uint64_t size_hint) {

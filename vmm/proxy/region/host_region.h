@@ -81,12 +81,14 @@ class HostRegion {
   // Takes back every file and body, for the next run. The bytes themselves are not scrubbed.
   void Reset();
 
-  // A named file of the function; `path` is absolute. EINVAL: bad or double name; ENOSPC: no room.
+  // A named file of the function; `path` is absolute. `mount`: as abi::FileEntry has it. EINVAL:
+  // bad or double name; ENOSPC: no room.
   Status AddFile(std::string_view path, std::span<const uint8_t> content, uint16_t mode);
   // The same with a part of a file as content. EPROTO: the file ends before that.
-  Status AddFileFrom(std::string_view path, int fd, uint64_t offset, uint64_t size, uint16_t mode);
+  Status AddFileFrom(std::string_view path, int fd, uint64_t offset, uint64_t size, uint16_t mode,
+                     uint32_t mount = 0);
   // A directory; those on the way to a name need none. A symbolic link.
-  Status AddDirectory(std::string_view path, uint16_t mode);
+  Status AddDirectory(std::string_view path, uint16_t mode, uint32_t mount = 0);
   Status AddLink(std::string_view path, std::string_view target);
 
   // A cursor with room for `size_hint` bytes (at least one page). ENOSPC: no such room.
@@ -121,7 +123,8 @@ class HostRegion {
   Result<uint32_t> FreeSlot();
   // Room for content and name. What is not large does not begin on a 2 MB page: there may be many.
   Result<BodyCursor> ReserveFile(std::string_view path, uint64_t size);
-  Status AddEntry(std::string_view path, BodyCursor content, abi::FileType type, uint16_t mode);
+  Status AddEntry(std::string_view path, BodyCursor content, abi::FileType type, uint16_t mode,
+                  uint32_t mount);
   void Write(uint32_t slot, abi::FileEntry entry);
   abi::FileTable& table() const { return *reinterpret_cast<abi::FileTable*>(base_); }
 
