@@ -47,7 +47,7 @@ class Pod:
 class Container:
     """One container, as usetld holds it."""
 
-    def __init__(self, node: Node, pod: Pod, directory: str, code: str, *, log: str = "log", join_version: int = 1,
+    def __init__(self, node: Node, pod: Pod, directory: str, code: str, *, log: str = "log", join_version: int = 2,
                  files: dict | None = None, packs: tuple = (), cgroups: tuple = (), in_file: bool = False, more: list | None = None, **order):
         self.directory = pathlib.Path(directory)
         self.control_path = str(self.directory / "control.sock")
@@ -61,7 +61,7 @@ class Container:
         self.connection.settimeout(60)
         self.connection.connect(node.directory + "/pods.sock")
         groups = [os.open(path, os.O_WRONLY) for path in cgroups]
-        socket.send_fds(self.connection, [struct.pack("<4I", join_version, len(groups), 0, 0)],
+        socket.send_fds(self.connection, [struct.pack("<38I", join_version, len(groups), *[0] * 36)],
                         [pod.network, listener.fileno(), exit_file, *groups])
         listener.close()
         for group in groups:
@@ -80,7 +80,7 @@ class Container:
                  "path": "/function/function.py", "files": places, "start_timeout_ms": 30000, **order}
         text = json.dumps(order).encode()
         fds = [log_file, *packs, contents.fileno()]
-        head = struct.pack("<4I", 1, len(packs), 1, len(text))
+        head = struct.pack("<5I", 1, len(packs), 1, 0, len(text))
         if in_file:
             with tempfile.TemporaryFile() as file:
                 file.write(text)
@@ -287,7 +287,7 @@ class Scripts(PodTest):
     def test_malformed_join(self):
         message = self.container("", join_version=9).receive()
         self.assertEqual((message["type"], message["text"]),
-                         (FAILED, "usetld speaks version 9 of the protocol, usetl-proxy 1"))
+                         (FAILED, "usetld speaks version 9 of the protocol, usetl-proxy 2"))
 
     def test_malformed_starts(self):
         for order, text in (({"mode": "x"}, "mode: want http, script or auto"), ({"tenant": ""}, "tenant: want a name"),

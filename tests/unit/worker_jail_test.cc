@@ -1,6 +1,7 @@
 // What a worker may do once its filter is applied, and what kills it.
 #include "vmm/proxy/daemon/worker_jail.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
 #include <sched.h>
@@ -9,6 +10,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,8 +23,8 @@ namespace usetl {
 namespace {
 
 // How a child ends that applies the filter and calls `act`; wait(2)'s status.
-int EndOf(const std::function<void()>& act, bool of_container = false) {
-  const Result<WorkerFilter> filter = WorkerFilter::Compile(of_container);
+int EndOf(const std::function<void()>& act, WorkerFilter::For whom = WorkerFilter::For::kClient) {
+  const Result<WorkerFilter> filter = WorkerFilter::Compile(whom);
   EXPECT_TRUE(filter.ok()) << filter.status().message();
   const pid_t child = fork();
   if (child == 0) {
@@ -37,8 +39,8 @@ int EndOf(const std::function<void()>& act, bool of_container = false) {
   return status;
 }
 
-bool Kills(const std::function<void()>& act, bool of_container = false) {
-  const int status = EndOf(act, of_container);
+bool Kills(const std::function<void()>& act, WorkerFilter::For whom = WorkerFilter::For::kClient) {
+  const int status = EndOf(act, whom);
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
 }
 
@@ -57,9 +59,9 @@ TEST(WorkerJail, KillsWhatNoWorkerNeeds) {
 }
 
 TEST(WorkerJail, LetsContainersListen) {
-  EXPECT_EQ(EndOf([] { listen(0, 1); }, /*of_container=*/true), 0);
-  EXPECT_TRUE(Kills([] { (void)!fork(); }, /*of_container=*/true));
-  EXPECT_TRUE(Kills([] { unshare(CLONE_NEWNET); }, /*of_container=*/true));
+  EXPECT_EQ(EndOf([] { listen(0, 1); }, WorkerFilter::For::kContainer), 0);
+  EXPECT_TRUE(Kills([] { (void)!fork(); }, WorkerFilter::For::kContainer));
+  EXPECT_TRUE(Kills([] { unshare(CLONE_NEWNET); }, WorkerFilter::For::kContainer));
 }
 
 TEST(WorkerJail, LetsNoMemoryBecomeCode) {
@@ -79,6 +81,15 @@ TEST(WorkerJail, LooksNamesUpInAThread) {
               }).join();
             }),
             0);
+}
+
+TEST(WorkerJail, MountServiceHasFilesBelowItsMountsOnly) {
+  constexpr auto kService = WorkerFilter::For::kMountService;
+  EXPECT_EQ(EndOf([] { (void)!mkdirat(-1, "x", 0700); }, kService), 0);
+  EXPECT_TRUE(Kills([] { (void)!open("/etc/passwd", O_RDONLY); }, kService));
+  EXPECT_TRUE(Kills([] { (void)!socket(AF_INET, SOCK_STREAM, 0); }, kService));
+  EXPECT_TRUE(Kills([] { (void)!setuid(0); }, kService));
+  EXPECT_TRUE(Kills([] { (void)!fork(); }, kService));
 }
 
 }  // namespace

@@ -75,6 +75,7 @@ void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& object
 struct Filters {
   const WorkerFilter& of_clients;
   const WorkerFilter& of_pods;
+  const WorkerFilter& of_mounts;
 };
 
 // Makes workers of both kinds. In a worker, `vmmd` is the connection that was made ahead.
@@ -111,13 +112,15 @@ Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::O
         all->front().Leave();
         Prepare(options, vmmd);
       },
-      [&options, &objects, &filter = filters.of_pods, vmmd, daemon](Fd usetld, uint32_t number) {
-        pod::Work(std::move(usetld), TakeConnection(options, vmmd), objects, [&] {
-          // It has joined its pod, which the filter does not allow.
+      [&options, &objects, filters, vmmd, daemon](Fd usetld, uint32_t number) {
+        // It has joined its pod, which the filter does not allow.
+        const auto drop_privileges = [&] {
           const Status dropped =
               DropPrivileges(options.first_uid + kUids + number % kUids, options.gid, daemon);
-          return dropped.ok() ? filter.Apply() : dropped;
-        });
+          return dropped.ok() ? filters.of_pods.Apply() : dropped;
+        };
+        pod::Work(std::move(usetld), TakeConnection(options, vmmd), objects, drop_privileges,
+                  [&] { return filters.of_mounts.Apply(); });
       });
   if (!spares.ok()) return spares.status();
   made.push_back(std::move(*spares));
@@ -142,13 +145,16 @@ bool Reap(std::vector<Spares>* all) {
 Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int clients, int pods,
              int signals) {
   Fd vmmd;  // of the worker that this process has become
-  const Result<WorkerFilter> of_clients = WorkerFilter::Compile(/*of_container=*/false);
+  using For = WorkerFilter::For;
+  const Result<WorkerFilter> of_clients = WorkerFilter::Compile(For::kClient);
   if (!of_clients.ok()) return of_clients.status();
-  const Result<WorkerFilter> of_pods = WorkerFilter::Compile(/*of_container=*/true);
+  const Result<WorkerFilter> of_pods = WorkerFilter::Compile(For::kContainer);
   if (!of_pods.ok()) return of_pods.status();
+  const Result<WorkerFilter> of_mounts = WorkerFilter::Compile(For::kMountService);
+  if (!of_mounts.ok()) return of_mounts.status();
   std::vector<Spares> all;
-  Result<std::vector<Spares>> made =
-      MakeSpares(options, objects, {*of_clients, *of_pods}, clients, pods, signals, &vmmd, &all);
+  Result<std::vector<Spares>> made = MakeSpares(
+      options, objects, {*of_clients, *of_pods, *of_mounts}, clients, pods, signals, &vmmd, &all);
   if (!made.ok()) return made.status();
   all = std::move(*made);
   FillHeap();

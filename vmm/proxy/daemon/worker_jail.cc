@@ -113,8 +113,34 @@ constexpr int kPlainCalls[] = {
 };
 
 constexpr int kContainerCalls[] = {
-    SCMP_SYS(listen),    // ports of the pod
-    SCMP_SYS(pwrite64),  // the exit file
+    SCMP_SYS(listen),     // ports of the pod
+    SCMP_SYS(pwrite64),   // the exit file, mounted files
+    SCMP_SYS(ftruncate),  // mounted files
+};
+
+constexpr int kMountCalls[] = {
+    SCMP_SYS(brk),              // malloc
+    SCMP_SYS(munmap),           // malloc
+    SCMP_SYS(mremap),           // realloc
+    SCMP_SYS(madvise),          // malloc
+    SCMP_SYS(recvmsg),          // the worker
+    SCMP_SYS(sendmsg),          // the worker
+    SCMP_SYS(write),            // complaints
+    SCMP_SYS(close),            // whatever was open
+    SCMP_SYS(openat2),          // everything that is changed
+    SCMP_SYS(fstat),            // what it is
+    SCMP_SYS(newfstatat),       // as fstat
+    SCMP_SYS(pwrite64),         // files
+    SCMP_SYS(ftruncate),        // files
+    SCMP_SYS(fchmod),           // files, directories
+    SCMP_SYS(mkdirat),          // directories
+    SCMP_SYS(unlinkat),         // files, directories
+    SCMP_SYS(renameat),         // files, directories
+    SCMP_SYS(symlinkat),        // links
+    SCMP_SYS(futex),            // locks
+    SCMP_SYS(rt_sigreturn),     // after stop and continue
+    SCMP_SYS(restart_syscall),  // the same
+    SCMP_SYS(exit_group),       // the end
 };
 
 constexpr uint64_t kPrctls[] = {
@@ -152,7 +178,12 @@ class Rules {
   int error_ = 0;
 };
 
-void AddAll(bool of_container, Rules* rules) {
+void AddForMounts(Rules* rules) {
+  for (const int call : kMountCalls) rules->Add(SCMP_ACT_ALLOW, call);
+  rules->Add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+}
+
+void AddForWorkers(bool of_container, Rules* rules) {
   for (const int call : kPlainCalls) rules->Add(SCMP_ACT_ALLOW, call);
   if (of_container) {
     for (const int call : kContainerCalls) rules->Add(SCMP_ACT_ALLOW, call);
@@ -185,14 +216,18 @@ void AddAll(bool of_container, Rules* rules) {
 
 }  // namespace
 
-Result<WorkerFilter> WorkerFilter::Compile(bool of_container) {
+Result<WorkerFilter> WorkerFilter::Compile(For whom) {
   const std::unique_ptr<void, void (*)(void*)> filter(seccomp_init(SCMP_ACT_KILL_PROCESS),
                                                       seccomp_release);
   if (filter == nullptr) return Status(ENOMEM, "seccomp_init failed");
   Rules rules(filter.get());
   constexpr uint32_t kBinaryTree = 2;
   rules.Keep(seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, kBinaryTree));
-  AddAll(of_container, &rules);
+  if (whom == For::kMountService) {
+    AddForMounts(&rules);
+  } else {
+    AddForWorkers(whom == For::kContainer, &rules);
+  }
   const Fd file(memfd_create("usetl-filter", MFD_CLOEXEC));
   if (!file.ok()) return Status::Errno("memfd_create");
   rules.Keep(rules.error() != 0 ? 0 : seccomp_export_bpf(filter.get(), file.get()));

@@ -16,8 +16,10 @@ namespace usetl {
 // process. Compiled once, by the daemon.
 class WorkerFilter {
  public:
-  // `of_container`: for a worker that serves a container's ports and leaves its exit in a file.
-  static Result<WorkerFilter> Compile(bool of_container);
+  // A container's worker also serves ports and leaves its exit in a file; the service of its mounts
+  // does nothing but that.
+  enum class For { kClient, kContainer, kMountService };
+  static Result<WorkerFilter> Compile(For whom);
 
   // For this thread and those that it starts, with no_new_privs; cannot be undone.
   Status Apply() const;

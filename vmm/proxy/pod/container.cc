@@ -17,8 +17,8 @@ constexpr int kRecordsAtOnce = 64;
 constexpr int kOutputsAtOnce = 16;
 constexpr uint32_t kBusyTurns = 16;  // without a look at the descriptors
 constexpr int kCongestedMs = 10;
-// How long the end of a container waits for its log's disk.
-constexpr std::chrono::seconds kLogPatience{5};
+// How long the end of a container waits for the disks of its log and mounts.
+constexpr std::chrono::seconds kDiskPatience{5};
 
 uint64_t ReadClock(clockid_t clock) {
   timespec now;
@@ -28,10 +28,12 @@ uint64_t ReadClock(clockid_t clock) {
 
 }  // namespace
 
-Container::Container(Fd usetld, Join join, Fd vmmd, etl::ObjectStore objects)
+Container::Container(Fd usetld, Join join, Fd mount_service, Fd vmmd, etl::ObjectStore objects)
     : vmmd_(std::move(vmmd)),
       objects_(std::move(objects)),
       cgroups_(std::move(join.cgroups)),
+      mount_service_(std::move(mount_service)),
+      mounted_directories_(static_cast<uint32_t>(join.directories.size())),
       control_(std::move(usetld), std::move(join.control), std::move(join.exit_file),
                {[this](uint32_t grace_ms) { OnStop(grace_ms); },
                 [this](Fd log) {
@@ -67,7 +69,7 @@ void Container::Run(Result<ipc::Message> start) {
   if (log_ != nullptr) {
     TakeLastOutput();
     if (!outcome_->report.empty()) Say(outcome_->report);
-    log_->Finish(kLogPatience);
+    log_->Finish(kDiskPatience);
   }
   link_.reset();
   const int code = status.ok() ? ECHILD : status.code();
@@ -87,6 +89,7 @@ Status Container::Loop() {
     if (outcome_) break;
     if (invoker_ != nullptr) invoker_->Turn();
     PostStop();
+    AnswerMounts();
     const bool congested = EtlCongested() || log_->Congested() || FrontCongested();
     TurnExecs();
     const bool execs_wait = std::ranges::all_of(execs_, &Exec::PrepareWait);
@@ -104,7 +107,8 @@ Status Container::Wait(int most_ms) {
                              {control_.connection_fd(), POLLIN, 0},
                              {control_.listener_fd(), POLLIN, 0},
                              {etl_ == nullptr ? -1 : etl_->poll_fd(), POLLIN, 0},
-                             {front_ == nullptr ? -1 : front_->poll_fd(), POLLIN, 0}};
+                             {front_ == nullptr ? -1 : front_->poll_fd(), POLLIN, 0},
+                             {mounts_->service_fd(), POLLIN, 0}};
   for (const auto& exec : execs_) exec->AddTo(&fds);
   for (const Attachment& attachment : attachments_) attachment.AddTo(&fds);
   int timeout = most_ms;
@@ -118,6 +122,7 @@ Status Container::Wait(int most_ms) {
   link_->EndWait();
   if (ready < 0 && errno != EINTR) return Status::Errno("poll");
   if (ready <= 0) return Status();
+  if (fds[6].revents != 0) mounts_->OnService();
   if (fds[5].revents != 0) front_->OnReady();
   if (fds[4].revents != 0) etl_->OnReady();
   if (fds[2].revents != 0) control_.OnConnection();
@@ -218,6 +223,7 @@ Status Container::DrainGuest(bool* progress) {
 
 Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
   const auto type = static_cast<abi::RecordType>(header.type);
+  if (type == abi::RecordType::kMountChange) return mounts_->OnChange(header.id, payload);
   const bool loading = type == abi::RecordType::kLoaded;
   if (loading ? loaded_ : !loaded_ && type == abi::RecordType::kResult) {
     return Status(EPROTO, "the guest answered what nobody asked");
@@ -265,6 +271,12 @@ Status Container::OnVmmd() {
   return Status();
 }
 
+void Container::AnswerMounts() {
+  mounts_->Answer([this](uint64_t id, const abi::MountDone& done) {
+    return link_->Post(abi::RecordType::kMountDone, id, ipc::Bytes(done));
+  });
+}
+
 void Container::OnStop(uint32_t grace_ms) {
   stopping_ = true;
   grace_ms_ = grace_ms;
@@ -282,7 +294,7 @@ void Container::PostStop() {
 // The ring holds what was printed before the end; a guest that still prints gets no further turn.
 void Container::TakeLastOutput() {
   if (link_ == nullptr) return;
-  const auto end = Clock::now() + kLogPatience;
+  const auto end = Clock::now() + kDiskPatience;
   while (log_->Congested() && Clock::now() < end) poll(nullptr, 0, kCongestedMs);
   const Status drained = DrainOutput();
   if (!drained.ok()) Say("usetl: " + drained.message());
@@ -291,7 +303,7 @@ void Container::TakeLastOutput() {
 void Container::TellEnd() {
   TakeLastOutput();
   if (!outcome_->report.empty()) Say(outcome_->report);
-  const bool written = log_->Finish(kLogPatience);
+  const bool written = log_->Finish(kDiskPatience);
   ExitRecord record{};
   record.code = outcome_->code;
   record.reason = outcome_->reason;
@@ -312,6 +324,9 @@ void Container::TellEnd() {
     PublishCounts();
   }
   etl_.reset();
+  if (!mounts_->Finish(kDiskPatience) && outcome_->text.empty()) {
+    outcome_->text = "the disk of a mount hangs";
+  }
   link_.reset();
   control_.Exited(record, outcome_->text);
 }

@@ -22,6 +22,7 @@
 #include "vmm/proxy/pod/invoker.h"
 #include "vmm/proxy/pod/join.h"
 #include "vmm/proxy/pod/log.h"
+#include "vmm/proxy/pod/mounts.h"
 #include "vmm/proxy/pod/outcome.h"
 #include "vmm/proxy/pod/ports.h"
 #include "vmm/proxy/pod/start_request.h"
@@ -33,8 +34,8 @@ namespace usetl::pod {
 class Container {
  public:
   // `usetld` has sent `join`, whose network this process is in already. `vmmd` is a connection to
-  // usetl-vmmd.
-  Container(Fd usetld, Join join, Fd vmmd, etl::ObjectStore objects);
+  // usetl-vmmd. `mount_service`: of the join's directories, if there are any.
+  Container(Fd usetld, Join join, Fd mount_service, Fd vmmd, etl::ObjectStore objects);
 
   // Until the container has ended and its end is written and told. `start`: usetld's second
   // message, or why there is none.
@@ -46,7 +47,7 @@ class Container {
 
   // container_start.cc: from the request to the record that loads the function.
   Status Start(ipc::Message message);
-  Status Claim(const StartRequest& request);
+  Status Claim(StartRequest* request);
   Status OnLoaded(const Reply& reply);
   void KeepForExec(const StartRequest& request);
   Status PostScript();
@@ -73,6 +74,7 @@ class Container {
   // Of the function, to the log and to whoever is attached.
   void ShowOutput(uint32_t stream, std::string_view bytes);
 
+  void AnswerMounts();
   void OnStop(uint32_t grace_ms);
   // Sends kStop once the requests that the function has are answered.
   void PostStop();
@@ -95,10 +97,13 @@ class Container {
   Fd vmmd_;  // until the claim
   etl::ObjectStore objects_;
   std::vector<Fd> cgroups_;  // until it has started
+  Fd mount_service_;         // until the claim
+  uint32_t mounted_directories_;
   Control control_;
   std::string id_, mode_;
   std::unique_ptr<Log> log_;
   std::unique_ptr<UsfLink> link_;
+  std::optional<Mounts> mounts_;  // from the claim on
   Ports ports_;
   etl::Policy policy_;
   std::unique_ptr<etl::EtlProxy> etl_;  // made for the first HTTP request of the function

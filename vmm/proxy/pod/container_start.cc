@@ -38,12 +38,12 @@ void TrimStack() {
 
 }  // namespace
 
-Status Container::Claim(const StartRequest& request) {
+Status Container::Claim(StartRequest* request) {
   pool::ClaimRequest claim{};
   claim.request = pool::Request::kClaim;
-  claim.wait_ms = std::min(request.start_timeout_ms, kMaxClaimMs);
-  claim.ram_limit = request.memory;
-  if (!CopyText(request.runtime, claim.runtime) || !CopyText(request.tenant, claim.tenant)) {
+  claim.wait_ms = std::min(request->start_timeout_ms, kMaxClaimMs);
+  claim.ram_limit = request->memory;
+  if (!CopyText(request->runtime, claim.runtime) || !CopyText(request->tenant, claim.tenant)) {
     return Status(EINVAL, "the name of the runtime or tenant is too long");
   }
   // A daemon that hangs must not keep us; all later messages are waited for with poll(2).
@@ -51,10 +51,16 @@ Status Container::Claim(const StartRequest& request) {
   if (setsockopt(vmmd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0) {
     return Status::Errno("usetl-vmmd");
   }
-  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(std::move(vmmd_), claim);
+  Fd region_file;
+  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(std::move(vmmd_), claim, &region_file);
   if (!link.ok()) return link.status();
   link_ = std::move(*link);
   usf_cpu_before_ = UsfCpuNs();
+  Result<Mounts> mounts =
+      Mounts::Create(std::move(mount_service_), mounted_directories_,
+                     std::move(request->mounted_files), &link_->guest_region(), region_file);
+  if (!mounts.ok()) return mounts.status();
+  mounts_.emplace(std::move(*mounts));
   return Status();
 }
 
@@ -76,7 +82,7 @@ Status Container::Start(ipc::Message message) {
   invoker_options_.timeout = std::chrono::milliseconds(request->timeout_ms);
   if (!request->hostname.empty()) request->environment.emplace("HOSTNAME", request->hostname);
   KeepForExec(*request);
-  USETL_RETURN_IF_ERROR(Claim(*request));
+  USETL_RETURN_IF_ERROR(Claim(&*request));
   USETL_RETURN_IF_ERROR(PublishContents(&*request, &link_->region()));
   if (link_->Post(abi::RecordType::kLoad, kLoadId, AsBytes(LoadRecord(*request)))) return Status();
   return Status(E2BIG, "arguments and environment exceed 32 kB");

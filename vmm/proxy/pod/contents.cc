@@ -100,6 +100,11 @@ Status Contents::AddFile(std::string_view path, Item item) {
       return Status(ENOTDIR, std::string(path) + ": /" + parent->first + " is a file");
     }
   }
+  // A mount hides what the layers have there.
+  if (item.mount != 0) {
+    items_.erase(*clean);
+    EraseBelow(*clean);
+  }
   if (item.type != FileType::kDirectory || !items_.contains(*clean) ||
       items_.at(*clean).type != FileType::kSymlink) {
     Add(*clean, item);
@@ -115,16 +120,20 @@ Status Contents::AddFiles(const StartRequest& request) {
   }
   const auto most = static_cast<uint64_t>(info.st_size);
   for (const StartRequest::Directory& directory : request.directories) {
-    USETL_RETURN_IF_ERROR(
-        AddFile(directory.path, {FileType::kDirectory, directory.mode, {}, -1, 0, 0}));
+    USETL_RETURN_IF_ERROR(AddFile(
+        directory.path, {FileType::kDirectory, directory.mode, {}, -1, 0, 0, directory.mount}));
   }
   for (const StartRequest::File& file : request.files) {
     if (file.offset > most || file.size > most - file.offset) {
       return Status(EINVAL, file.path + ": not within the contents");
     }
-    USETL_RETURN_IF_ERROR(AddFile(
-        file.path,
-        {FileType::kRegular, file.mode, {}, request.contents.get(), file.offset, file.size}));
+    USETL_RETURN_IF_ERROR(AddFile(file.path, {FileType::kRegular,
+                                              file.mode,
+                                              {},
+                                              request.contents.get(),
+                                              file.offset,
+                                              file.size,
+                                              file.mount}));
   }
   for (const StartRequest::Link& link : request.links) {
     if (link.target.empty() || link.target.size() > abi::kMaxName) {
@@ -152,7 +161,7 @@ bool Contents::HasChildren(Items::const_iterator directory) const {
 
 bool Contents::Needed(Items::const_iterator item) const {
   return item->second.type != FileType::kDirectory || item->second.mode != kPlainDirectory ||
-         !HasChildren(item);
+         item->second.mount != 0 || !HasChildren(item);
 }
 
 Status Contents::CheckRoom(const HostRegion& region) const {
@@ -194,14 +203,14 @@ Status Contents::Publish(HostRegion* region) const {
 Status Contents::PublishOne(const std::string& path, const Item& item, HostRegion* region) {
   switch (item.type) {
     case FileType::kDirectory:
-      return region->AddDirectory(path, item.mode);
+      return region->AddDirectory(path, item.mode, item.mount);
     case FileType::kSymlink:
       return region->AddLink(path, item.bytes);
     default:
       break;
   }
   if (item.file >= 0) {
-    return region->AddFileFrom(path, item.file, item.offset, item.size, item.mode);
+    return region->AddFileFrom(path, item.file, item.offset, item.size, item.mode, item.mount);
   }
   return region->AddFile(
       path, {reinterpret_cast<const uint8_t*>(item.bytes.data()), item.bytes.size()}, item.mode);

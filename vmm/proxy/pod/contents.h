@@ -38,6 +38,7 @@ class Contents {
     std::string_view bytes;  // content of a layer's file, target of a link
     int file = -1;           // or a part of a file
     uint64_t offset = 0, size = 0;
+    uint32_t mount = 0;  // as abi::FileEntry has it
   };
   // By path without its leading '/'; sorted, so that a directory is followed by what is in it.
   using Items = std::map<std::string, Item, std::less<>>;

@@ -10,7 +10,9 @@
 #include <sys/vfs.h>
 
 #include <cstring>
+#include <iterator>
 
+#include "vmm/abi/file_table.h"
 #include "vmm/proxy/pod/protocol.h"
 
 namespace usetl::pod {
@@ -40,6 +42,11 @@ bool IsRegular(int fd) {
   return fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
 }
 
+bool IsDirectory(int fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 bool IsOfCgroups(int fd) {
   struct statfs info;
   return fstatfs(fd, &info) == 0 &&
@@ -57,15 +64,23 @@ Result<Join> ReadJoin(ipc::Message message) {
                               " of the protocol, usetl-proxy " + std::to_string(kVersion));
   }
   std::vector<Fd>& fds = message.fds;
-  if (fds.size() < kJoinFdCount || record.cgroups != fds.size() - kJoinFdCount) {
+  if (record.cgroups > ipc::kMaxDescriptors || record.directories > abi::kMaxMounts ||
+      fds.size() != size_t{kJoinFdCount} + record.cgroups + record.directories) {
     return Bad("wrong number of descriptors");
   }
+  if (record.groups > std::size(record.group)) return Bad("too many groups");
   if (!IsNetwork(fds[kNetworkFd].get())) return Bad("the first descriptor is no network namespace");
   if (!IsListening(fds[kControlFd].get())) return Bad("the control socket does not listen");
   const int exit_file = fds[kExitFd].get();
   if (!IsRegular(exit_file) || !IsWritable(exit_file)) return Bad("no exit file");
   Join join;
-  for (size_t i = kJoinFdCount; i < fds.size(); ++i) {
+  const size_t first_directory = kJoinFdCount + record.cgroups;
+  for (size_t i = first_directory; i < fds.size(); ++i) {
+    if (!IsDirectory(fds[i].get())) return Bad("no directory");
+    join.directories.push_back(std::move(fds[i]));
+  }
+  join.identity = {record.uid, record.gid, {record.group, record.group + record.groups}};
+  for (size_t i = kJoinFdCount; i < first_directory; ++i) {
     if (!IsOfCgroups(fds[i].get()) || !IsWritable(fds[i].get())) return Bad("no file of a cgroup");
     join.cgroups.push_back(std::move(fds[i]));
   }

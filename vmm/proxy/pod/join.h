@@ -10,11 +10,19 @@
 
 namespace usetl::pod {
 
+// Whom the function's changes to mounts are made as.
+struct Identity {
+  uint32_t uid = 0, gid = 0;
+  std::vector<uint32_t> groups;
+};
+
 struct Join {
-  Fd network;               // a network namespace
-  Fd control;               // listening, SOCK_SEQPACKET
-  Fd exit_file;             // regular, writable
-  std::vector<Fd> cgroups;  // of each hierarchy, writable
+  Fd network;                   // a network namespace
+  Fd control;                   // listening, SOCK_SEQPACKET
+  Fd exit_file;                 // regular, writable
+  std::vector<Fd> cgroups;      // of each hierarchy, writable
+  std::vector<Fd> directories;  // that the function may change
+  Identity identity;
 };
 
 // Checks the record and what each descriptor is. EPROTO says what is wrong.

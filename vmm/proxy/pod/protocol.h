@@ -30,15 +30,21 @@ enum JoinFd : uint32_t {
                  // "cgroup.procs" in version 2
 };
 
+// Behind those: the directories that the function may change, each as a detached mount
+// (open_tree(2)), from which no path leads elsewhere. They are mounts 0 and up.
 struct JoinRecord {
-  uint32_t version;  // kVersion
-  uint32_t cgroups;  // descriptors behind the fixed ones
-  uint32_t reserved[2];
+  uint32_t version;      // kVersion
+  uint32_t cgroups;      // descriptors behind the fixed ones
+  uint32_t directories;  // and behind those
+  uint32_t uid, gid;     // who changes the directories
+  uint32_t groups;       // used of `group`
+  uint32_t group[32];    // supplementary ones
 };
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 
 // Descriptors of a start, in this order: the log (when has_log), one pack per layer (lowest first),
-// one file of contents (when has_contents).
+// one file of contents (when has_contents), the files that the function may change, open for
+// writing: mounts behind those of the join.
 //
 // The JSON that follows:
 //   {"id": ID, "runtime": NAME, "tenant": NAME, "memory": BYTES (0: the node's limit),
@@ -46,14 +52,18 @@ inline constexpr uint32_t kVersion = 1;
 //    "module:attribute"|"", "cwd": DIR, "argv": [...], "env": {NAME: VALUE}, "hostname": NAME,
 //    "ports": [N, ...]            TCP ports to serve HTTP on, all addresses of the pod
 //    "allow": [ORIGIN, ...]       for the ETL proxy, beyond the pod's default
-//    "files": [{"path": ABSOLUTE, "mode": N, "offset": N, "size": N}, ...]   within the contents
-//    "directories": [{"path": ABSOLUTE, "mode": N}],  "links": [{"path": ABSOLUTE, "target":
-//    TEXT}], "timeout_ms": N              of one request; 0: none "start_timeout_ms": N} until
-//    loaded
+//    "files": [{"path": ABSOLUTE, "mode": N, "offset": N, "size": N, "mount": N}, ...]
+//                                 within the contents
+//    "directories": [{"path": ABSOLUTE, "mode": N, "mount": N}, ...]
+//    "links": [{"path": ABSOLUTE, "target": TEXT}, ...]
+//    "timeout_ms": N              of one request; 0: none
+//    "start_timeout_ms": N}       until loaded
+// "mount": where a mount begins, as abi::FileEntry has it; a directory comes before what is in it.
 struct StartRecord {
   uint32_t has_log;
   uint32_t packs;
   uint32_t has_contents;
+  uint32_t mounted_files;
   uint32_t text_size;  // of the JSON: within this message when it fits, else in the file that is
                        // the last descriptor
 };

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "vmm/abi/file_table.h"
 #include "vmm/base/json_text.h"
 #include "vmm/proxy/pod/protocol.h"
 
@@ -160,10 +161,12 @@ Status Parse(std::string_view text, StartRequest* request) {
   });
   members.Objects("files", [&](Members* file) {
     request->files.push_back({file->Path("path"), file->Mode(), file->Number<uint64_t>("offset", 0),
-                              file->Number<uint64_t>("size", 0)});
+                              file->Number<uint64_t>("size", 0),
+                              file->Number<uint32_t>("mount", 0)});
   });
   members.Objects("directories", [&](Members* directory) {
-    request->directories.push_back({directory->Path("path"), directory->Mode()});
+    request->directories.push_back(
+        {directory->Path("path"), directory->Mode(), directory->Number<uint32_t>("mount", 0)});
   });
   members.Objects("links", [&](Members* link) {
     request->links.push_back({link->Path("path"), link->Text("target")});
@@ -189,8 +192,9 @@ Result<StartRequest> ReadStart(ipc::Message message) {
   const bool in_file = inside == 0 && record.text_size != 0;
   if (!in_file && inside != record.text_size) return bad;
   if (record.has_log > 1 || record.has_contents > 1 || record.packs > ipc::kMaxDescriptors ||
-      record.text_size > kMaxText ||
-      message.fds.size() != record.has_log + record.packs + record.has_contents + in_file) {
+      record.mounted_files > abi::kMaxMounts || record.text_size > kMaxText ||
+      message.fds.size() !=
+          record.has_log + record.packs + record.has_contents + record.mounted_files + in_file) {
     return bad;
   }
   StartRequest request;
@@ -199,6 +203,16 @@ Result<StartRequest> ReadStart(ipc::Message message) {
   while (request.packs.size() < record.packs)
     request.packs.push_back(std::move(message.fds[next++]));
   if (record.has_contents != 0) request.contents = std::move(message.fds[next++]);
+  while (request.mounted_files.size() < record.mounted_files) {
+    Fd& file = message.fds[next++];
+    const int flags = fcntl(file.get(), F_GETFL);
+    struct stat info;
+    if (flags < 0 || (flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_RDONLY ||
+        fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) {
+      return Status(EPROTO, "a mounted file is not open for writing");
+    }
+    request.mounted_files.push_back(std::move(file));
+  }
   Result<std::string> text =
       in_file ? ReadText(message.fds[next].get(), record.text_size)
               : std::string(message.bytes.begin() + sizeof record, message.bytes.end());

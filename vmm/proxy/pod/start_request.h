@@ -31,10 +31,12 @@ struct StartRequest {
     std::string path;
     uint16_t mode;
     uint64_t offset, size;  // within the contents
+    uint32_t mount;         // as abi::FileEntry has it
   };
   struct Directory {
     std::string path;
     uint16_t mode;
+    uint32_t mount;
   };
   struct Link {
     std::string path, target;
@@ -43,9 +45,10 @@ struct StartRequest {
   std::vector<Directory> directories;
   std::vector<Link> links;
 
-  Fd log;                 // may be none
-  std::vector<Fd> packs;  // lowest layer first
-  Fd contents;            // may be none
+  Fd log;                         // may be none
+  std::vector<Fd> packs;          // lowest layer first
+  Fd contents;                    // may be none
+  std::vector<Fd> mounted_files;  // writable
 };
 
 // Takes the message apart. EPROTO: record and descriptors do not match; EINVAL says which member

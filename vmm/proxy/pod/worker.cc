@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "vmm/proxy/pod/container.h"
+#include "vmm/proxy/pod/mount_service.h"
 
 namespace usetl::pod {
 namespace {
@@ -47,16 +48,25 @@ Result<Join> EnterPod(const Fd& usetld) {
 }  // namespace
 
 void Work(Fd usetld, Result<Fd> vmmd, const etl::ObjectStore& objects,
-          const std::function<Status()>& drop_privileges) {
+          const std::function<Status()>& drop_privileges,
+          const std::function<Status()>& jail_mount_service) {
   // One heap for both threads: it stays with the container for its life.
   mallopt(M_ARENA_MAX, 1);
   Result<Join> join = EnterPod(usetld);
-  Status status = join.ok() ? drop_privileges() : join.status();
+  Status status = join.status();
+  Fd mount_service;
+  if (status.ok() && !join->directories.empty()) {
+    Result<Fd> service = StartMountService(*join, jail_mount_service);
+    status = service.status();
+    if (service.ok()) mount_service = std::move(*service);
+  }
+  if (status.ok()) status = drop_privileges();
   if (status.ok()) status = vmmd.status();
   if (!status.ok()) return Refuse(usetld, status);
   Result<ipc::Message> start = ipc::Receive(usetld.get());
   if (!start.ok()) start = start.status().Annotate("a container's start");
-  Container container(std::move(usetld), std::move(*join), std::move(*vmmd), objects);
+  Container container(std::move(usetld), std::move(*join), std::move(mount_service),
+                      std::move(*vmmd), objects);
   container.Run(std::move(start));
   // A log whose disk hangs would keep the destructor.
   _exit(0);

@@ -11,9 +11,11 @@
 namespace usetl::pod {
 
 // Joins the pod, gives up root by `drop_privileges`, then runs one container to its end. `vmmd` is
-// a connection to usetl-vmmd, or why there is none. Errors are told to usetld.
+// a connection to usetl-vmmd, or why there is none. `jail_mount_service`: for a process that is
+// forked for writable mounts. Errors are told to usetld.
 void Work(Fd usetld, Result<Fd> vmmd, const etl::ObjectStore& objects,
-          const std::function<Status()>& drop_privileges);
+          const std::function<Status()>& drop_privileges,
+          const std::function<Status()>& jail_mount_service);
 
 }  // namespace usetl::pod
 

@@ -16,7 +16,8 @@ Result<Mapping> MapShared(const Fd& fd, uint64_t size, int protection) {
 
 }  // namespace
 
-Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimRequest& request) {
+Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimRequest& request,
+                                                Fd* guest_region) {
   USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(request)));
   Result<ipc::Message> message = ipc::Receive(vmmd.get());
   if (!message.ok()) return message.status().Annotate("usetl-vmmd");
@@ -32,6 +33,7 @@ Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimReques
   std::unique_ptr<UsfLink> link(new UsfLink);
   link->vmmd_ = std::move(vmmd);
   USETL_RETURN_IF_ERROR(link->Map(reply, &message->fds));
+  if (guest_region != nullptr) *guest_region = std::move(message->fds[pool::kGuestRegionFd]);
   return link;
 }
 

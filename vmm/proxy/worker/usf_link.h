@@ -19,7 +19,9 @@ class UsfLink {
  public:
   // Asks vmmd for a USF and maps what comes with it. `vmmd` is a connection; it holds the USF as
   // long as it is open.
-  static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request);
+  // `guest_region`: gets the guest region's file, for another process; null: nobody wants it.
+  static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request,
+                                                Fd* guest_region = nullptr);
 
   // A clone of a USF that another link holds, from vmmd's kCloned.
   static Result<std::unique_ptr<UsfLink>> OfClone(ipc::Message cloned);

@@ -1,0 +1,52 @@
+// mount_writer.h: makes a function's changes below writable mounts on the host.
+//
+// Paths come from the guest: they are checked, then resolved by the kernel with openat2: no path
+// leaves its mount, no symbolic link is followed. Calls block as the host's file system does.
+#ifndef USETL_VMM_PROXY_POD_MOUNT_WRITER_H_
+#define USETL_VMM_PROXY_POD_MOUNT_WRITER_H_
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "vmm/abi/mail.h"
+#include "vmm/base/fd.h"
+#include "vmm/proxy/region/guest_region_view.h"
+
+namespace usetl::pod {
+
+// A kMountChange taken apart; the texts point into the payload.
+struct MountOrder {
+  abi::MountChange change;
+  std::string_view path, text;
+};
+// EPROTO: sizes that do not match.
+Result<MountOrder> ReadMountChange(std::span<const uint8_t> payload);
+
+class MountWriter {
+ public:
+  // `roots`: mount `first` and those behind it, directories or regular files open for writing.
+  // `region` has what is written and must outlive this.
+  MountWriter(std::vector<Fd> roots, uint32_t first, const GuestRegionView* region)
+      : roots_(std::move(roots)), first_(first), region_(region) {}
+
+  bool Has(uint32_t mount) const { return mount - first_ < roots_.size(); }
+
+  // 0 or an errno for the function: EINVAL for what no kernel would send, EFBIG beyond the size of
+  // the region, which bounds every file.
+  int Apply(const MountOrder& order) const;
+
+ private:
+  int ApplyToFile(int file, const MountOrder& order) const;
+  int ApplyToDirectory(int root, const MountOrder& order) const;
+  int Write(int file, const abi::MountChange& change) const;
+
+  std::vector<Fd> roots_;
+  uint32_t first_;
+  const GuestRegionView* region_;
+};
+
+}  // namespace usetl::pod
+
+#endif  // USETL_VMM_PROXY_POD_MOUNT_WRITER_H_
