@@ -2,12 +2,18 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 #include <climits>
 #include <memory>
+#include <set>
+
+#include "vmm/abi/file_table.h"
 
 namespace usetl::cri {
 namespace {
@@ -16,10 +22,60 @@ constexpr uint64_t kMaxBytes = 32 << 20;
 constexpr size_t kMaxEntries = 4096;
 constexpr int kMaxDepth = 32;
 
+namespace v1 = ::runtime::v1;
+
+std::string Clean(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
+// A mount of its own over the same directory: no ".." leads out of it, devices in it are dead.
+Result<Fd> DetachedMount(const Fd& directory) {
+  Fd mount(static_cast<int>(
+      syscall(SYS_open_tree, directory.get(), "",
+              AT_EMPTY_PATH | OPEN_TREE_CLONE | static_cast<unsigned>(OPEN_TREE_CLOEXEC))));
+  if (!mount.ok()) return Status::Errno("open_tree");
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
+  if (syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) !=
+      0) {
+    return Status::Errno("mount_setattr");
+  }
+  return mount;
+}
+
+// Opened by root, for `identity`: none when that may not write to it.
+Result<Fd> OpenForWriting(const Fd& file, const struct stat& info, const Identity& identity) {
+  if (!identity.MayWrite(info)) return Fd();
+  Fd writable(open(("/proc/self/fd/" + std::to_string(file.get())).c_str(),
+                   O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  if (writable.ok() || errno == EROFS || errno == EPERM) return writable;
+  return Status::Errno("opening it for writing");
+}
+
+// The mounts that lead somewhere, each before those within it.
+std::vector<const v1::Mount*> InOrder(const v1::ContainerConfig& config) {
+  std::vector<const v1::Mount*> mounts;
+  for (const v1::Mount& mount : config.mounts()) mounts.push_back(&mount);
+  std::ranges::stable_sort(mounts, {}, [](const v1::Mount* mount) {
+    return std::ranges::count(Clean(mount->container_path()), '/');
+  });
+  return mounts;
+}
+
 class Collector {
  public:
+  Collector(const v1::ContainerConfig& config, const Identity& identity) : identity_(identity) {
+    for (const v1::Mount& mount : config.mounts()) paths_.insert(Clean(mount.container_path()));
+  }
+
   Result<Contents> Finish() {
     if (size_ == 0) contents_.file.Reset();
+    // Directories come first.
+    for (const size_t index : writable_files_) {
+      nlohmann::json& number = contents_.files[index]["mount"];
+      number = number.get<size_t>() + contents_.writable_directories.size();
+    }
     return std::move(contents_);
   }
 
@@ -28,20 +84,50 @@ class Collector {
     return contents_.file.ok() ? Status() : Status::Errno("memfd_create");
   }
 
+  Status AddMount(const v1::Mount& mount) {
+    const std::string path = Clean(mount.container_path());
+    const Fd source(open(mount.host_path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    if (!source.ok()) return Status::Errno("open " + mount.host_path());
+    struct stat info;
+    if (fstat(source.get(), &info) != 0) return Status::Errno("stat " + mount.host_path());
+    const bool directory = S_ISDIR(info.st_mode);
+    if (!directory && !S_ISREG(info.st_mode)) {
+      return Status(EINVAL, "usetl: neither file nor directory");
+    }
+    nlohmann::json& list = directory ? contents_.directories : contents_.files;
+    const size_t index = list.size();
+    USETL_RETURN_IF_ERROR(Add(source, path, 0));
+    uint32_t number = abi::kReadOnlyMount;
+    if (!mount.readonly()) {
+      Result<Fd> writable =
+          directory ? DetachedMount(source) : OpenForWriting(source, info, identity_);
+      if (!writable.ok()) return writable.status();
+      std::vector<Fd>& open = directory ? contents_.writable_directories : contents_.writable_files;
+      if (writable->ok()) {
+        open.push_back(std::move(*writable));
+        number = static_cast<uint32_t>(open.size());
+        if (!directory) writable_files_.push_back(index);
+      }
+    }
+    list[index]["mount"] = number;
+    if (contents_.writable_directories.size() + contents_.writable_files.size() > abi::kMaxMounts) {
+      return Status(E2BIG,
+                    "usetl: more than " + std::to_string(abi::kMaxMounts) + " writable mounts");
+    }
+    return Status();
+  }
+
+ private:
   // `fd`: a file or directory of the host, which is `path` in the container.
   Status Add(const Fd& fd, const std::string& path, int depth) {
     struct stat info;
     if (fstat(fd.get(), &info) != 0) return Status::Errno("stat " + path);
     if (++entries_ > kMaxEntries) return Status(E2BIG, "usetl: mounts hold too many files");
     if (S_ISREG(info.st_mode)) return AddFile(fd, path, info.st_mode);
-    if (!S_ISDIR(info.st_mode)) {
-      return Status(EINVAL, "usetl: mount " + path + ": neither file nor directory");
-    }
     if (depth > kMaxDepth) return Status(E2BIG, "usetl: mount " + path + ": too deep");
     return AddDirectory(fd, path, info.st_mode, depth);
   }
 
- private:
   Status AddFile(const Fd& fd, const std::string& path, mode_t mode) {
     std::array<char, 64 << 10> buffer;
     const uint64_t begin = size_;
@@ -68,6 +154,7 @@ class Collector {
     while (const dirent* entry = readdir(directory.get())) {
       const std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
+      if (paths_.contains(path + "/" + name)) continue;  // another mount lies over it
       USETL_RETURN_IF_ERROR(AddChild(fd, name, path + "/" + name, depth));
     }
     return Status();
@@ -92,6 +179,9 @@ class Collector {
     return Add(child, path, depth + 1);
   }
 
+  const Identity& identity_;
+  std::set<std::string, std::less<>> paths_;  // of all mounts
+  std::vector<size_t> writable_files_;        // among contents_.files
   Contents contents_;
   uint64_t size_ = 0;
   size_t entries_ = 0;
@@ -99,15 +189,12 @@ class Collector {
 
 }  // namespace
 
-Result<Contents> CollectContents(const ContainerRecord& container) {
-  Collector collector;
+Result<Contents> CollectContents(const ContainerRecord& container, const Identity& identity) {
+  Collector collector(container.config(), identity);
   USETL_RETURN_IF_ERROR(collector.Begin());
-  for (const auto& mount : container.config().mounts()) {
-    const Fd source(open(mount.host_path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-    if (!source.ok()) {
-      return Status::Errno("mount " + mount.container_path() + ": open " + mount.host_path());
-    }
-    USETL_RETURN_IF_ERROR(collector.Add(source, mount.container_path(), 0));
+  for (const v1::Mount* mount : InOrder(container.config())) {
+    const Status status = collector.AddMount(*mount);
+    if (!status.ok()) return status.Annotate("mount " + mount->container_path());
   }
   return collector.Finish();
 }

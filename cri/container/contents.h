@@ -1,13 +1,16 @@
 // contents.h: what a pod mounts into a container, copied for its USF at the start.
 //
 // Written for files that the kubelet keeps: ConfigMaps, Secrets, tokens, /etc/hosts. Symbolic links
-// stay links, so that a ConfigMap looks as in any other container.
+// stay links, so that a ConfigMap looks as in any other container. What the container may change is
+// also opened for its worker.
 #ifndef USETL_CRI_CONTAINER_CONTENTS_H_
 #define USETL_CRI_CONTAINER_CONTENTS_H_
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
+#include "cri/container/identity.h"
 #include "records.pb.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/status.h"
@@ -20,10 +23,13 @@ struct Contents {
   nlohmann::json files = nlohmann::json::array();
   nlohmann::json directories = nlohmann::json::array();
   nlohmann::json links = nlohmann::json::array();
+  // Writable mounts: directories as detached mounts, whose numbers are 0 and up, and files open for
+  // writing, whose numbers follow.
+  std::vector<Fd> writable_directories, writable_files;
 };
 
-// E2BIG above 32 MB or 4,096 entries.
-Result<Contents> CollectContents(const ContainerRecord& container);
+// `identity`: who writes to mounts. E2BIG above 32 MB, 4,096 entries or 16 writable mounts.
+Result<Contents> CollectContents(const ContainerRecord& container, const Identity& identity);
 
 }  // namespace usetl::cri
 

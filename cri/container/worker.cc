@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "vmm/ipc/socket.h"
 
@@ -60,11 +62,19 @@ Status SendJoin(int socket, const WorkerStart& start) {
   pod::JoinRecord join{};
   join.version = pod::kVersion;
   join.cgroups = static_cast<uint32_t>(start.cgroups.size());
+  const Identity& identity = start.identity;
+  join.directories = static_cast<uint32_t>(start.writable_directories.size());
+  join.uid = identity.uid;
+  join.gid = identity.gid;
+  if (identity.groups.size() > std::size(join.group)) return Status(E2BIG, "too many groups");
+  join.groups = static_cast<uint32_t>(identity.groups.size());
+  std::ranges::copy(identity.groups, join.group);
   std::vector<int> fds(pod::kJoinFdCount);
   fds[pod::kNetworkFd] = start.network_namespace;
   fds[pod::kControlFd] = control->get();
   fds[pod::kExitFd] = exit.get();
   fds.insert(fds.end(), start.cgroups.begin(), start.cgroups.end());
+  fds.insert(fds.end(), start.writable_directories.begin(), start.writable_directories.end());
   return ipc::Send(socket, ipc::Bytes(join), {}, fds);
 }
 
@@ -73,11 +83,13 @@ Status SendStart(int socket, const WorkerStart& start) {
   record.has_log = start.log >= 0;
   record.packs = static_cast<uint32_t>(start.packs.size());
   record.has_contents = start.contents >= 0;
+  record.mounted_files = static_cast<uint32_t>(start.writable_files.size());
   record.text_size = static_cast<uint32_t>(start.text.size());
   std::vector<int> fds;
   if (start.log >= 0) fds.push_back(start.log);
   fds.insert(fds.end(), start.packs.begin(), start.packs.end());
   if (start.contents >= 0) fds.push_back(start.contents);
+  fds.insert(fds.end(), start.writable_files.begin(), start.writable_files.end());
   constexpr size_t kRoom = ipc::kMaxMessage - sizeof record;
   if (start.text.size() <= kRoom) {
     return ipc::Send(socket, ipc::Bytes(record), AsBytes(start.text), fds);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cri/container/identity.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/status.h"
 #include "vmm/proxy/pod/protocol.h"
@@ -30,7 +31,10 @@ struct WorkerStart {
   int log = -1;              // -1: no log
   std::vector<int> packs;    // layers of the image, lowest first
   int contents = -1;         // files beside the image; -1: none
-  std::string text;          // JSON, see the protocol
+  // What the container may change, as Contents has it, and whom that is done as.
+  std::vector<int> writable_directories, writable_files;
+  Identity identity;
+  std::string text;  // JSON, see the protocol
   std::chrono::milliseconds limit{60'000};
 };
 

@@ -50,7 +50,9 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   prepared->image = *image;
   Result<Function> function = ResolveFunction(**image, pod, record, node->options.runtime);
   if (!function.ok()) return function.status();
-  Result<Contents> contents = CollectContents(record);
+  Result<Identity> identity = IdentityOf(record, (*image)->config.user);
+  if (!identity.ok()) return identity.status();
+  Result<Contents> contents = CollectContents(record, *identity);
   if (!contents.ok()) return contents.status();
   prepared->contents = std::move(*contents);
   Result<nlohmann::json> text = StartText(*function, prepared->contents, pod, record);
@@ -80,6 +82,13 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   start.network_namespace = prepared->network.get();
   start.log = prepared->log.ok() ? prepared->log.get() : -1;
   start.contents = prepared->contents.file.ok() ? prepared->contents.file.get() : -1;
+  for (const Fd& directory : prepared->contents.writable_directories) {
+    start.writable_directories.push_back(directory.get());
+  }
+  for (const Fd& file : prepared->contents.writable_files) {
+    start.writable_files.push_back(file.get());
+  }
+  start.identity = std::move(*identity);
   start.text = text->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return Status();
 }

@@ -1,0 +1,30 @@
+// identity.h: the user that a container is on the host: whoever writes to its mounts.
+#ifndef USETL_CRI_CONTAINER_IDENTITY_H_
+#define USETL_CRI_CONTAINER_IDENTITY_H_
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "records.pb.h"
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+struct Identity {
+  uint32_t uid = 0, gid = 0;
+  std::vector<uint32_t> groups;  // supplementary ones, among them the pod's fsGroup
+
+  // Whether the mode of a file lets it be written.
+  bool MayWrite(const struct stat& info) const;
+};
+
+// The pod's runAsUser, else `image_user` ("UID", "UID:GID" or empty: root). EINVAL: it is a name,
+// which no file of a thin image explains, or there are more groups than 32.
+Result<Identity> IdentityOf(const ContainerRecord& container, const std::string& image_user);
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_CONTAINER_IDENTITY_H_

@@ -1,0 +1,229 @@
+"""Mounts of a container: what a function changes below them, and what it may not."""
+
+import json
+import os
+import pathlib
+import stat
+import tempfile
+
+from cri import cri
+from test_cri import CriCase, EXITED
+
+SCRIPT = """
+import os, pathlib, sys
+exec(os.environ["CODE"])
+"""
+
+
+class MountCase(CriCase):
+    def setUp(self):
+        super().setUp()
+        self.host = pathlib.Path(tempfile.mkdtemp(prefix="usetl-mounts-", dir=self.directory))
+        self.host.chmod(0o755)
+
+    def mount(self, name: str, path: str, readonly: bool = False) -> "cri.Mount":
+        return cri.Mount(container_path=path, host_path=str(self.host / name), readonly=readonly)
+
+    def volume(self, name: str, mode: int = 0o777) -> pathlib.Path:
+        path = self.host / name
+        path.mkdir()
+        path.chmod(mode)
+        return path
+
+    def run_code(self, code: str, mounts: list, name: str = "job", **context) -> "cri.ContainerStatus":
+        """A script that runs `code`, to its end; fails the test when that fails, with its log."""
+        security = cri.LinuxContainerSecurityContext(**context)
+        code_mount = self.host / "code.py"
+        code_mount.write_text(SCRIPT)
+        if not hasattr(self, "pod_id"):
+            self.pod_id = self.run_pod()
+        container = self.run_container(
+            self.pod_id, name, command=["python3", "/code/code.py"],
+            envs=[cri.KeyValue(key="CODE", value=code.encode())],
+            mounts=[*mounts, self.mount("code.py", "/code/code.py", readonly=True)],
+            linux=cri.LinuxContainerConfig(security_context=security))
+        status = self.wait_exited(container)
+        self.assertEqual(status.exit_code, 0, pathlib.Path(status.log_path).read_text())
+        return status
+
+
+class TerminationMessage(MountCase):
+    def message(self, code: str, text: str = "", mode: int = 0o666, **context) -> str:
+        path = self.host / "message"
+        path.write_text(text)
+        path.chmod(mode)
+        self.run_code(code, [self.mount("message", "/dev/termination-log")], **context)
+        return path.read_text()
+
+    def test_is_on_the_host(self):
+        self.assertEqual(self.message("open('/dev/termination-log', 'w').write('why it ended')"), "why it ended")
+
+    def test_is_written_before_the_end(self):
+        code = "fd = os.open('/dev/termination-log', os.O_WRONLY); os.write(fd, b'last'); os.write(fd, b' words')"
+        self.assertEqual(self.message(code + "; os._exit(0)"), "last words")
+
+    def test_replaces_and_appends(self):
+        self.assertEqual(self.message("open('/dev/termination-log', 'w').write('new')", text="what was there"), "new")
+
+    def test_appends(self):
+        self.assertEqual(self.message("open('/dev/termination-log', 'a').write(' more')", text="first"), "first more")
+
+    def test_of_a_user_who_may_not_write(self):
+        code = """
+try:
+    open('/dev/termination-log', 'w')
+except OSError as error:
+    assert error.errno == 30, error
+else:
+    raise SystemExit(1)
+"""
+        self.assertEqual(self.message(code, text="kept", mode=0o644, run_as_user=cri.Int64Value(value=1000)), "kept")
+
+    def test_is_echoed(self):
+        (self.host / "message").touch()
+        mount = self.mount("message", "/dev/termination-log")
+        self.assertIn(mount, self.run_code("pass", [mount]).mounts)
+
+
+class WritableMounts(MountCase):
+    def test_everything_that_changes(self):
+        volume = self.volume("data")
+        (volume / "old").write_text("0123456789")
+        (volume / "gone").write_text("x")
+        self.run_code("""
+d = pathlib.Path("/data")
+assert sorted(os.listdir(d)) == ["gone", "old"]
+(d / "a" / "b").mkdir(parents=True)
+(d / "a" / "b" / "f").write_text("made")
+(d / "a" / "b" / "f").rename(d / "moved")
+with open(d / "moved", "a") as f:
+    os.rename(d / "moved", d / "again")
+    f.write(" and more")
+with open(d / "old", "r+") as f:
+    f.seek(3); f.write("abc"); f.truncate(8)
+(d / "gone").unlink()
+(d / "link").symlink_to("old")
+(d / "open").write_text("x"); unlinked = open(d / "open", "w"); (d / "open").unlink(); unlinked.write("y"); unlinked.flush()
+os.chmod(d / "again", 0o600)
+(d / "a" / "b").rmdir()
+big = open(d / "big", "wb"); big.write(bytes(range(256)) * 10000); big.close()
+os.rename(d / "a", d / "dir"); (d / "dir" / "below").write_text("b")
+""", [self.mount("data", "/data")])
+        self.assertEqual(sorted(os.listdir(volume)), ["again", "big", "dir", "link", "old"])
+        self.assertEqual((volume / "again").read_text(), "made and more")
+        self.assertEqual(stat.S_IMODE((volume / "again").stat().st_mode), 0o600)
+        self.assertEqual((volume / "old").read_text(), "012abc67")
+        self.assertEqual(os.readlink(volume / "link"), "old")
+        self.assertEqual((volume / "big").read_bytes(), bytes(range(256)) * 10000)
+        self.assertEqual((volume / "dir" / "below").read_text(), "b")
+
+    def test_next_container_sees_it(self):
+        self.volume("data")
+        mounts = [self.mount("data", "/data")]
+        self.run_code("pathlib.Path('/data/x').write_text('from init')", mounts, name="init")
+        self.run_code("assert pathlib.Path('/data/x').read_text() == 'from init'", mounts, name="main")
+
+    def test_of_a_server(self):
+        volume = self.volume("data")
+        pod = self.run_pod()
+        self.run_container(pod, mounts=[self.mount("data", "/data")])
+        (volume / "later").write_text("x")
+        self.assertEqual(json.loads(self.post(pod, {"path": None, "name": "n"}))["hello"], "n")
+
+    def test_user_and_groups(self):
+        volume = self.volume("data", 0o2775)
+        os.chown(volume, 0, 2000)
+        self.run_code("pathlib.Path('/data/f').write_text('x')", [self.mount("data", "/data")],
+                      run_as_user=cri.Int64Value(value=1234), run_as_group=cri.Int64Value(value=77),
+                      supplemental_groups=[2000])
+        made = (volume / "f").stat()
+        self.assertEqual((made.st_uid, made.st_gid), (1234, 2000))
+
+    def test_who_may_not_write(self):
+        volume = self.volume("data", 0o755)
+        self.run_code("""
+for act in (lambda: open("/data/f", "w"), lambda: os.mkdir("/data/d"), lambda: os.symlink("x", "/data/l")):
+    try:
+        act()
+    except PermissionError:
+        continue
+    raise SystemExit(1)
+assert os.listdir("/data") == []
+""", [self.mount("data", "/data")], run_as_user=cri.Int64Value(value=1234))
+        self.assertEqual(os.listdir(volume), [])
+
+    def test_root_writes_files_of_others(self):
+        volume = self.volume("data", 0o700)
+        os.chown(volume, 1234, 1234)
+        self.run_code("pathlib.Path('/data/f').write_text('x')", [self.mount("data", "/data")])
+        self.assertEqual((volume / "f").read_text(), "x")
+
+    def test_links_of_the_host_are_not_followed(self):
+        volume = self.volume("data")
+        outside = self.volume("outside")
+        self.run_code("""
+os.symlink("../outside", "/data/up"); os.makedirs("/outside"); open("/outside/f", "w").write("mine")
+open("/data/up/g", "w").write("mine")
+assert os.listdir("/outside") == ["f", "g"]
+""", [self.mount("data", "/data")])
+        self.assertEqual((os.listdir(volume), os.listdir(outside)), (["up"], []))
+
+    def test_read_only(self):
+        volume = self.volume("data")
+        (volume / "f").write_text("x")
+        self.run_code("""
+for act in (lambda: open("/data/f", "a"), lambda: os.unlink("/data/f"), lambda: os.mkdir("/data/d"),
+            lambda: os.rename("/data/f", "/data/g"), lambda: os.chmod("/data/f", 0o600)):
+    try:
+        act()
+    except OSError as error:
+        assert error.errno == 30, error
+    else:
+        raise SystemExit(1)
+assert open("/data/f").read() == "x"
+""", [self.mount("data", "/data", readonly=True)])
+        self.assertEqual((volume / "f").read_text(), "x")
+
+    def test_mount_in_a_mount(self):
+        outer, inner = self.volume("outer"), self.volume("inner")
+        (outer / "in").mkdir()
+        (outer / "in" / "hidden").write_text("x")
+        (inner / "key").write_text("v")
+        self.run_code("""
+assert os.listdir("/data/in") == ["key"]
+pathlib.Path("/data/f").write_text("x")
+for act, error in ((lambda: open("/data/in/key", "w"), 30), (lambda: os.rename("/data/f", "/data/in/f"), 18),
+                   (lambda: os.rename("/data/f", "/tmp/f"), 18), (lambda: os.link("/data/f", "/data/g"), 1),
+                   (lambda: os.rmdir("/data/in"), 39), (lambda: os.rename("/data/in", "/data/on"), 16)):
+    try:
+        act()
+    except OSError as e:
+        assert e.errno == error, e
+    else:
+        raise SystemExit(1)
+""", [self.mount("inner", "/data/in", readonly=True), self.mount("outer", "/data")])
+        self.assertEqual(sorted(os.listdir(outer)), ["f", "in"])
+
+    def test_shared_mappings_are_refused(self):
+        self.volume("data")
+        self.run_code("""
+import mmap
+f = open("/data/f", "w+b"); f.write(b"x" * 4096); f.flush()
+try:
+    mmap.mmap(f.fileno(), 4096)
+except OSError as error:
+    assert error.errno == 19, error
+else:
+    raise SystemExit(1)
+assert mmap.mmap(f.fileno(), 4096, access=mmap.ACCESS_READ)[:1] == b"x"
+""", [self.mount("data", "/data")])
+
+    def test_too_many(self):
+        mounts = []
+        for i in range(17):
+            self.volume(f"v{i}")
+            mounts.append(self.mount(f"v{i}", f"/v{i}"))
+        container = self.create(self.run_pod(), mounts=mounts)
+        with self.assertRaisesRegex(Exception, "more than 16 writable mounts"):
+            self.client.StartContainer(container_id=container)
+        self.assertEqual(self.status(container).state, EXITED)
