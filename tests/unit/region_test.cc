@@ -108,6 +108,34 @@ TEST(HostRegion, AddsDirectoriesAndLinks) {
   }
 }
 
+TEST(HostRegion, KeepsWhatWasReplacedUntilTheNextUpdate) {
+  Memory memory;
+  HostRegion region(memory.base(), kSize, false);
+  region.Format();
+  ASSERT_TRUE(region.AddLink("/d/link", "one").ok());
+  ASSERT_TRUE(region.AddFile("/d/f", Pattern(5000, 1), 0644).ok());
+  EXPECT_EQ(region.NamesBelow("d"), (std::vector<std::string>{"d/f", "d/link"}));
+  const abi::FileEntry one = memory.table().entries[0], f = memory.table().entries[1];
+  region.BeginUpdate();
+  const uint64_t generation = memory.table().generation;
+  ASSERT_TRUE(region.ReplaceLink("d/link", "another").ok());
+  region.Remove("d/f");
+  EXPECT_GT(memory.table().generation, generation);
+  EXPECT_FALSE(region.Has("d/f"));
+  EXPECT_EQ(memory.table().entries[1].type, abi::FileType::kNone);
+  const abi::FileEntry another = memory.table().entries[0];
+  const auto text = [&](const abi::FileEntry& entry) {
+    return std::string(reinterpret_cast<char*>(memory.base()) + entry.offset, entry.size);
+  };
+  EXPECT_EQ(text(another), "another");
+  EXPECT_EQ(text(one), "one");
+  ASSERT_TRUE(region.AddFile("/g", Pattern(5000, 9), 0644).ok());
+  EXPECT_EQ(std::memcmp(memory.base() + f.offset, Pattern(5000, 1).data(), 5000), 0);
+  const uint64_t free = region.free_bytes();
+  region.BeginUpdate();
+  EXPECT_GT(region.free_bytes(), free);
+}
+
 TEST(HostRegion, RefusesBadAndDoubleNames) {
   Memory memory;
   HostRegion region(memory.base(), kSize, false);

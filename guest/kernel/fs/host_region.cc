@@ -14,6 +14,10 @@ namespace {
 constexpr uint32_t kMostPath = abi::kMaxHostName;
 
 uint64_t g_generation = 0;
+// By entry, for those below read-only mounts, which the host may take away. Such nodes stay.
+Node* g_nodes[abi::kHostEntries];
+
+constexpr uint64_t NumberOf(uint32_t index) { return (1ull << 39) + index; }
 
 const volatile abi::FileTable& Table() {
   return *reinterpret_cast<const volatile abi::FileTable*>(abi::kHostRegion.base);
@@ -53,7 +57,7 @@ Inode* InodeFrom(const abi::FileEntry& entry, uint32_t index) {
   inode->mode = entry.mode & 07777;
   inode->uid = entry.uid;
   inode->gid = entry.gid;
-  inode->number = (1ull << 39) + index;
+  inode->number = NumberOf(index);
   inode->modified_ns = inode->changed_ns = entry.modified_ns;
   inode->mount = entry.mount;
   if (inode->type != InodeType::kDirectory) {
@@ -94,6 +98,16 @@ Node* MakePath(const char* path, uint32_t size) {
   return node;
 }
 
+// The entry has no name any more, or another one. Whoever has the file open keeps it.
+void Forget(uint32_t index) {
+  Node* node = g_nodes[index];
+  g_nodes[index] = nullptr;
+  if (node == nullptr || node->inode == nullptr || node->inode->number != NumberOf(index)) return;
+  node->inode->home = nullptr;
+  UnrefInode(node->inode);
+  node->inode = nullptr;
+}
+
 void Insert(const abi::FileEntry& entry, uint32_t index) {
   char path[kMostPath];
   if (entry.name_size == 0 || entry.name_size > sizeof path) return;
@@ -105,7 +119,8 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
   Node* node = MakePath(path, entry.name_size);
   // What the function made or changed itself lies above the host's file.
   if (node == nullptr || (node->inode != nullptr && node->inode->own)) return;
-  const uint64_t number = (1ull << 39) + index;
+  if (g_nodes[index] != node) Forget(index);
+  const uint64_t number = NumberOf(index);
   if (node->inode != nullptr && node->inode->number == number &&
       node->inode->modified_ns == entry.modified_ns) {
     return;
@@ -119,6 +134,8 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
   }
   node->inode = inode;
   inode->home = node;
+  const Node* mount = MountOf(node);
+  if (mount != nullptr && mount->inode->mount == abi::kReadOnlyMount) g_nodes[index] = node;
 }
 
 }  // namespace
@@ -132,7 +149,11 @@ void RefreshHostRegion() {
   if (used > abi::kHostEntries) used = abi::kHostEntries;
   for (uint32_t i = 0; i < used; ++i) {
     abi::FileEntry entry;
-    if (CopyEntry(i, &entry)) Insert(entry, i);
+    if (CopyEntry(i, &entry) && entry.name_size != 0) {
+      Insert(entry, i);
+    } else if (g_nodes[i] != nullptr) {
+      Forget(i);
+    }
   }
 }
 

@@ -44,6 +44,7 @@ void HostRegion::Format() {
   live_bodies_ = 0;
   books_.clear();
   names_.clear();
+  retired_.clear();
   free_.Reset(data_base(), size_);
   ++epoch_;
 }
@@ -54,6 +55,7 @@ void HostRegion::Reset() {
   }
   books_.clear();
   names_.clear();
+  retired_.clear();
   first_free_ = 0;
   live_bodies_ = 0;
   free_.Reset(data_base(), size_);
@@ -113,28 +115,34 @@ Status HostRegion::AddEntry(std::string_view path, BodyCursor content, abi::File
   if (names_.contains(path)) return Status(EINVAL, std::string(path) + ": given twice");
   Result<uint32_t> slot = FreeSlot();
   if (!slot.ok()) return slot.status();
+  Result<abi::FileEntry> entry = Finish(path, &content, &books_[*slot]);
+  if (!entry.ok()) return entry.status();
+  entry->type = type;
+  entry->mode = mode;
+  entry->mount = mount;
+  names_.emplace(path, *slot);
+  Write(*slot, *entry);
+  return Status();
+}
+
+Result<abi::FileEntry> HostRegion::Finish(std::string_view path, BodyCursor* content, Book* book) {
   // The name lies in the content's last page when it fits behind it, else in a page of its own.
   abi::FileEntry entry{};
-  entry.size = content.size();
+  entry.size = content->size();
   const uint64_t in_use = RoundUp(entry.size, abi::kPageSize);
   uint64_t room = in_use;
   if (in_use - entry.size < path.size()) room += abi::kPageSize;
-  USETL_RETURN_IF_ERROR(content.Grow(room));
-  entry.type = type;
-  entry.mode = mode;
-  entry.mount = mount;
-  entry.offset = content.offset_;
+  USETL_RETURN_IF_ERROR(content->Grow(room));
+  entry.offset = content->offset_;
   entry.capacity = in_use;
   entry.modified_ns = RealtimeNs();
-  entry.name_offset = content.offset_ + (room == in_use ? room - path.size() : in_use);
+  entry.name_offset = content->offset_ + (room == in_use ? room - path.size() : in_use);
   entry.name_size = static_cast<uint32_t>(path.size());
   std::memcpy(base_ + entry.name_offset, path.data(), path.size());
-  free_.Give(content.offset_ + room, content.capacity_ - room);
-  books_[*slot] = {Slot::kFile, content.offset_, room};
-  names_.emplace(path);
-  content.region_ = nullptr;
-  Write(*slot, entry);
-  return Status();
+  free_.Give(content->offset_ + room, content->capacity_ - room);
+  *book = {Slot::kFile, content->offset_, room};
+  content->region_ = nullptr;
+  return entry;
 }
 
 Status HostRegion::AddFile(std::string_view path, std::span<const uint8_t> content, uint16_t mode) {
@@ -165,12 +173,58 @@ Status HostRegion::AddDirectory(std::string_view path, uint16_t mode, uint32_t m
   return AddEntry(path, std::move(*cursor), abi::FileType::kDirectory, mode, mount);
 }
 
-Status HostRegion::AddLink(std::string_view path, std::string_view target) {
+Result<BodyCursor> HostRegion::WriteTarget(std::string_view path, std::string_view target) {
   Result<BodyCursor> cursor = ReserveFile(path, target.size());
   if (!cursor.ok()) return cursor.status();
   USETL_RETURN_IF_ERROR(
       cursor->Append({reinterpret_cast<const uint8_t*>(target.data()), target.size()}));
+  return cursor;
+}
+
+Status HostRegion::AddLink(std::string_view path, std::string_view target) {
+  Result<BodyCursor> cursor = WriteTarget(path, target);
+  if (!cursor.ok()) return cursor.status();
   return AddEntry(path, std::move(*cursor), abi::FileType::kSymlink, 0777, 0);
+}
+
+void HostRegion::BeginUpdate() {
+  for (const Book& book : retired_) free_.Give(book.offset, book.capacity);
+  retired_.clear();
+}
+
+std::vector<std::string> HostRegion::NamesBelow(std::string_view path) const {
+  const std::string prefix = std::string(path) + "/";
+  std::vector<std::string> names;
+  for (auto it = names_.lower_bound(prefix); it != names_.end() && it->first.starts_with(prefix);
+       ++it) {
+    names.push_back(it->first);
+  }
+  return names;
+}
+
+Status HostRegion::ReplaceLink(std::string_view path, std::string_view target) {
+  Result<BodyCursor> cursor = WriteTarget(path, target);
+  if (!cursor.ok()) return cursor.status();
+  const uint32_t slot = names_.find(path)->second;
+  const Book before = books_[slot];
+  Result<abi::FileEntry> entry = Finish(path, &*cursor, &books_[slot]);
+  if (!entry.ok()) return entry.status();
+  entry->type = abi::FileType::kSymlink;
+  entry->mode = 0777;
+  Write(slot, *entry);
+  retired_.push_back(before);
+  return Status();
+}
+
+void HostRegion::Remove(std::string_view path) {
+  const auto name = names_.find(path);
+  if (name == names_.end()) return;
+  const uint32_t slot = name->second;
+  names_.erase(name);
+  retired_.push_back(books_[slot]);
+  books_[slot] = {};
+  first_free_ = std::min(first_free_, slot);
+  Write(slot, abi::FileEntry{});
 }
 
 Result<BodyCursor> HostRegion::Reserve(uint64_t size_hint) {

@@ -6,7 +6,7 @@
 #define USETL_VMM_PROXY_REGION_HOST_REGION_H_
 
 #include <cstdint>
-#include <set>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -91,6 +91,16 @@ class HostRegion {
   Status AddDirectory(std::string_view path, uint16_t mode, uint32_t mount = 0);
   Status AddLink(std::string_view path, std::string_view target);
 
+  // Files that replace others while the function runs. What was removed or replaced since the last
+  // call of BeginUpdate() keeps its bytes until the next one: the guest may have it open.
+  void BeginUpdate();
+  bool Has(std::string_view path) const { return names_.contains(path); }
+  // Names below a directory, without a leading '/', sorted.
+  std::vector<std::string> NamesBelow(std::string_view path) const;
+  // REQUIRES: Has(path). The guest sees the link with the one target or the other.
+  Status ReplaceLink(std::string_view path, std::string_view target);
+  void Remove(std::string_view path);
+
   // A cursor with room for `size_hint` bytes (at least one page). ENOSPC: no such room.
   Result<BodyCursor> Reserve(uint64_t size_hint);
   // A window for a streamed body: `wanted` bytes, or less when the region is short of room, but
@@ -125,6 +135,9 @@ class HostRegion {
   Result<BodyCursor> ReserveFile(std::string_view path, uint64_t size);
   Status AddEntry(std::string_view path, BodyCursor content, abi::FileType type, uint16_t mode,
                   uint32_t mount);
+  // Puts the name behind the content and keeps what both take; the slot's book is the caller's.
+  Result<abi::FileEntry> Finish(std::string_view path, BodyCursor* content, Book* book);
+  Result<BodyCursor> WriteTarget(std::string_view path, std::string_view target);
   void Write(uint32_t slot, abi::FileEntry entry);
   abi::FileTable& table() const { return *reinterpret_cast<abi::FileTable*>(base_); }
 
@@ -136,8 +149,9 @@ class HostRegion {
   uint32_t first_free_ = 0;  // no slot below it is free
   uint32_t live_bodies_ = 0;
   FreeMap free_;
-  std::vector<Book> books_;                   // by slot; grows, for most need few
-  std::set<std::string, std::less<>> names_;  // of files
+  std::vector<Book> books_;                             // by slot; grows, for most need few
+  std::map<std::string, uint32_t, std::less<>> names_;  // of files: their slots
+  std::vector<Book> retired_;                           // taken back at the next BeginUpdate()
 };
 
 }  // namespace usetl
