@@ -52,6 +52,7 @@ class ContentsTest : public testing::Test {
     std::map<std::string, std::string> names;
     for (uint32_t i = 0; i < table.used; ++i) {
       const abi::FileEntry& entry = table.entries[i];
+      if (entry.type == abi::FileType::kNone) continue;
       EXPECT_TRUE(abi::CheckEntry(entry, region_.data_base(), kSize));
       std::string what = "file";
       if (entry.type == abi::FileType::kDirectory) what = "directory";
@@ -121,6 +122,58 @@ TEST_F(ContentsTest, LeavesRoomForBodies) {
   Contents too_much;
   ASSERT_TRUE(too_much.AddFiles(large).ok());
   EXPECT_EQ(too_much.Publish(&region_).code(), ENOSPC);
+}
+
+TEST_F(ContentsTest, MountsHideTheImage) {
+  using abi::PackType;
+  PackTree image;
+  const auto data = Add(&image, PackTree::kRoot, "data", PackType::kDirectory);
+  Add(&image, data, "hidden", PackType::kRegular);
+  Add(&image, PackTree::kRoot, "link", PackType::kSymlink, "data");
+  const pack::Pack layer = Write(image);
+  Contents contents;
+  ASSERT_TRUE(contents.AddLayer(layer).ok());
+  StartRequest request;
+  request.directories = {{"/data", 0755, 1}, {"/data/sub", 0755, 0}, {"/link", 0755, 2}};
+  request.links = {{"/data/sub/l", "x"}};
+  ASSERT_TRUE(contents.AddFiles(request).ok());
+  ASSERT_TRUE(contents.Publish(&region_).ok());
+  EXPECT_EQ(Published(), (std::map<std::string, std::string>{{"data", "directory"},
+                                                             {"data/sub", "directory"},
+                                                             {"data/sub/l", "-> x"},
+                                                             {"link", "directory"}}));
+  EXPECT_EQ(reinterpret_cast<const abi::FileTable*>(memory_.data())->entries[0].mount, 1u);
+}
+
+TEST_F(ContentsTest, UpdatesAMount) {
+  const auto version = [](const char* directory, const char* key) {
+    StartRequest request;
+    const std::string top = std::string("/m/") + directory;
+    request.path = "/m";
+    request.directories = {{"/m", 0755, abi::kReadOnlyMount}, {top, 0755, 0}};
+    request.files = {{top + "/" + key, 0644, 0, 0, 0}};
+    request.links = {{"/m/..data", directory}, {std::string("/m/") + key, "..data/x"}};
+    return request;
+  };
+  Contents contents;
+  const StartRequest first = version("..1", "a");
+  ASSERT_TRUE(contents.AddFiles(first).ok());
+  ASSERT_TRUE(contents.Publish(&region_).ok());
+  ASSERT_TRUE(region_.AddFile("/m2", {}, 0644).ok());
+  const uint64_t free = region_.free_bytes();
+  for (int i = 0; i < 2000; ++i) {  // neither room nor slots are lost
+    ASSERT_TRUE(UpdateMount(version("..2", "b"), &region_).ok());
+    ASSERT_TRUE(UpdateMount(version("..1", "a"), &region_).ok());
+  }
+  ASSERT_TRUE(UpdateMount(version("..2", "b"), &region_).ok());
+  EXPECT_EQ(Published(), (std::map<std::string, std::string>{{"m", "directory"},
+                                                             {"m/..2", "directory"},
+                                                             {"m/..2/b", "file"},
+                                                             {"m/..data", "-> ..2"},
+                                                             {"m/b", "-> ..data/x"},
+                                                             {"m2", "file"}}));
+  region_.BeginUpdate();
+  EXPECT_EQ(region_.free_bytes(), free);
 }
 
 TEST_F(ContentsTest, RefusesStrangePaths) {

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "vmm/proxy/pod/contents.h"
+
 namespace usetl::pod {
 namespace {
 
@@ -45,6 +47,9 @@ Container::Container(Fd usetld, Join join, Fd mount_service, Fd vmmd, etl::Objec
                     std::fprintf(stderr, "usetl-proxy: container %s: %s\n", id_.c_str(),
                                  taken.message().c_str());
                   }
+                },
+                [this](const UpdateMountRecord& record, std::vector<Fd> fds) {
+                  OnUpdateMount(record, std::move(fds));
                 },
                 [this](const ExecRecord& record, std::string_view text, std::vector<Fd> fds) {
                   OnExec(record, text, std::move(fds));
@@ -269,6 +274,13 @@ Status Container::OnVmmd() {
   }
   End(OfEnded(reply, text, stopping_));
   return Status();
+}
+
+void Container::OnUpdateMount(const UpdateMountRecord& record, std::vector<Fd> fds) {
+  if (!loaded_ || outcome_) return;
+  const Result<StartRequest> request = ReadMountUpdate(record.json_size, std::move(fds));
+  const Status status = request.ok() ? UpdateMount(*request, &link_->region()) : request.status();
+  if (!status.ok()) Say("usetl: updating a mount: " + status.message());
 }
 
 void Container::AnswerMounts() {

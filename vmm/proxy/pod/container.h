@@ -74,6 +74,7 @@ class Container {
   // Of the function, to the log and to whoever is attached.
   void ShowOutput(uint32_t stream, std::string_view bytes);
 
+  void OnUpdateMount(const UpdateMountRecord& record, std::vector<Fd> fds);
   void AnswerMounts();
   void OnStop(uint32_t grace_ms);
   // Sends kStop once the requests that the function has are answered.

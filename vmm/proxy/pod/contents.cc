@@ -120,8 +120,9 @@ Status Contents::AddFiles(const StartRequest& request) {
   }
   const auto most = static_cast<uint64_t>(info.st_size);
   for (const StartRequest::Directory& directory : request.directories) {
-    USETL_RETURN_IF_ERROR(AddFile(
-        directory.path, {FileType::kDirectory, directory.mode, {}, -1, 0, 0, directory.mount}));
+    USETL_RETURN_IF_ERROR(
+        AddFile(directory.path,
+                {FileType::kDirectory, directory.mode, {}, -1, 0, 0, directory.mount, true}));
   }
   for (const StartRequest::File& file : request.files) {
     if (file.offset > most || file.size > most - file.offset) {
@@ -161,7 +162,7 @@ bool Contents::HasChildren(Items::const_iterator directory) const {
 
 bool Contents::Needed(Items::const_iterator item) const {
   return item->second.type != FileType::kDirectory || item->second.mode != kPlainDirectory ||
-         item->second.mount != 0 || !HasChildren(item);
+         item->second.mount != 0 || item->second.listed || !HasChildren(item);
 }
 
 Status Contents::CheckRoom(const HostRegion& region) const {
@@ -200,6 +201,35 @@ Status Contents::Publish(HostRegion* region) const {
   return Status();
 }
 
+Status Contents::Update(std::string_view mount, HostRegion* region) const {
+  Result<std::string> top = CleanPath(mount);
+  if (!top.ok()) return top.status();
+  region->BeginUpdate();
+  const std::string prefix = *top + "/";
+  const auto update = [&](bool links) -> Status {
+    for (auto it = items_.lower_bound(prefix); it != items_.end() && it->first.starts_with(prefix);
+         ++it) {
+      const auto& [name, item] = *it;
+      if ((item.type == FileType::kSymlink) != links) continue;
+      Status status;
+      if (!region->Has(name)) {
+        status = PublishOne(name, item, region);
+      } else if (links) {
+        status = region->ReplaceLink(name, item.bytes);
+      }
+      if (!status.ok()) return status.Annotate("/" + name);
+    }
+    return Status();
+  };
+  USETL_RETURN_IF_ERROR(update(/*links=*/false));
+  USETL_RETURN_IF_ERROR(update(/*links=*/true));
+  std::vector<std::string> names = region->NamesBelow(*top);
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    if (!items_.contains(*name)) region->Remove(*name);
+  }
+  return Status();
+}
+
 Status Contents::PublishOne(const std::string& path, const Item& item, HostRegion* region) {
   switch (item.type) {
     case FileType::kDirectory:
@@ -214,6 +244,12 @@ Status Contents::PublishOne(const std::string& path, const Item& item, HostRegio
   }
   return region->AddFile(
       path, {reinterpret_cast<const uint8_t*>(item.bytes.data()), item.bytes.size()}, item.mode);
+}
+
+Status UpdateMount(const StartRequest& request, HostRegion* region) {
+  Contents contents;
+  USETL_RETURN_IF_ERROR(contents.AddFiles(request));
+  return contents.Update(request.path, region);
 }
 
 Status PublishContents(StartRequest* request, HostRegion* region) {

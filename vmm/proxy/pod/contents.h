@@ -30,6 +30,10 @@ class Contents {
   // Copies everything into the region. ENOSPC says how much there is and how much fits: a quarter
   // of the region and some entries of its table are left for bodies of HTTP.
   Status Publish(HostRegion* region) const;
+  // Makes what is below `mount` in the region as it is here. New files come before the links that
+  // lead to them, and those before old files go, as the kubelet does it: at no time is there half
+  // of it. Regular files that are there stay: their names never get other contents.
+  Status Update(std::string_view mount, HostRegion* region) const;
 
  private:
   struct Item {
@@ -38,7 +42,8 @@ class Contents {
     std::string_view bytes;  // content of a layer's file, target of a link
     int file = -1;           // or a part of a file
     uint64_t offset = 0, size = 0;
-    uint32_t mount = 0;  // as abi::FileEntry has it
+    uint32_t mount = 0;   // as abi::FileEntry has it
+    bool listed = false;  // a directory that may have to go some day: one of usetld's
   };
   // By path without its leading '/'; sorted, so that a directory is followed by what is in it.
   using Items = std::map<std::string, Item, std::less<>>;
@@ -57,6 +62,9 @@ class Contents {
 
   Items items_;
 };
+
+// The files of a mount have changed: see Contents::Update.
+Status UpdateMount(const StartRequest& request, HostRegion* region);
 
 // Opens the layers of `request`, puts them and its files into the region.
 Status PublishContents(StartRequest* request, HostRegion* region);

@@ -77,6 +77,13 @@ void Control::OnMessage(std::span<const uint8_t> bytes, std::vector<Fd> fds) {
         return handlers_.exec(exec, text, std::move(fds));
       }
     }
+    if (header.type == Type::kUpdateMount && bytes.size() == sizeof(UpdateMountRecord)) {
+      UpdateMountRecord update;
+      std::memcpy(&update, bytes.data(), sizeof update);
+      if (update.has_contents <= 1 && fds.size() == 1 + update.has_contents) {
+        return handlers_.update_mount(update, std::move(fds));
+      }
+    }
     if (header.type == Type::kReopenLog && fds.size() == 1) {
       return handlers_.reopen_log(std::move(fds[0]));
     }

@@ -21,6 +21,7 @@ struct ControlHandlers {
   std::function<void(uint32_t grace_ms)> stop;
   std::function<void(Fd log)> reopen_log;
   std::function<void(Fd page)> count;
+  std::function<void(const UpdateMountRecord& record, std::vector<Fd> fds)> update_mount;
   std::function<void(const ExecRecord& record, std::string_view text, std::vector<Fd> fds)> exec;
 };
 

@@ -74,10 +74,11 @@ enum class Type : uint32_t {
   kFailed = 2,   // FailedRecord, then text: it could not be started; the worker ends
   kExited = 3,   // ExitRecord, then text; the worker ends
   // usetld to worker
-  kStop = 16,       // StopRecord: let the function end itself, then kill it
-  kReopenLog = 17,  // with one descriptor: the new log
-  kExec = 18,       // ExecRecord, its text and descriptors: run a program in a clone of the USF
-  kCount = 19,      // with one descriptor: the page for what is counted (pod/counts.h)
+  kStop = 16,         // StopRecord: let the function end itself, then kill it
+  kReopenLog = 17,    // with one descriptor: the new log
+  kExec = 18,         // ExecRecord, its text and descriptors: run a program in a clone of the USF
+  kCount = 19,        // with one descriptor: the page for what is counted (pod/counts.h)
+  kUpdateMount = 20,  // UpdateMountRecord: a read-only mount has other files now
   // Over the session of an exec. Its end is the end of the program: usetld closes it to kill.
   kExecFailed = 32,  // FailedRecord, then text: the program was not started
   kExecExited = 33,  // ExecExitedRecord; nothing follows
@@ -130,6 +131,15 @@ struct ExecRecord {
   uint16_t columns, rows;
   uint32_t has_in, has_out, has_error;
   uint32_t reserved;
+};
+
+// Descriptors: a file with JSON, and one of contents (when has_contents). The JSON has "path",
+// where the mount begins, and "files", "directories", "links" as a start has them: all that is
+// below.
+struct UpdateMountRecord {
+  Header header;
+  uint32_t json_size;
+  uint32_t has_contents;
 };
 
 struct ExecExitedRecord {

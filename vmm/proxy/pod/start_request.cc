@@ -135,6 +135,21 @@ Result<std::string> ReadText(int fd, uint32_t size) {
   return text;
 }
 
+void ReadFiles(Members* members, StartRequest* request) {
+  members->Objects("files", [&](Members* file) {
+    request->files.push_back({file->Path("path"), file->Mode(), file->Number<uint64_t>("offset", 0),
+                              file->Number<uint64_t>("size", 0),
+                              file->Number<uint32_t>("mount", 0)});
+  });
+  members->Objects("directories", [&](Members* directory) {
+    request->directories.push_back(
+        {directory->Path("path"), directory->Mode(), directory->Number<uint32_t>("mount", 0)});
+  });
+  members->Objects("links", [&](Members* link) {
+    request->links.push_back({link->Path("path"), link->Text("target")});
+  });
+}
+
 Status Parse(std::string_view text, StartRequest* request) {
   Result<json> parsed = ParseJson(text, "the start of a container");
   if (!parsed.ok()) return parsed.status();
@@ -159,18 +174,7 @@ Status Parse(std::string_view text, StartRequest* request) {
       members.Complain("ports", "numbers from 1 to 65535");
     }
   });
-  members.Objects("files", [&](Members* file) {
-    request->files.push_back({file->Path("path"), file->Mode(), file->Number<uint64_t>("offset", 0),
-                              file->Number<uint64_t>("size", 0),
-                              file->Number<uint32_t>("mount", 0)});
-  });
-  members.Objects("directories", [&](Members* directory) {
-    request->directories.push_back(
-        {directory->Path("path"), directory->Mode(), directory->Number<uint32_t>("mount", 0)});
-  });
-  members.Objects("links", [&](Members* link) {
-    request->links.push_back({link->Path("path"), link->Text("target")});
-  });
+  ReadFiles(&members, request);
   request->timeout_ms = members.Number<uint32_t>("timeout_ms", 0);
   request->start_timeout_ms = members.Number("start_timeout_ms", request->start_timeout_ms);
   if (request->tenant.empty()) members.Complain("tenant", "a name");
@@ -225,6 +229,24 @@ Result<StartRequest> ReadStart(ipc::Message message) {
       return Status(EPROTO, "the container's log is not open for appending");
     }
   }
+  return request;
+}
+
+Result<StartRequest> ReadMountUpdate(uint32_t json_size, std::vector<Fd> fds) {
+  if (json_size > kMaxText || fds.empty() || fds.size() > 2) {
+    return Status(EPROTO, "an update of a mount: record and descriptors do not match");
+  }
+  Result<std::string> text = ReadText(fds[0].get(), json_size);
+  if (!text.ok()) return text.status();
+  Result<json> parsed = ParseJson(*text, "an update of a mount");
+  if (!parsed.ok()) return parsed.status();
+  if (!parsed->is_object()) return Status(EINVAL, "an update of a mount is no object");
+  StartRequest request;
+  if (fds.size() == 2) request.contents = std::move(fds[1]);
+  Members members(*parsed, "mount");
+  request.path = members.Path("path");
+  ReadFiles(&members, &request);
+  if (!members.status().ok()) return members.status();
   return request;
 }
 

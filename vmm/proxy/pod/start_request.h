@@ -55,6 +55,10 @@ struct StartRequest {
 // of the JSON is wrong.
 Result<StartRequest> ReadStart(ipc::Message message);
 
+// What a mount has now, from the descriptors of an UpdateMountRecord: path, files, directories,
+// links and contents are set, no more. Errors as of ReadStart.
+Result<StartRequest> ReadMountUpdate(uint32_t json_size, std::vector<Fd> fds);
+
 // The payload of kLoad.
 std::string LoadRecord(const StartRequest& request);
 
