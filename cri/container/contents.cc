@@ -21,12 +21,20 @@ namespace {
 constexpr uint64_t kMaxBytes = 32 << 20;
 constexpr size_t kMaxEntries = 4096;
 constexpr int kMaxDepth = 32;
+constexpr char kData[] = "..data";  // the kubelet's link to the version that counts
 
 namespace v1 = ::runtime::v1;
 
 std::string Clean(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path;
+}
+
+// Empty: it is no link.
+std::string LinkTarget(const Fd& directory, const std::string& name) {
+  char target[PATH_MAX];
+  const ssize_t length = readlinkat(directory.get(), name.c_str(), target, sizeof target);
+  return length > 0 ? std::string(target, static_cast<size_t>(length)) : "";
 }
 
 // A mount of its own over the same directory: no ".." leads out of it, devices in it are dead.
@@ -94,6 +102,7 @@ class Collector {
     if (!directory && !S_ISREG(info.st_mode)) {
       return Status(EINVAL, "usetl: neither file nor directory");
     }
+    read_only_ = mount.readonly();
     nlohmann::json& list = directory ? contents_.directories : contents_.files;
     const size_t index = list.size();
     USETL_RETURN_IF_ERROR(Add(source, path, 0));
@@ -151,9 +160,12 @@ class Collector {
     const std::unique_ptr<DIR, int (*)(DIR*)> directory(
         fdopendir(fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)), closedir);
     if (directory == nullptr) return Status::Errno("read mount " + path);
+    // Of what the kubelet keeps: other versions are half written or about to go.
+    const std::string version = depth == 0 && read_only_ ? LinkTarget(fd, kData) : "";
     while (const dirent* entry = readdir(directory.get())) {
       const std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
+      if (!version.empty() && name.starts_with("..") && name != kData && name != version) continue;
       if (paths_.contains(path + "/" + name)) continue;  // another mount lies over it
       USETL_RETURN_IF_ERROR(AddChild(fd, name, path + "/" + name, depth));
     }
@@ -161,11 +173,10 @@ class Collector {
   }
 
   Status AddChild(const Fd& parent, const std::string& name, const std::string& path, int depth) {
-    char target[PATH_MAX];
-    const ssize_t length = readlinkat(parent.get(), name.c_str(), target, sizeof target);
-    if (length > 0) {
+    const std::string target = LinkTarget(parent, name);
+    if (!target.empty()) {
       if (++entries_ > kMaxEntries) return Status(E2BIG, "usetl: mounts hold too many files");
-      contents_.links.push_back({{"path", path}, {"target", std::string(target, length)}});
+      contents_.links.push_back({{"path", path}, {"target", target}});
       return Status();
     }
     // Non-blocking: nobody waits for the other end of a FIFO.
@@ -182,6 +193,7 @@ class Collector {
   const Identity& identity_;
   std::set<std::string, std::less<>> paths_;  // of all mounts
   std::vector<size_t> writable_files_;        // among contents_.files
+  bool read_only_ = false;                    // the mount that is being added
   Contents contents_;
   uint64_t size_ = 0;
   size_t entries_ = 0;
@@ -196,6 +208,15 @@ Result<Contents> CollectContents(const ContainerRecord& container, const Identit
     const Status status = collector.AddMount(*mount);
     if (!status.ok()) return status.Annotate("mount " + mount->container_path());
   }
+  return collector.Finish();
+}
+
+Result<Contents> CollectMount(const v1::ContainerConfig& config, const v1::Mount& mount) {
+  const Identity nobody;
+  Collector collector(config, nobody);
+  USETL_RETURN_IF_ERROR(collector.Begin());
+  const Status status = collector.AddMount(mount);
+  if (!status.ok()) return status.Annotate("mount " + mount.container_path());
   return collector.Finish();
 }
 

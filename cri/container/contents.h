@@ -31,6 +31,10 @@ struct Contents {
 // `identity`: who writes to mounts. E2BIG above 32 MB, 4,096 entries or 16 writable mounts.
 Result<Contents> CollectContents(const ContainerRecord& container, const Identity& identity);
 
+// The same of one read-only mount among those of a container.
+Result<Contents> CollectMount(const ::runtime::v1::ContainerConfig& config,
+                              const ::runtime::v1::Mount& mount);
+
 }  // namespace usetl::cri
 
 #endif  // USETL_CRI_CONTAINER_CONTENTS_H_

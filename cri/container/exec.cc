@@ -86,8 +86,7 @@ Result<std::unique_ptr<Process>> LaunchProcess(Node& node, const std::string& co
   record.has_error = request.err;
   const nlohmann::json arguments = request.argv;
   // What is no UTF-8 cannot be said in JSON, and no program's argument needs it.
-  const std::string text =
-      arguments.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string text = arguments.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   const Status sent = node.monitor->Exec(container_id, record, text, fds);
   if (!sent.ok()) return sent;
   return std::unique_ptr<Process>(std::move(process));

@@ -66,6 +66,14 @@ Status Monitor::Exec(const std::string& container, pod::ExecRecord record,
   return found->second.Exec(record, arguments, fds);
 }
 
+Status Monitor::UpdateMount(const std::string& container, const std::string& json,
+                            const Fd& contents) {
+  const std::lock_guard lock(mutex_);
+  const auto found = workers_.find(container);
+  if (found == workers_.end()) return Status(ENOENT, "the container does not run");
+  return found->second.UpdateMount(json, contents);
+}
+
 bool Monitor::WaitForExit(const std::string& container, std::chrono::milliseconds limit) {
   std::unique_lock lock(mutex_);
   return ended_.wait_for(lock, limit, [&] { return !workers_.contains(container); });

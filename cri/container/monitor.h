@@ -33,6 +33,8 @@ class Monitor {
   // As Worker::Exec. ENOENT: it is not running.
   Status Exec(const std::string& container, pod::ExecRecord record, const std::string& arguments,
               const std::vector<Fd>& fds);
+  // As Worker::UpdateMount. ENOENT: it is not running.
+  Status UpdateMount(const std::string& container, const std::string& json, const Fd& contents);
   // False when the time is over and it still runs.
   bool WaitForExit(const std::string& container, std::chrono::milliseconds limit);
 

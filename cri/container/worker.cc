@@ -182,6 +182,18 @@ Status Worker::Exec(pod::ExecRecord record, const std::string& arguments,
   return ipc::Send(socket_.get(), ipc::Bytes(record), text, numbers);
 }
 
+Status Worker::UpdateMount(const std::string& json, const Fd& contents) {
+  Result<Fd> file = AsFile(json);
+  if (!file.ok()) return file.status();
+  pod::UpdateMountRecord update{};
+  update.header.type = pod::Type::kUpdateMount;
+  update.json_size = static_cast<uint32_t>(json.size());
+  update.has_contents = contents.ok();
+  std::vector<int> fds = {file->get()};
+  if (contents.ok()) fds.push_back(contents.get());
+  return ipc::Send(fd(), ipc::Bytes(update), {}, fds);
+}
+
 void Worker::Kill() {
   if (process_.ok()) syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
 }

@@ -57,6 +57,8 @@ class Worker {
   // Runs a program in a clone, or with no arguments ("[]") joins the function's output. `fds` as
   // pod::ExecFd has them; what comes of it is said over the session.
   Status Exec(pod::ExecRecord record, const std::string& arguments, const std::vector<Fd>& fds);
+  // Both as pod::UpdateMountRecord has them; `contents` may be none.
+  Status UpdateMount(const std::string& json, const Fd& contents);
   void Kill();
   // When fd() is readable: the exit, if it is one; ECONNRESET when the worker is gone.
   Result<std::optional<ContainerExit>> Receive();

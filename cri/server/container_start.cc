@@ -145,7 +145,9 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext*,
   }
   StartCounting(&node_, record.id(), &*worker);
   PublishContainerEvent(&node_, record, v1::CONTAINER_STARTED_EVENT);
-  return ToGrpc(node_.monitor->Watch(record.id(), std::move(*worker)));
+  status = node_.monitor->Watch(record.id(), std::move(*worker));
+  if (status.ok()) node_.mounts->Add(record);
+  return ToGrpc(status);
 }
 
 }  // namespace usetl::cri

@@ -168,6 +168,7 @@ void OnContainerExit(Node* node, const std::string& id, std::optional<ContainerE
   node->metrics.workers.Close(id);
   const std::shared_ptr<Container> container = node->store->FindContainer(id);
   if (container == nullptr) return;
+  node->mounts->Remove(id);
   if (!exit.has_value()) exit = ReadExitFile(ExitFile(*node, id));
   const std::lock_guard lock(container->verb);
   ContainerRecord record = *container->Get();

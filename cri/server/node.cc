@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "cri/container/contents.h"
 #include "cri/server/lifecycle.h"
 #include "cri/server/views.h"
 
@@ -25,6 +26,14 @@ Result<std::unique_ptr<Node>> Node::Open(const NodeOptions& options) {
       });
   if (!monitor.ok()) return monitor.status();
   node->monitor = std::move(*monitor);
+  Result<std::unique_ptr<MountWatch>> mounts =
+      MountWatch::Create([raw = node.get()](const MountWatch::Mounted& mounted) {
+        const Status status = raw->UpdateMount(mounted);
+        if (status.ok() || status.code() == ENOENT) return;  // the container has ended meanwhile
+        spdlog::warn("container {}: {}", mounted.container, status.message());
+      });
+  if (!mounts.ok()) return mounts.status();
+  node->mounts = std::move(*mounts);
   USETL_RETURN_IF_ERROR(node->TakeUp());
   return node;
 }
@@ -68,9 +77,29 @@ Status Node::TakeUp() {
     if (worker.ok()) {
       StartCounting(this, id, &*worker);
       USETL_RETURN_IF_ERROR(monitor->Watch(id, std::move(*worker)));
+      mounts->Add(*container);
     } else {
       OnContainerExit(this, id, std::nullopt);
     }
+  }
+  return Status();
+}
+
+Status Node::UpdateMount(const MountWatch::Mounted& mounted) {
+  const std::shared_ptr<Container> container = store->FindContainer(mounted.container);
+  if (container == nullptr) return Status(ENOENT, "no such container");
+  const std::shared_ptr<const ContainerRecord> record = container->Get();
+  for (const v1::Mount& mount : record->config().mounts()) {
+    if (mount.container_path() != mounted.path) continue;
+    Result<Contents> contents = CollectMount(record->config(), mount);
+    if (!contents.ok()) return contents.status();
+    const nlohmann::json text = {{"path", mounted.path},
+                                 {"files", contents->files},
+                                 {"directories", contents->directories},
+                                 {"links", contents->links}};
+    return monitor->UpdateMount(mounted.container,
+                                text.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                                contents->file);
   }
   return Status();
 }

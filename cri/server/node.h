@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cri/container/monitor.h"
+#include "cri/container/mount_watch.h"
 #include "cri/image/image_store.h"
 #include "cri/metrics/metrics.h"
 #include "cri/network/cni.h"
@@ -38,6 +39,10 @@ class Node {
   // watched on, the others get the exit that their workers wrote.
   static Result<std::unique_ptr<Node>> Open(const NodeOptions& options);
 
+  ~Node() {
+    if (mounts != nullptr) mounts->Stop();  // its thread uses the monitor, whose thread uses it
+  }
+
   const NodeOptions options;
   const std::unique_ptr<Store> store;
   const std::unique_ptr<image::ImageStore> images;
@@ -47,6 +52,7 @@ class Node {
   Leases leases;
   Events events;
   Metrics metrics;
+  std::unique_ptr<MountWatch> mounts;
   std::unique_ptr<Monitor> monitor;  // last: its thread uses the others
 
  private:
@@ -59,6 +65,8 @@ class Node {
         cni(options.cni) {}
   Status ReleaseUnfinished();
   Status TakeUp();
+  // Hands a mount that was exchanged to the container's worker.
+  Status UpdateMount(const MountWatch::Mounted& mounted);
 };
 
 }  // namespace usetl::cri

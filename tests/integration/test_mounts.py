@@ -3,10 +3,12 @@
 import json
 import os
 import pathlib
+import shutil
 import stat
 import tempfile
 
 from cri import cri
+from node import wait_until
 from test_cri import CriCase, EXITED
 
 SCRIPT = """
@@ -227,3 +229,58 @@ assert mmap.mmap(f.fileno(), 4096, access=mmap.ACCESS_READ)[:1] == b"x"
         with self.assertRaisesRegex(Exception, "more than 16 writable mounts"):
             self.client.StartContainer(container_id=container)
         self.assertEqual(self.status(container).state, EXITED)
+
+
+class Updates(MountCase):
+    """What the kubelet does with a ConfigMap: a new directory, `..data` renamed to it, the old one removed."""
+
+    def publish(self, version: int, **files: str) -> None:
+        config = self.host / "config"
+        config.mkdir(exist_ok=True)
+        made = config / f"..{version}"
+        made.mkdir()
+        for name, text in files.items():
+            (made / name).write_text(text)
+        before = os.readlink(config / "..data") if version > 1 else None
+        (config / "..data_tmp").symlink_to(made.name)
+        (config / "..data_tmp").rename(config / "..data")
+        for name in files:
+            if not os.path.lexists(config / name):
+                (config / name).symlink_to(f"..data/{name}")
+        if before is not None:
+            for path in config.iterdir():
+                if path.is_symlink() and not path.exists():
+                    path.unlink()
+            shutil.rmtree(config / before)
+
+    def serve(self) -> None:
+        self.pod_id = self.run_pod()
+        self.container = self.run_container(self.pod_id, mounts=[
+            self.mount("config", "/etc/config", readonly=True),
+            self.mount("config/..1/key", "/etc/fixed", readonly=True)])
+
+    def read(self, path: str) -> str:
+        answer = self.post(self.pod_id, {"path": path})
+        return json.loads(answer)["file"] if answer.startswith("{") else "gone"
+
+    def test_are_seen(self):
+        self.publish(1, key="one", dropped="x")
+        self.serve()
+        self.assertEqual((self.read("/etc/config/key"), self.read("/etc/config/dropped")), ("one", "x"))
+        for version in range(2, 40):
+            self.publish(version, key=f"v{version}" * 2000, added="new")
+            wait_until(lambda: self.read("/etc/config/key") == f"v{version}" * 2000)
+        wait_until(lambda: self.read("/etc/config/added") == "new")
+        wait_until(lambda: self.read("/etc/config/dropped") == "gone")
+        wait_until(lambda: self.read("/etc/config/..38/key") == "gone")
+        self.assertEqual(self.read("/etc/fixed"), "one")
+
+    def test_are_seen_after_a_restart(self):
+        self.publish(1, key="one")
+        self.serve()
+        self.kill()
+        self.publish(2, key="two")
+        self.start()
+        wait_until(lambda: self.read("/etc/config/key") == "two")
+        self.publish(3, key="three")
+        wait_until(lambda: self.read("/etc/config/key") == "three")
