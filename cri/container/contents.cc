@@ -37,16 +37,17 @@ std::string LinkTarget(const Fd& directory, const std::string& name) {
   return length > 0 ? std::string(target, static_cast<size_t>(length)) : "";
 }
 
-// A mount of its own over the same directory: no ".." leads out of it, devices in it are dead.
+// A mount of its own over the same directory, with what is mounted within: no ".." leads out of it,
+// devices in it are dead.
 Result<Fd> DetachedMount(const Fd& directory) {
-  Fd mount(static_cast<int>(
-      syscall(SYS_open_tree, directory.get(), "",
-              AT_EMPTY_PATH | OPEN_TREE_CLONE | static_cast<unsigned>(OPEN_TREE_CLOEXEC))));
+  Fd mount(static_cast<int>(syscall(
+      SYS_open_tree, directory.get(), "",
+      AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | static_cast<unsigned>(OPEN_TREE_CLOEXEC))));
   if (!mount.ok()) return Status::Errno("open_tree");
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
-  if (syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) !=
-      0) {
+  if (syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes,
+              sizeof attributes) != 0) {
     return Status::Errno("mount_setattr");
   }
   return mount;

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import stat
+import subprocess
 import tempfile
 
 from cri import cri
@@ -219,6 +220,14 @@ else:
     raise SystemExit(1)
 assert mmap.mmap(f.fileno(), 4096, access=mmap.ACCESS_READ)[:1] == b"x"
 """, [self.mount("data", "/data")])
+
+    def test_host_mount_within(self):
+        volume = self.volume("data")
+        (volume / "sub").mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", volume / "sub"], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", volume / "sub"], check=True)
+        self.run_code("pathlib.Path('/data/sub/f').write_text('x')", [self.mount("data", "/data")])
+        self.assertEqual((volume / "sub" / "f").read_text(), "x")
 
     def test_too_many(self):
         mounts = []
