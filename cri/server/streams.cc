@@ -47,7 +47,10 @@ grpc::Status FindRunning(const Node& node, const std::string& id,
                       "the container " + (*record)->id() + " is not running");
 }
 
-grpc::Status CheckStreams(const ProcessRequest& request) {
+grpc::Status ExpectClient(const Node& node, streaming::Server* streams,
+                          const std::string& container, streaming::StreamRequest stream,
+                          std::string* url) {
+  const ProcessRequest& request = stream.process;
   if (request.tty && request.err) {
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
                         "tty and stderr are both wanted: a terminal has one output");
@@ -56,6 +59,13 @@ grpc::Status CheckStreams(const ProcessRequest& request) {
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
                         "one of stdin, stdout and stderr has to be wanted");
   }
+  std::shared_ptr<const ContainerRecord> record;
+  const grpc::Status status = FindRunning(node, container, &record);
+  if (!status.ok()) return status;
+  stream.id = record->id();
+  Result<std::string> expected = streams->Expect(std::move(stream));
+  if (!expected.ok()) return ToGrpc(expected.status());
+  *url = std::move(*expected);
   return grpc::Status::OK;
 }
 

@@ -19,8 +19,11 @@ streaming::Backend StreamBackend(Node* node);
 // FAILED_PRECONDITION when it does not run. `record` is set when OK.
 grpc::Status FindRunning(const Node& node, const std::string& id,
                          std::shared_ptr<const ContainerRecord>* record);
-// INVALID_ARGUMENT for streams that cannot be: none, or stderr beside a terminal.
-grpc::Status CheckStreams(const ProcessRequest& request);
+// Where the client of `stream`, which belongs to that container, finds it. INVALID_ARGUMENT for
+// streams that cannot be: none, or stderr beside a terminal; else as FindRunning.
+grpc::Status ExpectClient(const Node& node, streaming::Server* streams,
+                          const std::string& container, streaming::StreamRequest stream,
+                          std::string* url);
 
 }  // namespace usetl::cri
 
