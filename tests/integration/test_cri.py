@@ -279,6 +279,25 @@ class Containers(CriCase):
         self.assertRegex(log, r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}\S+ stdout F called bob$")
         self.assertIn("ValueError: no good", log)
 
+    def test_exec_sync(self):
+        container = self.run_container(self.run_pod())
+
+        def run(*command: str, **fields) -> tuple:
+            answer = self.client.ExecSync(container_id=container, cmd=command, **fields)
+            return answer.exit_code, answer.stdout, answer.stderr
+
+        self.assertEqual(run("sh", "-c", "echo out; echo err >&2; exit 3"), (3, b"out\n", b"err\n"))
+        self.assertEqual(run("python3", "-c", "print(6 * 7)", timeout=30), (0, b"42\n", b""))
+        code, _, error = run("missing")
+        self.assertEqual((code, error), (127, b'exec "missing": there is no such program\n'))
+        self.assert_fails(grpc.StatusCode.DEADLINE_EXCEEDED, "did not end within 1000 ms", self.client.ExecSync,
+                          container_id=container, cmd=["sleep", "100"], timeout=1)
+        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "cmd is missing", self.client.ExecSync,
+                          container_id=container)
+        self.stop(container, 0)
+        self.assert_fails(grpc.StatusCode.FAILED_PRECONDITION, "is not running", self.client.ExecSync,
+                          container_id=container, cmd=["true"])
+
     def test_job(self):
         pod = self.run_pod()
         for code, reason in ((0, "Completed"), (3, "Error")):
