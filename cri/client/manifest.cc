@@ -27,8 +27,8 @@ struct Wrong {
 class Fields {
  public:
   Fields(const YAML::Node& node, std::string where, std::vector<std::string>* ignored)
-      : node_(node), where_(std::move(where)), ignored_(ignored) {
-    if (node_.IsDefined() && !node_.IsNull() && !node_.IsMap()) Fail(where_, "is no mapping");
+      : node_(node.IsDefined() ? node : YAML::Node()), where_(std::move(where)), ignored_(ignored) {
+    if (!node_.IsNull() && !node_.IsMap()) Fail(where_, "is no mapping");
   }
   ~Fields() {
     if (!node_.IsMap()) return;
@@ -106,6 +106,12 @@ class Fields {
 
 std::string At(const std::string& list, size_t index) {
   return list + "[" + std::to_string(index) + "]";
+}
+
+// Names become parts of paths.
+bool IsName(const std::string& name) {
+  return !name.empty() && name[0] != '.' &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-.") == std::string::npos;
 }
 
 // Host paths by the names of volumes.
@@ -219,7 +225,7 @@ PodManifest::Container ParseContainer(const YAML::Node& item, const std::string&
   PodManifest::Container container;
   v1::ContainerConfig& config = container.config;
   const std::string name = fields.Text("name");
-  if (name.empty() || name.find('/') != std::string::npos) Fail(where + ".name", "is missing");
+  if (!IsName(name)) Fail(where + ".name", "a container wants a name of a-z, 0-9, \"-\" and \".\"");
   config.mutable_metadata()->set_name(name);
   container.image = fields.Text("image");
   if (container.image.empty()) Fail(where + ".image", "is missing");
@@ -255,9 +261,7 @@ void ParseMetadata(const YAML::Node& node, const ManifestOptions& options, PodMa
   pod.set_namespace_(metadata.Text("namespace", "default"));
   pod.set_uid(options.uid);
   for (const std::string& name : {pod.name(), pod.namespace_()}) {
-    const bool plain =
-        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-.") == std::string::npos;
-    if (name.empty() || name[0] == '.' || !plain) {
+    if (!IsName(name)) {
       Fail("metadata.name", "a pod wants a name of a-z, 0-9, \"-\" and \".\"");
     }
   }

@@ -37,6 +37,20 @@ std::string LinkTarget(const Fd& directory, const std::string& name) {
   return length > 0 ? std::string(target, static_cast<size_t>(length)) : "";
 }
 
+// Opens a file or directory for reading, anything else not at all: opening a device has effects,
+// and the other end of a FIFO may never come. None: it is something else, or is gone.
+Result<Fd> OpenPlain(int directory, const std::string& name, int flags) {
+  const Fd found(openat(directory, name.c_str(), O_PATH | O_CLOEXEC | flags));
+  if (!found.ok() && (flags & O_NOFOLLOW) != 0 && errno == ENOENT) return Fd();
+  struct stat info;
+  if (!found.ok() || fstat(found.get(), &info) != 0) return Status::Errno("open " + name);
+  if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) return Fd();
+  Fd plain(open(("/proc/self/fd/" + std::to_string(found.get())).c_str(),
+                O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!plain.ok()) return Status::Errno("open " + name);
+  return plain;
+}
+
 // A mount of its own over the same directory, with what is mounted within: no ".." leads out of it,
 // devices in it are dead.
 Result<Fd> DetachedMount(const Fd& directory) {
@@ -95,14 +109,13 @@ class Collector {
 
   Status AddMount(const v1::Mount& mount) {
     const std::string path = Clean(mount.container_path());
-    const Fd source(open(mount.host_path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-    if (!source.ok()) return Status::Errno("open " + mount.host_path());
+    const Result<Fd> opened = OpenPlain(AT_FDCWD, mount.host_path(), 0);
+    if (!opened.ok()) return opened.status();
+    const Fd& source = *opened;
+    if (!source.ok()) return Status(EINVAL, "usetl: neither file nor directory");
     struct stat info;
     if (fstat(source.get(), &info) != 0) return Status::Errno("stat " + mount.host_path());
     const bool directory = S_ISDIR(info.st_mode);
-    if (!directory && !S_ISREG(info.st_mode)) {
-      return Status(EINVAL, "usetl: neither file nor directory");
-    }
     read_only_ = mount.readonly();
     nlohmann::json& list = directory ? contents_.directories : contents_.files;
     const size_t index = list.size();
@@ -180,15 +193,11 @@ class Collector {
       contents_.links.push_back({{"path", path}, {"target", target}});
       return Status();
     }
-    // Non-blocking: nobody waits for the other end of a FIFO.
-    const Fd child(
-        openat(parent.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    if (!child.ok() && errno == ENXIO) return Status();  // a socket: of no use in a USF
-    if (!child.ok()) return Status::Errno("open mount " + path);
-    struct stat info;
-    if (fstat(child.get(), &info) != 0) return Status::Errno("stat mount " + path);
-    if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) return Status();
-    return Add(child, path, depth + 1);
+    // What has gone meanwhile, or is of no use in a USF, is left out.
+    const Result<Fd> child = OpenPlain(parent.get(), name, O_NOFOLLOW);
+    if (!child.ok()) return child.status().Annotate("mount " + path);
+    if (!child->ok()) return Status();
+    return Add(*child, path, depth + 1);
   }
 
   const Identity& identity_;

@@ -21,7 +21,10 @@ class WorkerProcess final : public Process {
     record.header.type = pod::Type::kResize;
     record.columns = columns;
     record.rows = rows;
-    return ipc::Send(session_.get(), ipc::Bytes(record));
+    // A worker that does not read misses a size; nobody waits for it.
+    if (send(session_.get(), &record, sizeof record, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+      return Status();
+    return Status::Errno("resize");
   }
   int exit_fd() const override { return session_.get(); }
   Result<int> Exit() override {

@@ -16,6 +16,8 @@ std::optional<uint32_t> ParseId(std::string_view text) {
   uint32_t id = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  // The last one means "unchanged" to the kernel.
+  if (id == std::numeric_limits<uint32_t>::max()) return std::nullopt;
   return id;
 }
 
@@ -32,8 +34,9 @@ Status ReadUser(const std::string& user, Identity* identity) {
   const std::optional<uint32_t> gid =
       colon == user.npos ? 0 : ParseId(std::string_view(user).substr(colon + 1));
   if (!uid || !gid) {
-    return Status(EINVAL, "usetl: the user \"" + user +
-                              "\" is a name: use numbers, or runAsUser, for writable mounts");
+    return Status(EINVAL,
+                  "usetl: the user \"" + user +
+                      "\" is no pair of ids: use numbers, or runAsUser, for writable mounts");
   }
   identity->uid = *uid;
   identity->gid = *gid;

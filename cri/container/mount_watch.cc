@@ -10,6 +10,7 @@
 #include <cstring>
 #include <iterator>
 #include <string_view>
+#include <tuple>
 
 namespace usetl::cri {
 namespace {
@@ -110,6 +111,11 @@ std::vector<MountWatch::Mounted> MountWatch::ReadChanges() {
   }
   changed.insert(changed.end(), added_.begin(), added_.end());
   added_.clear();
+  // However often a mount has changed, it is read once.
+  const auto key = [](const Mounted& mounted) { return std::tie(mounted.container, mounted.path); };
+  std::ranges::sort(changed, {}, key);
+  const auto rest = std::ranges::unique(changed, {}, key);
+  changed.erase(rest.begin(), rest.end());
   return changed;
 }
 
@@ -123,7 +129,14 @@ void MountWatch::Run() {
       const std::lock_guard lock(mutex_);
       if (stopping_) return;
     }
-    for (const Mounted& mounted : ReadChanges()) on_change_(mounted);
+    for (const Mounted& mounted : ReadChanges()) {
+      on_change_(mounted);
+      const std::lock_guard lock(mutex_);
+      if (stopping_) return;
+    }
+    // Somebody may change a directory without end: what comes meanwhile is one change.
+    constexpr int kPauseMs = 500;
+    if (poll(fds + 1, 1, kPauseMs) < 0 && errno != EINTR) return;
   }
 }
 

@@ -34,6 +34,9 @@ bool Parse(std::span<const uint8_t> bytes, Record* record, std::string* text) {
   return true;
 }
 
+// The monitor waits with a lock of all containers held.
+constexpr std::chrono::milliseconds kMostWait{50};
+
 Status LimitWait(int socket, std::chrono::milliseconds limit) {
   const timeval wait{static_cast<time_t>(limit.count() / 1000),
                      static_cast<suseconds_t>(limit.count() % 1000 * 1000)};
@@ -111,8 +114,8 @@ Result<Worker> Worker::Launch(const WorkerStart& start) {
   if (status.ok()) status = SendJoin(worker.fd(), start);
   if (status.ok()) status = SendStart(worker.fd(), start);
   if (status.ok()) status = worker.ReceiveStarted();
-  // From now on it has nothing to say that takes long.
-  if (status.ok()) status = LimitWait(worker.fd(), std::chrono::seconds(2));
+  // From now on it has nothing to say that takes long, and reads what it is told.
+  if (status.ok()) status = LimitWait(worker.fd(), kMostWait);
   if (status.ok()) return worker;
   unlink(start.control_socket.c_str());
   unlink(start.exit_file.c_str());
@@ -127,7 +130,16 @@ Result<Worker> Worker::Reconnect(const std::string& control_socket) {
   // It greets at once, unless it is just ending.
   USETL_RETURN_IF_ERROR(LimitWait(worker.fd(), std::chrono::seconds(2)));
   USETL_RETURN_IF_ERROR(worker.ReceiveStarted());
+  USETL_RETURN_IF_ERROR(LimitWait(worker.fd(), kMostWait));
   return worker;
+}
+
+void Worker::EndOrphan(const std::string& control_socket) {
+  Worker worker;
+  if (Result<Fd> socket = ipc::Connect(control_socket); socket.ok()) {
+    worker.socket_ = std::move(*socket);
+    (void)!worker.Stop(std::chrono::milliseconds(0)).ok();  // it ends by itself, or has ended
+  }
 }
 
 Status Worker::ReceiveStarted() {

@@ -46,6 +46,9 @@ class Worker {
   // To a worker that an earlier usetld started. ENOENT or ECONNREFUSED: it has ended.
   static Result<Worker> Reconnect(const std::string& control_socket);
 
+  // Ends a worker that an earlier usetld started and never told of; none is fine.
+  static void EndOrphan(const std::string& control_socket);
+
   const pod::StartedRecord& started() const { return started_; }
   int fd() const { return socket_.get(); }
 

@@ -168,9 +168,9 @@ void OnContainerExit(Node* node, const std::string& id, std::optional<ContainerE
   node->metrics.workers.Close(id);
   const std::shared_ptr<Container> container = node->store->FindContainer(id);
   if (container == nullptr) return;
-  node->mounts->Remove(id);
   if (!exit.has_value()) exit = ReadExitFile(ExitFile(*node, id));
   const std::lock_guard lock(container->verb);
+  node->mounts->Remove(id);  // behind a start that adds them
   ContainerRecord record = *container->Get();
   if (record.state() != v1::CONTAINER_RUNNING) return;
   SetExit(exit, node->store->NextTimestamp(), &record);

@@ -59,8 +59,9 @@ Status Node::ReleaseUnfinished() {
 Status Node::TakeUp() {
   USETL_RETURN_IF_ERROR(ReleaseUnfinished());
   for (const auto& sandbox : store->Sandboxes()) {
-    USETL_RETURN_IF_ERROR(
-        sandbox_names.Reserve(SandboxName(sandbox->config().metadata()), sandbox->id()));
+    const Status reserved =
+        sandbox_names.Reserve(SandboxName(sandbox->config().metadata()), sandbox->id());
+    if (!reserved.ok()) spdlog::warn("pod {}: {}", sandbox->id(), reserved.message());
   }
   for (const auto& container : store->Containers()) {
     const std::string& id = container->id();
@@ -71,6 +72,13 @@ Status Node::TakeUp() {
       leases.Keep(id, std::move(*lease));
     } else {
       spdlog::warn("container {}: its image is gone: {}", id, lease.status().message());
+    }
+    if (container->state() == v1::CONTAINER_CREATED) {
+      // Of a start that the end of usetld cut off: nobody heard that it succeeded.
+      Worker::EndOrphan(ControlSocket(*this, id));
+      for (const std::string& path : {ControlSocket(*this, id), ExitFile(*this, id)}) {
+        if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::Errno("remove " + path);
+      }
     }
     if (container->state() != v1::CONTAINER_RUNNING) continue;
     Result<Worker> worker = Worker::Reconnect(ControlSocket(*this, id));

@@ -83,6 +83,10 @@ TEST(Manifest, SaysWhatIsWrong) {
   EXPECT_EQ(Parse("kind: Pod\napiVersion: v2").status().message(), "apiVersion: a Pod's is v1");
   EXPECT_TRUE(Parse("a: [").status().message().starts_with("no YAML: "));
   EXPECT_EQ(Cause("  x: 1"), "spec.containers: is empty");
+  EXPECT_TRUE(Parse("apiVersion: v1\nkind: Pod").status().message().starts_with("metadata.name: "));
+  EXPECT_EQ(Parse("apiVersion: v1\nkind: Pod\nmetadata: {name: p}").status().message(),
+            "spec.containers: is empty");
+  EXPECT_TRUE(Cause("  containers: [{name: .., image: b}]").starts_with("spec.containers[0].name"));
   EXPECT_EQ(Cause("  containers: 1"), "spec.containers: is no list");
   EXPECT_EQ(Cause("  containers: [1]"), "spec.containers[0]: is no mapping");
   EXPECT_EQ(Cause("  containers: [{name: a}]"), "spec.containers[0].image: is missing");

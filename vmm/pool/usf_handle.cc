@@ -234,8 +234,8 @@ Status UsfHandle::BeginRollback() {
   return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
 }
 
-Status UsfHandle::CopyTo(const Fd& image, const UsfHandle& clone) {
-  const usf::PlainCommand command{usf::Command::kCopyOut, 0};
+Status UsfHandle::CopyTo(const Fd& image, const UsfHandle& clone, uint32_t order) {
+  const usf::PlainCommand command{usf::Command::kCopyOut, order};
   const int fds[usf::kCopyOutFdCount] = {image.get(), clone.guest_region.get()};
   USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command), {}, fds));
   return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
@@ -243,7 +243,11 @@ Status UsfHandle::CopyTo(const Fd& image, const UsfHandle& clone) {
 
 Status UsfHandle::BecomeCloneOf(const UsfHandle& original, const Fd& image) {
   const usf::PlainCommand command{usf::Command::kBecome, 0};
-  const int fds[usf::kBecomeFdCount] = {image.get(), original.host_region.get()};
+  // The clone's own process too can only read the container's files.
+  const std::string path = "/proc/self/fd/" + std::to_string(original.host_region.get());
+  const Fd shared(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!shared.ok()) return Status::Errno("opening a host region");
+  const int fds[usf::kBecomeFdCount] = {image.get(), shared.get()};
   USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command), {}, fds));
   return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
 }

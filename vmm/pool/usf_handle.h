@@ -57,8 +57,8 @@ class UsfHandle {
   Status BeginRollback();
 
   // Asks for the kernel's pages in an image and the guest region in that of the clone
-  // (vmm/snapshot/clone.h): answered by kCopied.
-  Status CopyTo(const Fd& image, const UsfHandle& clone);
+  // (vmm/snapshot/clone.h): answered by kCopied with the same `order`.
+  Status CopyTo(const Fd& image, const UsfHandle& clone, uint32_t order);
   // Makes this one, idle, the clone of the one that wrote `image`: answered by kBecame. It is never
   // used again.
   Status BecomeCloneOf(const UsfHandle& original, const Fd& image);

@@ -48,7 +48,7 @@ struct StartCommand {
 
 struct PlainCommand {
   Command command;
-  uint32_t reserved;
+  uint32_t order;  // of kCopyOut: comes back with kCopied
 };
 
 enum class Event : uint32_t {
@@ -63,7 +63,9 @@ enum class Event : uint32_t {
 
 struct EventRecord {
   Event event;
-  int32_t status;      // kEnded: as wait(2) has it; kCopied: errno
+  int32_t status;  // kEnded: as wait(2) has it; kCopied: errno
+  uint32_t order;  // kCopied: of the command
+  uint32_t reserved;
   uint32_t usable;     // kEnded: 1 when a rollback can follow; kRolledBack: 1 when not worn out
   uint32_t text_size;  // bytes of text that follow
   uint64_t exits;      // counters since the last kReady or kRolledBack

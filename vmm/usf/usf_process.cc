@@ -254,7 +254,7 @@ Status UsfProcess::ServeCommand() {
     case usf::Command::kRollback:
       return RollBack();
     case usf::Command::kCopyOut:
-      return TakeCopyOut(std::move(message->fds));
+      return TakeCopyOut(command.order, std::move(message->fds));
     case usf::Command::kBecome:
       return Become(std::move(message->fds));
     case usf::Command::kStart:
@@ -263,11 +263,12 @@ Status UsfProcess::ServeCommand() {
   return Status(EPROTO, "vmmd sent an unknown command");
 }
 
-Status UsfProcess::TakeCopyOut(std::vector<Fd> fds) {
-  if (fds.size() != usf::kCopyOutFdCount || !copy_out_.empty()) {
+Status UsfProcess::TakeCopyOut(uint32_t order, std::vector<Fd> fds) {
+  if (fds.size() != usf::kCopyOutFdCount) {
     return Status(EPROTO, "vmmd sent a malformed command");
   }
-  copy_out_ = std::move(fds);
+  copy_out_ = std::move(fds);  // one before it was given up
+  copy_order_ = order;
   return idle_ || ended_ || !vm_->InKernel() ? CopyOut() : Status();
 }
 
@@ -275,6 +276,7 @@ Status UsfProcess::CopyOut() {
   const std::vector<Fd> fds = std::exchange(copy_out_, {});
   usf::EventRecord record{};
   record.event = usf::Event::kCopied;
+  record.order = copy_order_;
   const uint64_t region_size = vm_->memory().config().guest_region_size;
   Result<Mapping> image = MapShared(fds[usf::kImageOut], kCloneImageSize, PROT_READ | PROT_WRITE);
   Result<Mapping> region = MapShared(fds[usf::kRegionOut], region_size, PROT_READ | PROT_WRITE);
@@ -305,6 +307,7 @@ Status UsfProcess::Become(std::vector<Fd> fds) {
 
 Status UsfProcess::RollBack() {
   if (crashed_ || clone_) return Status(EIO, "a crashed USF or a clone cannot be rolled back");
+  copy_out_.clear();
   const uint64_t begin = Now();
   Result<RollbackStats> stats = rollback_->Run();
   if (!stats.ok()) return stats.status();

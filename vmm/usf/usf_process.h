@@ -27,7 +27,7 @@ class UsfProcess {
   Status ServeCommand();
   Status RollBack();
   // Keeps what a kCopyOut came with until the guest stands where it can be copied.
-  Status TakeCopyOut(std::vector<Fd> fds);
+  Status TakeCopyOut(uint32_t order, std::vector<Fd> fds);
   Status CopyOut();
   Status Become(std::vector<Fd> fds);
   void Tick();
@@ -43,8 +43,9 @@ class UsfProcess {
   bool ended_ = false;    // the function is over: only a rollback is possible
   bool crashed_ = false;  // not even that
   bool idle_ = false;
-  bool clone_ = false;         // became one: no rollback is possible
-  std::vector<Fd> copy_out_;   // of a kCopyOut that waits; else empty
+  bool clone_ = false;        // became one: no rollback is possible
+  std::vector<Fd> copy_out_;  // of a kCopyOut that waits; else empty
+  uint32_t copy_order_ = 0;
   uint32_t trace_lines_ = 0;   // of this run
   uint64_t deadline_ = ~0ull;  // of the idle guest
 };

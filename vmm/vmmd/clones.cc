@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "vmm/snapshot/clone.h"
 #include "vmm/vmmd/daemon.h"
 
@@ -31,6 +33,17 @@ Vmmd::Connection* Vmmd::CloneHolder(const UsfHandle* copy) {
   return nullptr;
 }
 
+// A worker that a function has taken over may ask without end.
+Status Vmmd::CheckClones(const Connection& connection) const {
+  constexpr auto kMost = 8;
+  if (connection.cloned_from != 0) return Status(EPERM, "a clone cannot be cloned");
+  const auto clones = std::ranges::count_if(connections_, [&](const auto& item) {
+    return item.second.cloned_from == connection.usf->number();
+  });
+  if (clones < kMost) return Status();
+  return Status(EBUSY, std::to_string(kMost) + " programs run in this container already");
+}
+
 void Vmmd::ServeClones() {
   const auto now = std::chrono::steady_clock::now();
   for (auto& [fd, connection] : connections_) {
@@ -54,12 +67,17 @@ Status Vmmd::StartClone(Connection* connection, UsfHandle* copy) {
   Result<Fd> image = NewImage();
   if (!image.ok()) return image.status();
   connection->clone->image = std::move(*image);
-  return connection->usf->CopyTo(connection->clone->image, *copy);
+  connection->clone->order = ++last_clone_order_;
+  return connection->usf->CopyTo(connection->clone->image, *copy, last_clone_order_);
 }
 
 void Vmmd::OnCopied(Connection* connection, const usf::EventRecord& event,
                     const std::string& text) {
-  if (!connection->clone || connection->clone->copy == nullptr) return;  // given up
+  // Given up, or of another one that was.
+  if (!connection->clone || connection->clone->copy == nullptr ||
+      event.order != connection->clone->order) {
+    return;
+  }
   Status status = event.status == 0 ? Status() : Status(event.status, text);
   if (status.ok()) {
     status = connection->clone->copy->BecomeCloneOf(*connection->usf, connection->clone->image);
@@ -88,6 +106,7 @@ void Vmmd::OnBecame(UsfHandle* copy) {
   holder.claim = connection->claim;
   holder.socket = std::move(pair->first);
   holder.usf = copy;
+  holder.cloned_from = connection->usf->number();
   if (!sent) Drop(&holder);
 }
 

@@ -268,6 +268,9 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
       if (connection->usf == nullptr || connection->releasing || connection->clone) break;
       connection->clone.emplace();
       connection->clone->give_up = SteadyClock::now() + kClonePatience;
+      if (const Status allowed = CheckClones(*connection); !allowed.ok()) {
+        FailClone(connection, allowed);
+      }
       return;
     case pool::Request::kInspect: {
       pool::ReplyRecord reply{};

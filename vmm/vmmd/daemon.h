@@ -39,6 +39,7 @@ class Vmmd {
   // One that a connection has asked for.
   struct Clone {
     UsfHandle* copy = nullptr;  // null: none is ready yet
+    uint32_t order = 0;         // of the kCopyOut that its copy waits for
     Fd image;
     std::chrono::steady_clock::time_point give_up;
   };
@@ -52,6 +53,7 @@ class Vmmd {
     std::chrono::steady_clock::time_point give_up;
     bool releasing = false;  // wants an answer when the rollback is done
     std::optional<Clone> clone;
+    uint32_t cloned_from = 0;  // number of the USF; 0: it holds no clone
   };
 
   Vmmd() = default;
@@ -70,6 +72,7 @@ class Vmmd {
   Status StartClone(Connection* connection, UsfHandle* copy);
   void OnCopied(Connection* connection, const usf::EventRecord& event, const std::string& text);
   void OnBecame(UsfHandle* copy);
+  Status CheckClones(const Connection& connection) const;
   // Tells whoever asked, and throws the copy away.
   void FailClone(Connection* connection, const Status& cause);
   Connection* CloneHolder(const UsfHandle* copy);
@@ -93,6 +96,7 @@ class Vmmd {
   Fd epoll_, signals_, kvm_, empty_root_, network_;
   std::unique_ptr<Pool> pool_;
   std::map<int, Connection> connections_;
+  uint32_t last_clone_order_ = 0;
   std::chrono::steady_clock::time_point last_claim_;
   // Claims by what became of them: served at once, after a wait, with an error.
   uint64_t claims_hit_ = 0, claims_waited_ = 0, claims_failed_ = 0;

@@ -94,7 +94,7 @@ void Exec::AddTo(std::vector<pollfd>* fds) const {
   if (link_ == nullptr) return;
   fds->push_back({link_->event_fd(), POLLIN, 0});
   if (!ended_) fds->push_back({link_->vmmd_fd(), POLLIN, 0});
-  if (in_.ok() && !ended_ && window_ > 0) fds->push_back({in_.get(), POLLIN, 0});
+  if (in_.ok() && !ended_ && window_ > 0 && !ring_full_) fds->push_back({in_.get(), POLLIN, 0});
   for (const StreamWriter& output : outputs_) output.AddTo(fds);
 }
 
@@ -156,7 +156,8 @@ void Exec::TakeInput() {
       return;
     }
     const std::string_view text(bytes, static_cast<size_t>(count));
-    if (!link_->Post(abi::RecordType::kInput, 0, AsBytes(text))) return;
+    ring_full_ = !link_->Post(abi::RecordType::kInput, 0, AsBytes(text));
+    if (ring_full_) return;  // the guest rings when it has read some
     (void)!recv(in_.get(), bytes, static_cast<size_t>(count), MSG_DONTWAIT);  // what was peeked at
     window_ -= static_cast<uint32_t>(count);
   }

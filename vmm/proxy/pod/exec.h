@@ -67,7 +67,7 @@ class Exec {
   std::unique_ptr<UsfLink> link_;        // none: the clone is not there yet
   OutputFrames frames_;
   uint32_t window_ = abi::kInputWindow;
-  bool input_ended_ = false, resize_ = false, ended_ = false, done_ = false;
+  bool input_ended_ = false, ring_full_ = false, resize_ = false, ended_ = false, done_ = false;
   pool::ReplyRecord end_{};  // kEnded
   std::string end_text_;
 };

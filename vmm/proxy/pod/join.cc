@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <span>
 
 #include "vmm/abi/file_table.h"
 #include "vmm/proxy/pod/protocol.h"
@@ -69,6 +71,13 @@ Result<Join> ReadJoin(ipc::Message message) {
     return Bad("wrong number of descriptors");
   }
   if (record.groups > std::size(record.group)) return Bad("too many groups");
+  // The last id means "unchanged" to setresuid(2): root would stay root.
+  constexpr uint32_t kNoId = ~0u;
+  const std::span<const uint32_t> groups(record.group, record.groups);
+  if (record.uid == kNoId || record.gid == kNoId ||
+      std::ranges::find(groups, kNoId) != groups.end()) {
+    return Bad("no id of a user or group");
+  }
   if (!IsNetwork(fds[kNetworkFd].get())) return Bad("the first descriptor is no network namespace");
   if (!IsListening(fds[kControlFd].get())) return Bad("the control socket does not listen");
   const int exit_file = fds[kExitFd].get();
