@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tempfile
 
+import grpc
 from cri import cri
 from node import wait_until
 from test_cri import CriCase, EXITED
@@ -154,6 +155,25 @@ for act in (lambda: open("/data/f", "w"), lambda: os.mkdir("/data/d"), lambda: o
 assert os.listdir("/data") == []
 """, [self.mount("data", "/data")], run_as_user=cri.Int64Value(value=1234))
         self.assertEqual(os.listdir(volume), [])
+
+    def test_ids_that_would_stay_root(self):
+        self.volume("data")
+        pod = self.run_pod()
+        for user in ("4294967295", "1000:4294967295", "-1", "nobody"):
+            context = cri.LinuxContainerSecurityContext(run_as_username=user)
+            container = self.create(pod, f"user-{len(user)}", mounts=[self.mount("data", "/data")],
+                                    linux=cri.LinuxContainerConfig(security_context=context))
+            self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "is no pair of ids", self.client.StartContainer,
+                              container_id=container)
+
+    def test_devices_are_not_opened(self):
+        (self.host / "dev").mkdir()
+        os.mkfifo(self.host / "dev/fifo")
+        os.mknod(self.host / "dev/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        self.run_code("assert os.listdir('/data') == []", [self.mount("dev", "/data", readonly=True)])
+        container = self.create(self.pod_id, "device", mounts=[self.mount("dev/null", "/data")])
+        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "neither file nor directory", self.client.StartContainer,
+                          container_id=container)
 
     def test_root_writes_files_of_others(self):
         volume = self.volume("data", 0o700)
