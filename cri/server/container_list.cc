@@ -4,11 +4,8 @@
 
 namespace usetl::cri {
 
-grpc::ServerUnaryReactor* RuntimeService::ListContainers(grpc::CallbackServerContext* context,
-                                                         const grpc::ByteBuffer* request,
-                                                         grpc::ByteBuffer* response) {
-  return AnswerList<v1::ListContainersRequest>(context, *request, node_.store->StoredContainers(),
-                                               response);
+grpc::Status RuntimeService::ListContainersRaw(RawCall* call) {
+  return AnswerList<v1::ListContainersRequest>(call, node_.store->StoredContainers());
 }
 
 grpc::Status RuntimeService::StreamContainers(

@@ -27,25 +27,24 @@ grpc::ByteBuffer Concatenate(const std::vector<std::shared_ptr<const Stored<Reco
   return grpc::ByteBuffer(&slice, 1);
 }
 
-// `request`: a serialized `Request`, whose filter says which of `items` are in the answer.
+// One call of a list's method: its request and its answer are bytes.
+using RawCall = grpc::ServerUnaryStreamer<grpc::ByteBuffer, grpc::ByteBuffer>;
+using RawHandler = grpc::internal::StreamedUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>;
+
+// Answers with those of `items` that the request's filter selects.
 template <typename Request, typename Record>
-grpc::ServerUnaryReactor* AnswerList(grpc::CallbackServerContext* context,
-                                     const grpc::ByteBuffer& request,
-                                     std::vector<std::shared_ptr<const Stored<Record>>> items,
-                                     grpc::ByteBuffer* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  Request parsed;
-  grpc::ByteBuffer bytes(request);  // parsing takes it
-  grpc::Status status = grpc::SerializationTraits<Request>::Deserialize(&bytes, &parsed);
-  if (status.ok()) {
-    if (parsed.has_filter()) {
-      std::erase_if(items,
-                    [&](const auto& item) { return !Selects(parsed.filter(), item->record); });
-    }
-    *response = Concatenate(items);
+grpc::Status AnswerList(RawCall* call, std::vector<std::shared_ptr<const Stored<Record>>> items) {
+  grpc::ByteBuffer bytes;
+  if (!call->Read(&bytes)) return grpc::Status(grpc::StatusCode::CANCELLED, "the client left");
+  Request request;
+  grpc::Status status = grpc::SerializationTraits<Request>::Deserialize(&bytes, &request);
+  if (!status.ok()) return status;
+  if (request.has_filter()) {
+    std::erase_if(items,
+                  [&](const auto& item) { return !Selects(request.filter(), item->record); });
   }
-  reactor->Finish(status);
-  return reactor;
+  call->Write(Concatenate(items));
+  return grpc::Status::OK;
 }
 
 }  // namespace usetl::cri

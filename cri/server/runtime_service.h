@@ -7,6 +7,7 @@
 #define USETL_CRI_SERVER_RUNTIME_SERVICE_H_
 
 #include "cri/server/node.h"
+#include "cri/server/raw_list.h"
 #include "cri/streaming/server.h"
 #include "runtime.grpc.pb.h"
 
@@ -14,14 +15,10 @@ namespace usetl::cri {
 
 namespace v1 = ::runtime::v1;
 
-// Lists are made of bytes that the store has ready. Their methods run on gRPC's own threads.
-using ServiceWithRawLists = v1::RuntimeService::WithRawCallbackMethod_ListPodSandbox<
-    v1::RuntimeService::WithRawCallbackMethod_ListContainers<v1::RuntimeService::Service>>;
-
-class RuntimeService final : public ServiceWithRawLists {
+class RuntimeService final : public v1::RuntimeService::Service {
  public:
   // Both must outlive this.
-  RuntimeService(Node* node, streaming::Server* streams) : node_(*node), streams_(*streams) {}
+  RuntimeService(Node* node, streaming::Server* streams);
 
   grpc::Status Version(grpc::ServerContext* context, const v1::VersionRequest* request,
                        v1::VersionResponse* response) override;
@@ -36,9 +33,6 @@ class RuntimeService final : public ServiceWithRawLists {
   grpc::Status PodSandboxStatus(grpc::ServerContext* context,
                                 const v1::PodSandboxStatusRequest* request,
                                 v1::PodSandboxStatusResponse* response) override;
-  grpc::ServerUnaryReactor* ListPodSandbox(grpc::CallbackServerContext* context,
-                                           const grpc::ByteBuffer* request,
-                                           grpc::ByteBuffer* response) override;
   grpc::Status StreamPodSandboxes(
       grpc::ServerContext* context, const v1::StreamPodSandboxesRequest* request,
       grpc::ServerWriter<v1::StreamPodSandboxesResponse>* writer) override;
@@ -53,9 +47,6 @@ class RuntimeService final : public ServiceWithRawLists {
   grpc::Status RemoveContainer(grpc::ServerContext* context,
                                const v1::RemoveContainerRequest* request,
                                v1::RemoveContainerResponse* response) override;
-  grpc::ServerUnaryReactor* ListContainers(grpc::CallbackServerContext* context,
-                                           const grpc::ByteBuffer* request,
-                                           grpc::ByteBuffer* response) override;
   grpc::Status StreamContainers(grpc::ServerContext* context,
                                 const v1::StreamContainersRequest* request,
                                 grpc::ServerWriter<v1::StreamContainersResponse>* writer) override;
@@ -115,6 +106,10 @@ class RuntimeService final : public ServiceWithRawLists {
                            v1::PortForwardResponse* response) override;
 
  private:
+  // Lists are made of bytes that the store has ready.
+  grpc::Status ListPodSandboxRaw(RawCall* call);
+  grpc::Status ListContainersRaw(RawCall* call);
+
   Node& node_;
   streaming::Server& streams_;
 };

@@ -4,11 +4,8 @@
 
 namespace usetl::cri {
 
-grpc::ServerUnaryReactor* RuntimeService::ListPodSandbox(grpc::CallbackServerContext* context,
-                                                         const grpc::ByteBuffer* request,
-                                                         grpc::ByteBuffer* response) {
-  return AnswerList<v1::ListPodSandboxRequest>(context, *request, node_.store->StoredSandboxes(),
-                                               response);
+grpc::Status RuntimeService::ListPodSandboxRaw(RawCall* call) {
+  return AnswerList<v1::ListPodSandboxRequest>(call, node_.store->StoredSandboxes());
 }
 
 grpc::Status RuntimeService::StreamPodSandboxes(
