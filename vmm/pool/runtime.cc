@@ -10,7 +10,7 @@
 
 namespace usetl {
 Result<Runtime> OpenRuntime(const std::string& directory, const std::string& name,
-                            const std::string& kernel, int huge_directory_fd) {
+                            const std::string& kernel) {
   const std::string base = directory + "/" + name;
   if (access((base + "/snapshot").c_str(), R_OK) != 0) {
     return Status(ENOENT, "no runtime '" + name + "' in " + directory +
@@ -34,7 +34,7 @@ Result<Runtime> OpenRuntime(const std::string& directory, const std::string& nam
     packs.push_back(std::move(file));
   }
   Result<Snapshot> snapshot =
-      Snapshot::Load(base + "/snapshot", digests, kernel_file->digest, huge_directory_fd);
+      Snapshot::Load(base + "/snapshot", digests, kernel_file->digest);
   if (!snapshot.ok()) return snapshot.status();
   return Runtime{name, std::move(packs), std::move(*snapshot)};
 }

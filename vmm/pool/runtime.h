@@ -52,10 +52,9 @@ struct Runtime {
   Snapshot snapshot;
 };
 
-// Opens and checks one. The Status says what is wrong and what to do. `huge_directory_fd` as in
-// Snapshot::Load.
+// Opens and checks one. The Status says what is wrong and what to do.
 Result<Runtime> OpenRuntime(const std::string& directory, const std::string& name,
-                            const std::string& kernel, int huge_directory_fd = -1);
+                            const std::string& kernel);
 
 }  // namespace usetl
 

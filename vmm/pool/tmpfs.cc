@@ -31,8 +31,6 @@ Result<Fd> DetachedTmpfs(const std::vector<std::pair<const char*, std::string>>&
   return mount;
 }
 
-Result<Fd> MakeHugeDirectory() { return DetachedTmpfs({{"huge", "advise"}}, kOnlyData); }
-
 Result<Fd> NewHugeFile(uint64_t size) {
   Result<Fd> mount = DetachedTmpfs({{"huge", "advise"}, {"size", std::to_string(size)}}, kOnlyData);
   if (!mount.ok()) return mount.status();

@@ -16,12 +16,9 @@ namespace usetl {
 Result<Fd> DetachedTmpfs(const std::vector<std::pair<const char*, std::string>>& options,
                          unsigned attributes);
 
-// A tmpfs whose files are made of 2 MB pages where a mapping asks for them, without changing a
-// setting of the system.
-Result<Fd> MakeHugeDirectory();
-
-// Such a file of `size` bytes, alone in a tmpfs of that size. Such a file cannot be sealed: a peer
-// that may write it can cut or lengthen it, but never gets more memory than `size` by it.
+// A file of `size` bytes that is made of 2 MB pages where a mapping asks for them, without changing
+// a setting of the system, alone in a tmpfs of that size. It cannot be sealed: a peer that may write
+// it can cut or lengthen it, but never gets more memory than `size` by it.
 Result<Fd> NewHugeFile(uint64_t size);
 
 }  // namespace usetl

@@ -60,10 +60,9 @@ class Snapshot {
  public:
   // Takes the state of a VM that has reported kReady.
   static Result<Snapshot> Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel);
-  // Reads and checks a stored one; the Status says what differs and what to do. With a tmpfs of
-  // huge=advise its bytes lie in 2 MB pages: rollback then walks few page tables for clean pages.
+  // Reads and checks a stored one; the Status says what differs and what to do.
   static Result<Snapshot> Load(const std::string& path, const std::vector<Digest>& packs,
-                               const Digest& kernel, int huge_directory_fd = -1);
+                               const Digest& kernel);
   // Adopts the file of one of the above (in usf). Checks bounds, not the checksum.
   static Result<Snapshot> Adopt(int fd);
 

@@ -39,10 +39,8 @@ Status WriteAll(int fd, const void* bytes, uint64_t size, const std::string& pat
 }
 
 // The file that a snapshot is loaded into, writable.
-Result<Fd> NewMemory(int huge_directory_fd, uint64_t size) {
-  Fd fd(huge_directory_fd < 0
-            ? memfd_create("usetl-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING)
-            : openat(huge_directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400));
+Result<Fd> NewMemory(uint64_t size) {
+  Fd fd(memfd_create("usetl-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd.ok()) return Status::Errno("memory for a snapshot");
   if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
     return Status::Errno("sizing a snapshot");
@@ -50,19 +48,11 @@ Result<Fd> NewMemory(int huge_directory_fd, uint64_t size) {
   return fd;
 }
 
-// Nobody can write it any more. Files of a tmpfs know no seals: the only descriptor that is left
-// cannot write, and who has it has no /proc to open it anew.
-Status Freeze(bool sealable, Fd* fd) {
-  if (sealable) {
-    constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-    if (fcntl(fd->get(), F_ADD_SEALS, kSeals) == 0) return Status();
-    return Status::Errno("sealing a snapshot");
-  }
-  const std::string path = "/proc/self/fd/" + std::to_string(fd->get());
-  Fd readable(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!readable.ok()) return Status::Errno("opening a snapshot for reading only");
-  *fd = std::move(readable);
-  return Status();
+// Nobody can write it any more.
+Status Seal(const Fd& fd) {
+  constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+  if (fcntl(fd.get(), F_ADD_SEALS, kSeals) == 0) return Status();
+  return Status::Errno("sealing a snapshot");
 }
 
 }  // namespace
@@ -85,7 +75,7 @@ Status Snapshot::Store(const std::string& path) const {
 }
 
 Result<Snapshot> Snapshot::Load(const std::string& path, const std::vector<Digest>& packs,
-                                const Digest& kernel, int huge_directory_fd) {
+                                const Digest& kernel) {
   const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.ok()) return Status::Errno("open " + path);
   const Status bad(EINVAL, path + ": the snapshot is damaged; bake the runtime again");
@@ -97,14 +87,11 @@ Result<Snapshot> Snapshot::Load(const std::string& path, const std::vector<Diges
       header.size != static_cast<uint64_t>(info.st_size) - sizeof header) {
     return bad;
   }
-  Result<Fd> memory = NewMemory(huge_directory_fd, header.size);
+  Result<Fd> memory = NewMemory(header.size);
   if (!memory.ok()) return memory.status();
   void* mapped = mmap(nullptr, header.size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->get(), 0);
   if (mapped == MAP_FAILED) return Status::Errno("mapping a snapshot");
   Mapping bytes(mapped, header.size);
-  if (huge_directory_fd >= 0 && madvise(mapped, header.size, MADV_HUGEPAGE) != 0) {
-    return Status::Errno("2 MB pages for a snapshot");
-  }
   for (uint64_t done = 0; done < header.size;) {
     const ssize_t n = read(file.get(), bytes.data() + done, header.size - done);
     if (n <= 0) return n < 0 ? Status::Errno("read " + path) : bad;
@@ -114,7 +101,7 @@ Result<Snapshot> Snapshot::Load(const std::string& path, const std::vector<Diges
   USETL_RETURN_IF_ERROR(Checksum(bytes.data(), bytes.size(), checksum));
   if (std::memcmp(checksum, header.checksum, sizeof checksum) != 0) return bad;
   bytes.Reset();
-  USETL_RETURN_IF_ERROR(Freeze(huge_directory_fd < 0, &*memory));
+  USETL_RETURN_IF_ERROR(Seal(*memory));
   Result<Snapshot> snapshot = Adopt(memory->Release());
   if (!snapshot.ok()) return snapshot.status().Annotate(path);
   const SnapshotIndex& index = snapshot->index();

@@ -53,10 +53,12 @@ Status Vmmd::SetUp(VmmdOptions options) {
   };
   USETL_RETURN_IF_ERROR(take(MakeEmptyRoot(), &empty_root_));
   USETL_RETURN_IF_ERROR(take(MakeEmptyNetwork(), &network_));
-  Fd huge;  // a machine that has no 2 MB pages says so here
-  if (options_.usf.huge_pages) USETL_RETURN_IF_ERROR(take(MakeHugeDirectory(), &huge));
-  Result<Runtime> runtime =
-      OpenRuntime(options_.runtimes, options_.runtime, options_.kernel, huge.get());
+  if (options_.usf.huge_pages) {
+    // A machine that has no 2 MB pages says so here.
+    Fd probe;
+    USETL_RETURN_IF_ERROR(take(NewHugeFile(abi::kHugePageSize), &probe));
+  }
+  Result<Runtime> runtime = OpenRuntime(options_.runtimes, options_.runtime, options_.kernel);
   if (!runtime.ok()) return runtime.status();
   options_.usf.kvm_fd = kvm_.get();
   options_.usf.empty_root_fd = empty_root_.get();
