@@ -1,5 +1,7 @@
 #include "cri/server/admission.h"
 
+#include "cri/network/sysctls.h"
+
 namespace usetl::cri {
 namespace {
 
@@ -72,10 +74,15 @@ std::optional<Refusal> AdmitSandbox(const v1::PodSandboxConfig& config,
   if (auto refused = Check({
           {!config.has_metadata() || config.metadata().name().empty(), "name",
            "the pod has no name"},
-          {!config.linux().sysctls().empty(), "sysctls",
-           "sysctls are not supported: a function has no kernel of the host to set up"},
       }))
     return refused;
+  for (const auto& [name, value] : config.linux().sysctls()) {
+    if (NetworkSysctlFile(name).has_value()) continue;
+    return Refusal{"sysctls",
+                   "usetl: the sysctl \"" + name +
+                       "\" is not supported: a pod has a network of its own (net.*), but "
+                       "no other part of the host's kernel"};
+  }
   const v1::LinuxSandboxSecurityContext& security = config.linux().security_context();
   if (auto refused = CheckNamespaces(security.namespace_options())) return refused;
   return CheckProfiles(security.seccomp(), security.apparmor());

@@ -1,3 +1,4 @@
+#include "cri/network/sysctls.h"
 #include "cri/server/lifecycle.h"
 
 namespace usetl::cri {
@@ -5,7 +6,13 @@ namespace usetl::cri {
 Status AttachNetwork(Node* node, SandboxRecord* record) {
   const Result<std::string> path = node->namespaces.Create(record->id());
   if (!path.ok()) return path.status();
-  return record->network_config().empty() ? Status() : node->cni.Add(record);
+  if (!record->network_config().empty()) USETL_RETURN_IF_ERROR(node->cni.Add(record));
+  const auto& sysctls = record->config().linux().sysctls();
+  if (sysctls.empty()) return Status();
+  // Some belong to the interfaces that plugins made.
+  const Result<Fd> network = Namespaces::Open(*path);
+  if (!network.ok()) return network.status();
+  return SetSysctls(*network, {sysctls.begin(), sysctls.end()});
 }
 
 Status DetachNetwork(Node* node, SandboxRecord* record) {

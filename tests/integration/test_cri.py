@@ -191,14 +191,29 @@ class Pods(CriCase):
         self.assert_fails(missing, "no container", self.client.StartContainer, container_id="")
         self.assert_fails(missing, "no container", self.client.ContainerStats, container_id="0" * 64)
 
+    def test_sysctls_of_the_pods_network(self):
+        sysctls = {"net.core.somaxconn": "123", "net/ipv4/tcp_keepalive_time": "77"}
+        pod = self.run_pod(linux=cri.LinuxPodSandboxConfig(sysctls=sysctls))
+        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
+        files = ["/proc/sys/net/core/somaxconn", "/proc/sys/net/ipv4/tcp_keepalive_time"]
+        there = subprocess.run(["nsenter", f"--net={info['networkNamespace']}", "cat", *files], capture_output=True,
+                               text=True, check=True)
+        self.assertEqual(there.stdout.split(), ["123", "77"])
+
     def test_refusals(self):
         refused = grpc.StatusCode.INVALID_ARGUMENT
         run = self.client.RunPodSandbox
         options = cri.NamespaceOption(network=cri.NODE)
         host = cri.LinuxPodSandboxConfig(security_context=cri.LinuxSandboxSecurityContext(namespace_options=options))
         self.assert_fails(refused, "usetl: hostNetwork is not supported", run, config=pod_config("h", "/tmp", linux=host))
-        sysctls = cri.LinuxPodSandboxConfig(sysctls={"net.core.somaxconn": "1"})
-        self.assert_fails(refused, "sysctls are not supported", run, config=pod_config("s", "/tmp", linux=sysctls))
+        for name in ("kernel.shmmax", "net", "net..core", "net.core./../kernel", "net/../kernel/shmmax"):
+            sysctls = cri.LinuxPodSandboxConfig(sysctls={name: "1"})
+            self.assert_fails(refused, "^usetl: the sysctl \".*\" is not supported: a pod has a network of its own",
+                              run, config=pod_config("s", "/tmp", linux=sysctls))
+        for name, value, message in (("net.core.nothing", "1", "opening the sysctl .*: No such file"),
+                                     ("net.core.somaxconn", "many", "setting the sysctl .*: Invalid argument")):
+            sysctls = cri.LinuxPodSandboxConfig(sysctls={name: value})
+            self.assert_fails(refused, message, run, config=pod_config("s", "/tmp", linux=sysctls))
         self.assert_fails(refused, 'no runtime handler "runc"', run, config=pod_config("r", "/tmp"), runtime_handler="runc")
         pod = self.run_pod()
         context = cri.LinuxContainerSecurityContext
