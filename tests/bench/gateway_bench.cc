@@ -40,6 +40,8 @@ constexpr std::string_view kRequest =
 }
 
 struct Echo : usetl::gateway::Backend {
+  void OnBody(uint64_t, std::string_view) override {}
+  void OnBodyEnd(uint64_t) override {}
   void Submit(uint64_t id, usetl::gateway::Request request) override {
     server->Answer(id, {200, {{"content-type", "application/json"}}}, request.body.size());
     server->AnswerData(id, request.body);

@@ -25,9 +25,12 @@ struct FakeBackend : gateway::Backend {
   }
   void Cancel(uint64_t id) override { cancelled.push_back(id); }
   void OnRoom(uint64_t id) override { room.push_back(id); }
+  void OnBody(uint64_t id, std::string_view bytes) override { bodies[id] += bytes; }
+  void OnBodyEnd(uint64_t id) override { ended.push_back(id); }
 
   std::function<void(uint64_t id, const gateway::Request& request)> on_submit;
-  std::vector<uint64_t> ids, cancelled, room;
+  std::vector<uint64_t> ids, cancelled, room, ended;
+  std::map<uint64_t, std::string> bodies;  // what came behind the requests
   std::vector<gateway::Request> requests;
 };
 

@@ -30,6 +30,7 @@ class Sink final : public AnswerSink {
     told_->headers = head.headers;
   }
   void OnData(std::string_view bytes) override { told_->body.append(bytes); }
+  void OnBodyTaken(uint64_t) override { FAIL() << "no body came in pieces"; }
   void OnEnd(const Status& status) override {
     EXPECT_FALSE(told_->ended);
     told_->ended = true;

@@ -18,6 +18,9 @@ enum class RecordType : uint16_t {
   kInput = 8,       // bytes for the standard input of a clone's program; none: its end
   kResize = 9,      // WindowSize: of a clone's terminal
   kMountDone = 10,  // MountDone, with the id of a kMountChange
+  // The body of an HTTP request that was invoked before it was complete, with its id.
+  kBodyData = 11,  // the next bytes, at most 24 kB
+  kBodyEnd = 12,   // BodyEnd
   // guest to host
   kReady = 16,         // no payload: the agent waits for a load
   kLoaded = 17,        // JSON: ok, or the error with its traceback
@@ -33,7 +36,24 @@ enum class RecordType : uint16_t {
   kAnswerData = 26,   // the next bytes of the body, at most 24 kB
   kInputTaken = 27,   // InputTaken: a clone's program has read so much of its input
   kMountChange = 28,  // MountChange, path, text: done below a writable mount. One at a time
+  kBodyTaken = 29,    // BodyTaken, with the id of a kInvoke: so much of its kBodyData was read
 };
+
+// How much kBodyData may be under way: what was sent less what was taken.
+inline constexpr uint32_t kBodyWindow = 64 << 10;
+inline constexpr uint32_t kMaxBodyData = 24 << 10;  // in one record
+
+struct BodyEnd {
+  uint32_t broken;  // 1: the client has left
+  uint32_t reserved;
+};
+static_assert(sizeof(BodyEnd) == 8);
+
+struct BodyTaken {
+  uint32_t bytes;
+  uint32_t reserved;
+};
+static_assert(sizeof(BodyTaken) == 8);
 
 // How much kInput may be under way: what was sent less what was taken.
 inline constexpr uint32_t kInputWindow = 32 << 10;

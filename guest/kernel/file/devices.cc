@@ -116,6 +116,7 @@ class MailboxDevice final : public Device {
       case abi::RecordType::kRelease:
       case abi::RecordType::kAnswerHead:
       case abi::RecordType::kAnswerData:
+      case abi::RecordType::kBodyTaken:
         break;
       default:
         return -EINVAL;

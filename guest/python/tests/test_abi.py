@@ -31,6 +31,9 @@ class AbiTest(unittest.TestCase):
             "HttpHead": _abi.HTTP_HEAD,
             "HttpData": _abi.HTTP_DATA,
             "HttpEnd": _abi.HTTP_END,
+            "BodyData": _abi.BODY_DATA,
+            "BodyEnd": _abi.BODY_END,
+            "BodyTaken": _abi.BODY_TAKEN,
             "Ready": _abi.READY,
             "Loaded": _abi.LOADED,
             "Result": _abi.RESULT,
@@ -60,6 +63,8 @@ class AbiTest(unittest.TestCase):
             "HttpHead": _abi.HEAD,
             "HttpSpan": _abi.SPAN,
             "HttpEnd": _abi.END,
+            "BodyEnd": _abi.BODY_END_RECORD,
+            "BodyTaken": _abi.BODY_TAKEN_RECORD,
             "HostRegionEntry": _abi.ENTRY,
         }.items():
             self.assertEqual(int(sizes[name]), layout.size, name)

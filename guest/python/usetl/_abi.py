@@ -8,6 +8,8 @@ HEAD = Struct("<IIIIIIQQ")  # HttpHead
 SPAN = Struct("<QQ")  # HttpSpan: offset, size
 END = Struct("<II")  # HttpEnd: error, message_size
 ENTRY = Struct("<II")  # HostRegionEntry: entry, reserved
+BODY_END_RECORD = Struct("<II")  # BodyEnd: broken, reserved
+BODY_TAKEN_RECORD = Struct("<II")  # BodyTaken: bytes, reserved
 
 HEADER_SIZE = RECORD.size
 MAX_RECORD = 32 << 10
@@ -19,6 +21,8 @@ STOP = 3
 HTTP_HEAD = 4
 HTTP_DATA = 5
 HTTP_END = 6
+BODY_DATA = 11
+BODY_END = 12
 READY = 16
 LOADED = 17
 RESULT = 18
@@ -26,6 +30,7 @@ HTTP_REQUEST = 19
 RELEASE = 21
 ANSWER_HEAD = 25
 ANSWER_DATA = 26
+BODY_TAKEN = 29
 
 # BodyKind
 BODY_NONE = 0

@@ -79,7 +79,8 @@ class Function:
         place = locate.locate(order)
         self._root = place.root
         self._web = function.load(place, order)
-        names = {"ok": True, "handler": self._web.name, "convention": self._web.convention}
+        web = self._web
+        names = {"ok": True, "handler": web.name, "convention": web.convention, "streams": web.streams}
         return encode(names).encode()
 
     def stop(self) -> int:
@@ -144,5 +145,7 @@ def serve() -> None:
                 write(mailbox, record(result_kind, number, result))
         elif kind == _abi.LOAD:
             write(mailbox, record(_abi.LOADED, number, function.load(message[header:])))
+        elif kind == _abi.BODY_DATA or kind == _abi.BODY_END:
+            pass  # of a request that was answered before its body was read
         elif kind == _abi.STOP:
             raise SystemExit(function.stop())

@@ -14,6 +14,9 @@
 
 namespace usetl::gateway {
 
+// A body that is announced as larger goes to a backend that streams before it is complete.
+inline constexpr uint64_t kMaxGathered = 64 << 10;
+
 // HTTP/1.1 or HTTP/2. What answers a request does not call the backend.
 class Protocol {
  public:
@@ -35,6 +38,8 @@ class Protocol {
   virtual bool AnswerData(uint64_t id, uint32_t stream, std::string_view bytes) = 0;
   virtual void AnswerEnd(uint64_t id, uint32_t stream) = 0;
   virtual void BreakOff(uint64_t id, uint32_t stream) = 0;
+  // The backend has used so much of a streamed body.
+  virtual void OnBodyTaken(uint32_t stream, uint64_t bytes) = 0;
 
   virtual std::string RequestIdOf(uint32_t stream) const = 0;
 

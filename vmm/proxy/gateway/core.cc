@@ -19,6 +19,7 @@ namespace {
 
 constexpr int kEventsAtOnce = 64;
 constexpr int kAcceptsAtOnce = 64;
+constexpr uint64_t kBodyWindow = 64 << 10;
 // Accepting goes on after this when there was no descriptor or memory left.
 constexpr uint64_t kAcceptPauseNs = 100'000'000;
 constexpr std::string_view kTooMany =
@@ -265,10 +266,45 @@ uint64_t Core::Open(Connection* connection, uint32_t stream, uint64_t charged) {
     free_tickets_.pop_back();
   }
   Ticket& ticket = tickets_[slot];
-  ticket = {connection, stream, ticket.generation + 1, NowNs(), charged, 0, false};
+  ticket = {connection, stream, ticket.generation + 1, NowNs(), charged};
   ++counters_.requests;
   ++counters_.in_flight;
   return uint64_t{ticket.generation} << 32 | slot;
+}
+
+void Core::Submit(uint64_t id, Request request) {
+  if (request.body_follows) Find(id)->held = request.body.size();
+  backend_->Submit(id, std::move(request));
+}
+
+bool Core::Body(uint64_t id, std::string_view bytes) {
+  Ticket* const ticket = Find(id);
+  if (ticket == nullptr) return true;  // answered meanwhile
+  if (!Charge(bytes.size())) return false;
+  ticket->charged += bytes.size();
+  ticket->held += bytes.size();
+  backend_->OnBody(id, bytes);
+  return true;
+}
+
+void Core::BodyEnd(uint64_t id) {
+  if (Find(id) != nullptr) backend_->OnBodyEnd(id);
+}
+
+void Core::BodyTaken(uint64_t id, uint64_t bytes) {
+  Ticket* const ticket = Find(id);
+  if (ticket == nullptr) return;
+  bytes = std::min(bytes, ticket->held);
+  Release(bytes);
+  ticket->charged -= bytes;
+  ticket->held -= bytes;
+  ticket->connection->protocol().OnBodyTaken(ticket->stream, bytes);
+  Defer(ticket->connection);
+}
+
+bool Core::BodyWaits(uint64_t id) {
+  const Ticket* const ticket = Find(id);
+  return ticket != nullptr && ticket->held >= kBodyWindow;
 }
 
 Ticket* Core::Find(uint64_t id) {

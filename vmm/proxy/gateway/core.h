@@ -32,6 +32,7 @@ struct Ticket {
   uint64_t charged = 0;  // bytes of its body
   int status = 0;        // 0: not answered yet
   bool waits = false;    // OnRoom() is owed
+  uint64_t held = 0;     // of `charged`: bytes of a streamed body that the backend has not used
 };
 
 class Core {
@@ -55,7 +56,13 @@ class Core {
   // A number for a request, and then its way to the backend, which may answer at once. `charged`:
   // what Charge() took for its body.
   uint64_t Open(Connection* connection, uint32_t stream, uint64_t charged);
-  void Submit(uint64_t id, Request request) { backend_->Submit(id, std::move(request)); }
+  void Submit(uint64_t id, Request request);
+  // Streamed bodies. False: all connections together would hold too much.
+  bool Body(uint64_t id, std::string_view bytes);
+  void BodyEnd(uint64_t id);
+  void BodyTaken(uint64_t id, uint64_t bytes);
+  // The backend has enough of the body for now.
+  bool BodyWaits(uint64_t id);
   Ticket* Find(uint64_t id);
   // The answer is complete or broken off (status 0).
   void Finish(uint64_t id, int status);

@@ -1,6 +1,7 @@
 #include "vmm/proxy/gateway/http1.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "vmm/proxy/gateway/header_rules.h"
 #include "vmm/proxy/gateway/http2.h"
@@ -25,7 +26,8 @@ Http1::Http1(Connection* connection) : connection_(connection), since_(NowNs()) 
 bool Http1::WantsInput() const {
   // A client that pipelines, but takes no answers, would make us hold ever more of them.
   const bool between = state_ == State::kHead && !head_begun_;
-  return state_ != State::kAnswering && !(between && connection_->unsent() >= kHighWater);
+  if (state_ == State::kAnswering || (between && connection_->unsent() >= kHighWater)) return false;
+  return id_ == 0 || !connection_->core().BodyWaits(id_);
 }
 
 size_t Http1::OnInput(std::string_view bytes) {
@@ -55,7 +57,15 @@ size_t Http1::OnInput(std::string_view bytes) {
     used += size;
     if (size == 0 && state_ == before) break;
   }
+  // Nobody knows when the rest comes: the client may wait for an answer to what it has sent.
+  const bool ends = connection_->finishing() || connection_->dead();
+  if (state_ == State::kChunks && id_ == 0 && Streams() && !ends) Submit(true);
   return used;
+}
+
+bool Http1::Streams() const {
+  return connection_->core().options().stream_bodies &&
+         (state_ == State::kChunks || body_left_ > kMaxGathered);
 }
 
 size_t Http1::TakeHead(std::string_view bytes) {
@@ -101,7 +111,7 @@ size_t Http1::TakeHead(std::string_view bytes) {
     Set(&request_.headers, "x-request-id", request_id_);
   }
   body_left_ = head.content_length.value_or(0);
-  if (body_left_ > connection_->core().options().max_body) {
+  if (body_left_ > connection_->core().options().max_body && !Streams()) {
     Refuse(413, "the request's body is too large");
     return size;
   }
@@ -109,7 +119,7 @@ size_t Http1::TakeHead(std::string_view bytes) {
   const bool has_body = head.chunked || body_left_ != 0;
   if (!has_body) {
     state_ = State::kAnswering;
-    if (!head.h2c_settings || !StartH2c(*head.h2c_settings)) Submit();
+    if (!head.h2c_settings || !StartH2c(*head.h2c_settings)) Submit(false);
     return size;
   }
   state_ = head.chunked ? State::kChunks : State::kLength;
@@ -118,6 +128,7 @@ size_t Http1::TakeHead(std::string_view bytes) {
     connection_->out() += "HTTP/1.1 100 Continue\r\n\r\n";
     connection_->Flush();
   }
+  if (state_ == State::kLength && Streams()) Submit(true);
   return size;
 }
 
@@ -130,46 +141,63 @@ bool Http1::StartH2c(std::string_view settings) {
   return true;
 }
 
-bool Http1::ChargeBody() {
-  const uint64_t size = request_.body.size();
-  if (!connection_->core().Charge(size - charged_)) {
+bool Http1::TakeBody(std::string_view bytes) {
+  since_ = NowNs();
+  if (bytes.empty()) return true;
+  if (id_ != 0) {
+    const uint64_t id = id_;
+    if (!connection_->core().Body(id, bytes)) FailBody(503, "the gateway holds too much");
+    return id_ == id;
+  }
+  if (!connection_->core().Charge(bytes.size())) {
     Refuse(503, "the gateway holds too much");
     return false;
   }
-  charged_ = size;
-  since_ = NowNs();
+  charged_ += bytes.size();
+  request_.body.append(bytes);
   return true;
 }
 
 size_t Http1::TakeLength(std::string_view bytes) {
   if (bytes.empty()) return 0;
   const size_t size = std::min<uint64_t>(body_left_, bytes.size());
-  request_.body.append(bytes.substr(0, size));
   body_left_ -= size;
-  if (ChargeBody() && body_left_ == 0) Submit();
+  if (TakeBody(bytes.substr(0, size)) && body_left_ == 0) EndBody();
   return size;
 }
 
 size_t Http1::TakeChunks(std::string_view bytes) {
   if (bytes.empty()) return 0;
   size_t used = 0;
-  const auto state =
-      chunks_.Take(bytes, connection_->core().options().max_body, &request_.body, &used);
+  std::string piece;
+  const uint64_t most = connection_->core().options().max_body - request_.body.size();
+  const auto state = chunks_.Take(bytes, id_ != 0 ? ~uint64_t{0} : most, &piece, &used);
   if (state == ChunkDecoder::State::kMalformed) {
-    Refuse(400, "the request's body is malformed");
+    FailBody(400, "the request's body is malformed");
   } else if (state == ChunkDecoder::State::kTooLarge) {
-    Refuse(413, "the request's body is too large");
-  } else if (ChargeBody() && state == ChunkDecoder::State::kDone) {
-    Set(&request_.headers, "content-length", std::to_string(request_.body.size()));
-    Submit();
+    FailBody(413, "the request's body is too large");
+  } else if (TakeBody(piece) && state == ChunkDecoder::State::kDone) {
+    EndBody();
   }
   return used;
 }
 
-void Http1::Submit() {
+void Http1::EndBody() {
+  if (id_ != 0) {
+    state_ = State::kAnswering;
+    return connection_->core().BodyEnd(id_);
+  }
+  if (state_ == State::kChunks) {
+    Set(&request_.headers, "content-length", std::to_string(request_.body.size()));
+  }
+  Submit(false);
+}
+
+void Http1::Submit(bool body_follows) {
   Core& core = connection_->core();
-  state_ = State::kAnswering;
+  if (!body_follows) state_ = State::kAnswering;
   if (core.draining()) keep_alive_ = false;
+  request_.body_follows = body_follows;
   request_.request_id = request_id_;
   request_.client = connection_->client();
   request_.server = connection_->server();
@@ -178,6 +206,18 @@ void Http1::Submit() {
   Request request = std::move(request_);
   request_ = {};
   core.Submit(id_, std::move(request));
+}
+
+void Http1::FailBody(int status, std::string_view text) {
+  if (id_ == 0) return Refuse(status, text);
+  Core& core = connection_->core();
+  const uint64_t id = std::exchange(id_, 0);
+  const Ticket* const ticket = core.Find(id);
+  const bool answered = ticket != nullptr && ticket->status != 0;
+  core.Cancel(id);
+  if (!answered) return Refuse(status, text);
+  ++core.counters().malformed;
+  BreakOff(id, 0);
 }
 
 void Http1::Refuse(int status, std::string_view text) {
@@ -208,6 +248,8 @@ uint64_t Http1::Deadline() const {
       return since_ + Nanoseconds(head_begun_ ? options.header_limit : options.keep_alive);
     case State::kLength:
     case State::kChunks:
+      // A slow function is no client's fault.
+      if (id_ != 0 && connection_->core().BodyWaits(id_)) break;
       return since_ + Nanoseconds(options.body_idle);
     case State::kAnswering:
       break;
@@ -217,7 +259,12 @@ uint64_t Http1::Deadline() const {
 
 void Http1::OnDeadline() {
   if (state_ == State::kHead && !head_begun_) return connection_->Finish(false);
-  Refuse(408, "the request came too slowly");
+  FailBody(408, "the request came too slowly");
+}
+
+void Http1::OnBodyTaken(uint32_t, uint64_t) {
+  // While the function was slow the client had no time of its own.
+  since_ = NowNs();
 }
 
 void Http1::CancelAll() {

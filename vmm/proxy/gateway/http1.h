@@ -23,6 +23,7 @@ class Http1 : public Protocol {
   bool AnswerData(uint64_t id, uint32_t stream, std::string_view bytes) override;
   void AnswerEnd(uint64_t id, uint32_t stream) override;
   void BreakOff(uint64_t id, uint32_t stream) override;
+  void OnBodyTaken(uint32_t, uint64_t) override;
   std::string RequestIdOf(uint32_t) const override { return request_id_; }
   void Drain() override;
   uint64_t Deadline() const override;
@@ -40,11 +41,19 @@ class Http1 : public Protocol {
   size_t TakeLength(std::string_view bytes);
   size_t TakeChunks(std::string_view bytes);
   bool StartH2c(std::string_view settings);
-  // Accounts for the body that has come. False: too much is held; the request was refused.
-  bool ChargeBody();
-  void Submit();
+  bool IsInBody() const { return state_ == State::kLength || state_ == State::kChunks; }
+  // Whether the request goes to the backend before its body is complete.
+  bool Streams() const;
+  // Accounts for what has come of the body, or hands it on when the request is submitted already.
+  // False: the request is over, as a rule because too much is held.
+  bool TakeBody(std::string_view bytes);
+  // The body is complete.
+  void EndBody();
+  void Submit(bool body_follows);
   // Answers without the backend, and closes.
   void Refuse(int status, std::string_view text);
+  // The same in the midst of a body, when the backend may have begun its answer.
+  void FailBody(int status, std::string_view text);
 
   Connection* const connection_;
   State state_ = State::kHead;
@@ -53,7 +62,7 @@ class Http1 : public Protocol {
   uint64_t body_left_ = 0;
   ChunkDecoder chunks_;
   uint64_t charged_ = 0;
-  uint64_t id_ = 0;
+  uint64_t id_ = 0;     // 0: the backend has no request
   uint64_t since_;      // idle, or the head's first byte, or the body's last one
   size_t scanned_ = 0;  // bytes of an incomplete head that hold no end
   bool head_begun_ = false;

@@ -28,7 +28,9 @@ void Http1::Answer(uint64_t, uint32_t, AnswerHead head, std::optional<uint64_t> 
     framing_ = size ? Framing::kLength : is_1_1_ ? Framing::kChunked : Framing::kUntilClose;
   }
   answer_left_ = size.value_or(0);
-  if (framing_ == Framing::kUntilClose) keep_alive_ = false;
+  // What is still to come of an answered request is not told from the next one. A streamed answer
+  // may end behind it: clients that talk both ways would take "close" for the end.
+  if (framing_ == Framing::kUntilClose || (size && IsInBody())) keep_alive_ = false;
 
   out += "HTTP/1.1 ";
   AppendNumber(&out, static_cast<uint64_t>(head.status));
@@ -92,6 +94,7 @@ void Http1::AnswerEnd(uint64_t id, uint32_t stream) {
   if (framing_ == Framing::kLength && answer_left_ != 0) return BreakOff(id, stream);
   if (framing_ == Framing::kChunked) connection_->out() += "0\r\n\r\n";
   id_ = 0;
+  if (IsInBody()) keep_alive_ = false;
   state_ = State::kHead;
   since_ = NowNs();
   if (!keep_alive_) {

@@ -64,6 +64,8 @@ Result<std::unique_ptr<Http2>> Http2::Create(Connection* connection) {
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, OnData);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, OnStreamClose);
   nghttp2_option_set_no_closed_streams(option, 1);
+  // What a function has not used of a streamed body counts against the stream's window.
+  nghttp2_option_set_no_auto_window_update(option, 1);
   int error = nghttp2_session_server_new2(&http2->session_, callbacks, http2.get(), option);
   nghttp2_option_del(option);
   nghttp2_session_callbacks_del(callbacks);
@@ -131,9 +133,45 @@ void Http2::SubmitComplete() {
   for (const uint32_t number : std::exchange(complete_, {})) {
     Stream* const stream = FindStream(number);
     if (stream == nullptr) continue;  // reset since
-    stream->refusal != 0 ? RefuseStream(number, stream) : SubmitStream(number, stream);
+    if (stream->refusal != 0) {
+      stream->id == 0 ? RefuseStream(number, stream) : BreakBody(number, stream);
+    } else if (stream->id != 0) {
+      SubmitBody(number, stream);
+    } else if (!stream->answered) {
+      SubmitStream(number, stream);
+    }
+  }
+  // Behind those: whose body is complete by now is no partial one.
+  for (const uint32_t number : std::exchange(partial_, {})) {
+    Stream* const stream = FindStream(number);
+    if (stream == nullptr || stream->complete || stream->answered) continue;
+    stream->id == 0 ? SubmitStream(number, stream) : SubmitBody(number, stream);
   }
   busy_ = false;
+}
+
+void Http2::SubmitBody(uint32_t number, Stream* stream) {
+  Core& core = connection_->core();
+  const uint64_t id = stream->id;
+  const std::string body = std::exchange(stream->request.body, std::string());
+  core.Release(body.size());
+  stream->charged -= body.size();
+  if (!body.empty() && !core.Body(id, body)) return BreakBody(number, stream);
+  // It may have been answered just now.
+  if (FindStream(number) == stream && stream->id == id && stream->complete) core.BodyEnd(id);
+}
+
+void Http2::BreakBody(uint32_t number, Stream* stream) {
+  connection_->core().Cancel(std::exchange(stream->id, 0));
+  stream->answered = true;
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, static_cast<int32_t>(number),
+                            NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+void Http2::OnBodyTaken(uint32_t number, uint64_t bytes) {
+  since_ = NowNs();
+  if (FindStream(number) == nullptr) return;
+  nghttp2_session_consume_stream(session_, static_cast<int32_t>(number), bytes);
 }
 
 void Http2::SubmitStream(uint32_t number, Stream* stream) {
@@ -146,7 +184,8 @@ void Http2::SubmitStream(uint32_t number, Stream* stream) {
   }
   request.request_id = stream->request_id;
   request.http_version.assign(1, '2');
-  if (!request.body.empty()) {
+  request.body_follows = stream->streams && !stream->complete;
+  if (!request.body.empty() && !request.body_follows) {
     Set(&request.headers, "content-length", std::to_string(request.body.size()));
   }
   DropHopByHop(&request.headers, {});
@@ -191,7 +230,8 @@ void Http2::Answer(uint64_t, uint32_t number, AnswerHead head, std::optional<uin
   if (!stream->request_id.empty()) fields.push_back(AsNv("x-request-id", stream->request_id));
   if (!dated) fields.push_back(AsNv("date", connection_->core().Date()));
   nghttp2_data_provider provider{{.ptr = stream}, OnRead};
-  const bool has_data = !stream->no_body && !(size && *size == 0);
+  // Of an answer before the request's end the data's end, empty or not, ends the request too.
+  const bool has_data = !stream->complete || (!stream->no_body && !(size && *size == 0));
   stream->head_only = !has_data;
   if (nghttp2_submit_response(session_, static_cast<int32_t>(number), fields.data(), fields.size(),
                               has_data ? &provider : nullptr) != 0) {
@@ -224,6 +264,7 @@ void Http2::AnswerEnd(uint64_t id, uint32_t number) {
   if (stream == nullptr) return;
   if (stream->sized && stream->left != 0 && !stream->no_body) return BreakOff(id, number);
   stream->id = 0;
+  stream->answered = true;
   stream->ended = true;
   nghttp2_session_resume_data(session_, static_cast<int32_t>(number));
   Pump();
@@ -307,7 +348,9 @@ uint64_t Http2::Deadline() const {
   if (streams_.empty()) return after(since_, options.keep_alive);
   uint64_t deadline = kNever;
   for (const auto& [number, stream] : streams_) {
-    if (!stream->complete) deadline = std::min(deadline, after(since_, options.body_idle));
+    const bool slow_function = connection_->core().BodyWaits(stream->id);
+    if (!stream->complete && !slow_function)
+      deadline = std::min(deadline, after(since_, options.body_idle));
     if (stream->out.size() != stream->sent) {
       deadline = std::min(deadline, after(stream->stalled_since, options.write_stall));
     }

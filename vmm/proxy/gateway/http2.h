@@ -33,6 +33,7 @@ class Http2 : public Protocol {
   bool AnswerData(uint64_t id, uint32_t stream, std::string_view bytes) override;
   void AnswerEnd(uint64_t id, uint32_t stream) override;
   void BreakOff(uint64_t id, uint32_t stream) override;
+  void OnBodyTaken(uint32_t stream, uint64_t bytes) override;
   std::string RequestIdOf(uint32_t stream) const override;
   void Drain() override;
   uint64_t Deadline() const override;
@@ -46,10 +47,12 @@ class Http2 : public Protocol {
     size_t header_bytes = 0;
     int refusal = 0;  // answered by the gateway itself
     bool complete = false;
+    bool streams = false;  // submitted before its body is complete, or about to be
     bool is_head = false;
     uint64_t charged = 0;  // for the body, until it is the ticket's
     uint64_t id = 0;       // of the ticket
-    std::string out;       // charged too
+    bool answered = false;
+    std::string out;  // charged too
     size_t sent = 0;
     uint64_t left = 0;  // of an answer of known size
     bool sized = false;
@@ -79,7 +82,11 @@ class Http2 : public Protocol {
   bool CountUnproductive(uint32_t weight);
   void SubmitComplete();
   void SubmitStream(uint32_t number, Stream* stream);
+  // Hands on what has come of a body since its request was submitted, and its end.
+  void SubmitBody(uint32_t number, Stream* stream);
   void RefuseStream(uint32_t number, Stream* stream);
+  // Too much is held to take more of a body whose request the backend has.
+  void BreakBody(uint32_t number, Stream* stream);
   // Takes from nghttp2 what fits the connection's buffer. False: it failed.
   bool Gather();
   // Moves what nghttp2 has for the client to the socket.
@@ -90,6 +97,7 @@ class Http2 : public Protocol {
   Session* session_ = nullptr;
   std::unordered_map<uint32_t, std::unique_ptr<Stream>> streams_;
   std::vector<uint32_t> complete_;   // to be submitted, or refused
+  std::vector<uint32_t> partial_;    // streamed, and something of the body has come
   std::vector<uint64_t> cancelled_;  // tickets whose stream is gone
   bool busy_ = false;                // within a call of nghttp2's or the backend's
   bool draining_ = false, flooded_ = false;

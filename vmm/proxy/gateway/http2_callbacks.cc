@@ -114,7 +114,9 @@ void Http2::OnHeadComplete(uint32_t number, Stream* stream) {
   uint64_t size = 0;
   const auto read = std::from_chars(length.data(), length.data() + length.size(), size);
   const bool is_long = !length.empty() && read.ec != std::errc();
-  if (is_long || size > connection_->core().options().max_body) stream->refusal = 413;
+  const Options& options = connection_->core().options();
+  stream->streams = options.stream_bodies && (length.empty() || size > kMaxGathered);
+  if (is_long || (size > options.max_body && !stream->streams)) stream->refusal = 413;
   if (stream->refusal == 0 && EqualsIgnoreCase(Find(request.headers, "expect"), "100-continue")) {
     const char kStatus[] = ":status", kContinue[] = "100";
     nghttp2_nv field{reinterpret_cast<uint8_t*>(const_cast<char*>(kStatus)),
@@ -144,17 +146,27 @@ int Http2::OnFrame(Session*, const nghttp2_frame* frame, void* self) {
     http2->OnHeadComplete(number, stream);
   }
   stream->complete = end || stream->refusal != 0;
-  if (stream->complete) http2->complete_.push_back(number);
+  if (stream->complete) {
+    http2->complete_.push_back(number);
+  } else if (stream->streams) {
+    http2->partial_.push_back(number);
+  }
   return 0;
 }
 
-int Http2::OnData(Session*, uint8_t, int32_t number, const uint8_t* data, size_t size, void* self) {
+int Http2::OnData(Session* session, uint8_t, int32_t number, const uint8_t* data, size_t size,
+                  void* self) {
   auto* http2 = static_cast<Http2*>(self);
+  // One stream whose function is slow must not hold up the others.
+  nghttp2_session_consume_connection(session, size);
   Stream* const stream = http2->FindStream(static_cast<uint32_t>(number));
-  if (stream == nullptr || stream->complete || stream->refusal != 0) return 0;
+  const bool wanted =
+      stream != nullptr && !stream->complete && stream->refusal == 0 && !stream->answered;
+  if (!wanted || !stream->streams) nghttp2_session_consume_stream(session, number, size);
+  if (!wanted) return 0;
   Core& core = http2->connection_->core();
   std::string& body = stream->request.body;
-  if (size > core.options().max_body - body.size()) {
+  if (!stream->streams && size > core.options().max_body - body.size()) {
     stream->refusal = 413;
   } else if (!core.Charge(size)) {
     stream->refusal = 503;

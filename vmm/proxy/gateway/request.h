@@ -17,11 +17,12 @@ struct Endpoint {
   uint16_t port = 0;
 };
 
-// A request, all of it. Headers that belong to the connection are left out.
+// A request. Headers that belong to the connection are left out.
 struct Request {
   std::string method, path, query;  // path percent-encoded as it came, query without '?'
   Headers headers;
   std::string body;
+  bool body_follows = false;  // `body` is only its beginning; Backend::OnBody() has the rest
   std::string scheme = "http", http_version = "1.1", request_id;
   Endpoint client, server;
 };

@@ -31,7 +31,7 @@ Status WriteRequestRecord(const Request& request, const RecordOptions& options,
   record->clear();
   const Status too_long(E2BIG, "the request does not fit a record");
   // Before anything is copied: a body that cannot fit may be large.
-  const bool within = options.body_path.empty();
+  const bool within = options.body_path.empty() && !request.body_follows;
   if (within && request.body.size() > options.max_size) return too_long;
   AppendText("{\"context\":{\"request_id\":", request.request_id, record);
   if (options.deadline) {
@@ -55,7 +55,9 @@ Status WriteRequestRecord(const Request& request, const RecordOptions& options,
     first = false;
   }
   record->push_back(']');
-  if (!within) {
+  if (request.body_follows) {
+    record->append(",\"body_stream\":true");
+  } else if (!within) {
     AppendText(",\"body_path\":", options.body_path, record);
   } else if (!request.body.empty() && IsUtf8(request.body)) {
     record->append(",\"body\":\"");

@@ -70,6 +70,8 @@ void Server::AnswerEnd(uint64_t id) {
   core_->NoteDeadline(connection->Deadline());
 }
 
+void Server::BodyTaken(uint64_t id, uint64_t bytes) { core_->BodyTaken(id, bytes); }
+
 void Server::AnswerError(uint64_t id, int status, std::string_view text) {
   Ticket* ticket = core_->Find(id);
   if (ticket == nullptr) return;

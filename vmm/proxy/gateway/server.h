@@ -1,9 +1,9 @@
 // server.h: HTTP/1.1 and h2c (HTTP/2 without TLS) on the ports of a container.
 //
-// Requests go to a Backend when they are complete; answers come back by the request's number, in
-// any order. Single-threaded, never blocks: the owner polls poll_fd() and calls OnReady(). All
-// methods of the Backend are called from within OnReady(), answers may be given at any time, also
-// from within Submit().
+// Requests go to a Backend when they are complete, or, if it streams, before their body is; answers
+// come back by the request's number, in any order. Single-threaded, never blocks: the owner polls
+// poll_fd() and calls OnReady(). All methods of the Backend are called from within OnReady(),
+// answers may be given at any time, also from within Submit().
 #ifndef USETL_VMM_PROXY_GATEWAY_SERVER_H_
 #define USETL_VMM_PROXY_GATEWAY_SERVER_H_
 
@@ -29,12 +29,17 @@ class Backend {
   virtual void Cancel(uint64_t id) = 0;
   // AnswerData() has returned false, and there is room again.
   virtual void OnRoom(uint64_t id) = 0;
+  // More of a body that follows, and its end; a client that breaks it off cancels the request.
+  // BodyTaken() says when the bytes are used: a client has 64 kB under way (in HTTP/2 256 kB).
+  virtual void OnBody(uint64_t id, std::string_view bytes) = 0;
+  virtual void OnBodyEnd(uint64_t id) = 0;
 };
 
 struct Options {
   using Milliseconds = std::chrono::milliseconds;
   uint32_t max_connections = 1000;
-  uint64_t max_body = 16 << 20;       // of one request
+  bool stream_bodies = false;         // those of unknown size, or of more than 64 kB
+  uint64_t max_body = 16 << 20;       // of one request that is not streamed
   uint64_t max_buffered = 64 << 20;   // bodies of requests and unsent answers, of all connections
   Milliseconds header_limit{10'000};  // from a request's first byte to the end of its header
   Milliseconds body_idle{30'000};     // between two pieces of a body
@@ -73,6 +78,8 @@ class Server {
   // False: the client is slow; OnRoom() says when to go on. The bytes were taken all the same.
   bool AnswerData(uint64_t id, std::string_view bytes);
   void AnswerEnd(uint64_t id);
+  // The backend has used so much of what OnBody(), or the request itself, brought.
+  void BodyTaken(uint64_t id, uint64_t bytes);
   // A short answer {"error": TEXT, "requestId": ID}; after Answer() the connection (the stream in
   // HTTP/2) is broken off instead, so that the client sees that the body is not complete.
   void AnswerError(uint64_t id, int status, std::string_view text);

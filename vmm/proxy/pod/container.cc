@@ -242,7 +242,7 @@ Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint
     return Status();
   }
   if (type == abi::RecordType::kResult || type == abi::RecordType::kAnswerHead ||
-      type == abi::RecordType::kAnswerData) {
+      type == abi::RecordType::kAnswerData || type == abi::RecordType::kBodyTaken) {
     if (invoker_ == nullptr) return Status(EPROTO, "the guest answered what nobody asked");
     return invoker_->OnRecord(type, header.id, payload);
   }

@@ -51,7 +51,7 @@ class Container {
   Status OnLoaded(const Reply& reply);
   void KeepForExec(const StartRequest& request);
   Status PostScript();
-  Status OpenFront();
+  Status OpenFront(bool streams);
   void SettleDown();
 
   Status Loop();

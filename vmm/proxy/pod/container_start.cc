@@ -94,7 +94,7 @@ Status Container::PostScript() {
   return Status(EIO, "the ring to the guest is full");  // nothing but the load was in it
 }
 
-Status Container::OpenFront() {
+Status Container::OpenFront(bool streams) {
   Invoker::Usf usf;
   usf.region = &link_->region();
   usf.guest = &link_->guest_region();
@@ -103,7 +103,7 @@ Status Container::OpenFront() {
   };
   usf.log = [this](std::string_view report) { Say(report); };
   invoker_ = std::make_unique<Invoker>(invoker_options_, std::move(usf));
-  Result<std::unique_ptr<Front>> front = Front::Open(ports_.Release(), invoker_.get());
+  Result<std::unique_ptr<Front>> front = Front::Open(ports_.Release(), invoker_.get(), streams);
   if (!front.ok()) return front.status();
   front_ = std::move(*front);
   return Status();
@@ -124,7 +124,7 @@ Status Container::OnLoaded(const Reply& reply) {
     ports_.Close();
     USETL_RETURN_IF_ERROR(PostScript());
   } else {
-    USETL_RETURN_IF_ERROR(OpenFront());
+    USETL_RETURN_IF_ERROR(OpenFront(reply.streams));
   }
   StartedRecord started{};
   started.worker = getpid();

@@ -12,6 +12,7 @@ class Front::Sink final : public AnswerSink {
   void OnData(std::string_view bytes) override {
     if (!front_->server_->AnswerData(id_, bytes)) front_->slow_.insert(id_);
   }
+  void OnBodyTaken(uint64_t bytes) override { front_->server_->BodyTaken(id_, bytes); }
   void OnEnd(const Status& status) override {
     front_->calls_.erase(id_);
     front_->slow_.erase(id_);
@@ -27,10 +28,11 @@ class Front::Sink final : public AnswerSink {
   const uint64_t id_;
 };
 
-Result<std::unique_ptr<Front>> Front::Open(std::vector<Fd> ports, Invoker* invoker) {
+Result<std::unique_ptr<Front>> Front::Open(std::vector<Fd> ports, Invoker* invoker, bool streams) {
   std::unique_ptr<Front> front(new Front(invoker));
-  Result<std::unique_ptr<gateway::Server>> server =
-      gateway::Server::Create(gateway::Options(), front.get());
+  gateway::Options options;
+  options.stream_bodies = streams;
+  Result<std::unique_ptr<gateway::Server>> server = gateway::Server::Create(options, front.get());
   if (!server.ok()) return server.status();
   front->server_ = std::move(*server);
   USETL_RETURN_IF_ERROR(front->server_->Listen(std::move(ports)));
@@ -47,6 +49,14 @@ void Front::Submit(uint64_t id, gateway::Request request) {
   calls_.emplace(id, 0);
   const uint64_t number = invoker_->Invoke(std::move(request), std::make_unique<Sink>(this, id));
   if (const auto call = calls_.find(id); call != calls_.end()) call->second = number;
+}
+
+void Front::OnBody(uint64_t id, std::string_view bytes) {
+  if (const auto call = calls_.find(id); call != calls_.end()) invoker_->Body(call->second, bytes);
+}
+
+void Front::OnBodyEnd(uint64_t id) {
+  if (const auto call = calls_.find(id); call != calls_.end()) invoker_->BodyEnd(call->second);
 }
 
 void Front::Cancel(uint64_t id) {

@@ -15,7 +15,8 @@ namespace usetl::pod {
 class Front final : public gateway::Backend {
  public:
   // `invoker` outlives this. `ports` are bound; they listen from here on.
-  static Result<std::unique_ptr<Front>> Open(std::vector<Fd> ports, Invoker* invoker);
+  // `streams`: the function takes bodies in pieces.
+  static Result<std::unique_ptr<Front>> Open(std::vector<Fd> ports, Invoker* invoker, bool streams);
   ~Front() override;
 
   int poll_fd() const { return server_->poll_fd(); }
@@ -29,6 +30,8 @@ class Front final : public gateway::Backend {
   void Submit(uint64_t id, gateway::Request request) override;
   void Cancel(uint64_t id) override;
   void OnRoom(uint64_t id) override { slow_.erase(id); }
+  void OnBody(uint64_t id, std::string_view bytes) override;
+  void OnBodyEnd(uint64_t id) override;
 
  private:
   class Sink;

@@ -1,6 +1,8 @@
 #include "vmm/proxy/pod/invoker.h"
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 #include "vmm/proxy/gateway/answer_record.h"
 #include "vmm/proxy/gateway/request_record.h"
@@ -33,7 +35,12 @@ uint64_t Invoker::Invoke(HttpCall call, std::unique_ptr<AnswerSink> sink) {
   } else if (waiting_.size() >= options_.queue) {
     Refuse(sink.get(), 503, "too many requests wait for the function\n");
   } else {
-    waiting_.push_back({number, std::move(call), std::move(sink)});
+    Request& request = waiting_.emplace_back();
+    request.number = number;
+    request.streams = call.body_follows;
+    if (request.streams) request.body = std::exchange(call.body, std::string());
+    request.call = std::move(call);
+    request.sink = std::move(sink);
     Turn();
   }
   return number;
@@ -42,10 +49,64 @@ uint64_t Invoker::Invoke(HttpCall call, std::unique_ptr<AnswerSink> sink) {
 void Invoker::Cancel(uint64_t number) {
   if (current_ && current_->number == number) {
     current_->sink.reset();
+    // The function may wait for the rest.
+    if (current_->end == Request::End::kNone) current_->end = Request::End::kBroken;
+    SendBody();
     return;
   }
   const auto same = [number](const Request& request) { return request.number == number; };
   waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), same), waiting_.end());
+}
+
+Invoker::Request* Invoker::Find(uint64_t number) {
+  if (current_ && current_->number == number) return &*current_;
+  const auto found = std::ranges::find(waiting_, number, &Request::number);
+  return found == waiting_.end() ? nullptr : &*found;
+}
+
+void Invoker::Body(uint64_t number, std::string_view bytes) {
+  Request* const request = Find(number);
+  if (request == nullptr) return;  // answered meanwhile
+  request->body.append(bytes);
+  SendBody();
+}
+
+void Invoker::BodyEnd(uint64_t number) {
+  Request* const request = Find(number);
+  if (request == nullptr) return;
+  request->end = Request::End::kComplete;
+  SendBody();
+}
+
+void Invoker::SendBody() {
+  if (!current_ || !current_->streams || !record_.empty() || body_ended_) return;
+  std::string& body = current_->body;
+  const bool broken = current_->end == Request::End::kBroken;
+  size_t sent = 0;
+  while (!broken && sent < body.size() && body_sent_ < abi::kBodyWindow) {
+    const std::string_view piece = std::string_view(body).substr(
+        sent, std::min(abi::kMaxBodyData, abi::kBodyWindow - body_sent_));
+    if (!usf_.post(abi::RecordType::kBodyData, current_->number, piece)) break;
+    sent += piece.size();
+    body_sent_ += static_cast<uint32_t>(piece.size());
+  }
+  body.erase(0, sent);
+  if (current_->end == Request::End::kNone || (!broken && !body.empty())) return;
+  const abi::BodyEnd end{broken, 0};
+  const std::string_view payload(reinterpret_cast<const char*>(&end), sizeof end);
+  body_ended_ = usf_.post(abi::RecordType::kBodyEnd, current_->number, payload);
+}
+
+Status Invoker::OnBodyTaken(std::span<const uint8_t> payload) {
+  abi::BodyTaken taken;
+  if (payload.size() != sizeof taken) return Status(EPROTO, "a short record about a body");
+  std::memcpy(&taken, payload.data(), sizeof taken);
+  if (taken.bytes > body_sent_)
+    return Status(EPROTO, "the guest took more of a body than there is");
+  body_sent_ -= taken.bytes;
+  if (current_->sink != nullptr) current_->sink->OnBodyTaken(taken.bytes);
+  SendBody();
+  return Status();
 }
 
 Result<std::string> Invoker::Encode(const HttpCall& call) {
@@ -87,8 +148,10 @@ void Invoker::Turn() {
     current_->sink.reset();
     Finish(Status());
   }
-  if (record_.empty() || !usf_.post(abi::RecordType::kInvoke, current_->number, record_)) return;
+  if (record_.empty()) return SendBody();  // what the ring had no room for
+  if (!usf_.post(abi::RecordType::kInvoke, current_->number, record_)) return;
   std::string().swap(record_);
+  SendBody();
   if (options_.timeout.count() != 0) deadline_ = Clock::now() + options_.timeout;
 }
 
@@ -97,7 +160,8 @@ void Invoker::Finish(const Status& status) {
   current_.reset();
   record_.clear();
   deadline_.reset();
-  head_sent_ = false;
+  head_sent_ = body_ended_ = false;
+  body_sent_ = 0;
   // Nothing of the function looks at the body of a request that it has answered.
   if (body_) usf_.region->Release(*body_);
   body_.reset();
@@ -171,6 +235,8 @@ Status Invoker::OnRecord(abi::RecordType type, uint64_t id, std::span<const uint
       if (!head_sent_) return Status(EPROTO, "the guest sent a body without a head");
       if (current_->sink != nullptr) current_->sink->OnData(text);
       return Status();
+    case abi::RecordType::kBodyTaken:
+      return OnBodyTaken(payload);
     default:
       return Status(EPROTO, "not a record of an answer");
   }

@@ -35,6 +35,8 @@ class AnswerSink {
   // `size`: of the body, when it is known.
   virtual void OnHead(const AnswerHead& head, std::optional<uint64_t> size) = 0;
   virtual void OnData(std::string_view bytes) = 0;
+  // The function has used so much of the request's body, which came in pieces.
+  virtual void OnBodyTaken(uint64_t bytes) = 0;
   // An error: the answer is not complete, and what was begun cannot be ended well.
   virtual void OnEnd(const Status& status) = 0;
 };
@@ -62,14 +64,18 @@ class Invoker {
 
   // 503 when the queue is full or the function ends. Returns a number for Cancel().
   uint64_t Invoke(HttpCall call, std::unique_ptr<AnswerSink> sink);
+  // More of the body of a call with `body_follows`, and its end. Whoever calls lets no more come
+  // than he wants to be held here: OnBodyTaken() tells what is not.
+  void Body(uint64_t number, std::string_view bytes);
+  void BodyEnd(uint64_t number);
   // The client is gone: its sink is dropped without a further call. A request that the function
   // has goes on until it is answered.
   void Cancel(uint64_t number);
 
   // Gives the function the next request when it has none. Call after anything has happened.
   void Turn();
-  // kResult, kAnswerHead or kAnswerData. What is wrong with an answer is the function's error; an
-  // error of this: the guest broke the protocol.
+  // kResult, kAnswerHead, kAnswerData or kBodyTaken. What is wrong with an answer is the function's
+  // error; an error of this: the guest broke the protocol.
   Status OnRecord(abi::RecordType type, uint64_t id, std::span<const uint8_t> payload);
 
   // When the function has taken too long with what it has; it cannot go on then.
@@ -86,10 +92,18 @@ class Invoker {
     uint64_t number;
     HttpCall call;
     std::unique_ptr<AnswerSink> sink;  // null: cancelled
+    // Of a body in pieces.
+    bool streams = false;
+    std::string body;  // what the function has not been sent
+    enum class End { kNone, kComplete, kBroken } end = End::kNone;
   };
 
   // The record of a request; a body that does not fit it goes to the region.
   Result<std::string> Encode(const HttpCall& call);
+  Request* Find(uint64_t number);
+  // Sends what the window and the ring have room for.
+  void SendBody();
+  Status OnBodyTaken(std::span<const uint8_t> payload);
   void OnResult(std::string_view text);
   void OnHead(std::string_view text);
   // What the function has answered cannot be sent on.
@@ -104,6 +118,8 @@ class Invoker {
   std::optional<Request> current_;
   std::string record_;            // of `current_`, until it is posted
   std::optional<uint32_t> body_;  // entry of its body in the region
+  uint32_t body_sent_ = 0;        // bytes of a body in pieces that the function has not used
+  bool body_ended_ = false;       // it knows of the end
   bool head_sent_ = false;
   bool closed_ = false;
   std::optional<Clock::time_point> deadline_;

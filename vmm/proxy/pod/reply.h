@@ -17,6 +17,7 @@ struct Reply {
   bool ok = false;
   // kLoaded: a handler or an app was found; false: a script.
   bool has_handler = false;
+  bool streams = false;     // kLoaded: it takes bodies of requests in pieces
   std::optional<int> exit;  // 0 to 255
   // Of a failure: one line, and what belongs into the log.
   std::string cause, report;

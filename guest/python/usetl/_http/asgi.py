@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from usetl._context import Context
 from usetl._function import await_result
 from usetl._http.answer import Answer, AnswerError
+from usetl._http.body import BodyStream
 from usetl._http.lifespan import Lifespan
 from usetl._http.request import Request
 
@@ -53,7 +54,7 @@ class Asgi:
 class _Exchange:
     """receive() and send() of one request."""
 
-    def __init__(self, body: IO[bytes], answer: Answer) -> None:
+    def __init__(self, body: IO[bytes] | BodyStream, answer: Answer) -> None:
         self._body = body
         self._answer = answer
         self._received = False
@@ -64,9 +65,21 @@ class _Exchange:
         if self._received:
             await self._complete.wait()  # the host does not tell when a client goes away
             return {"type": "http.disconnect"}
+        if isinstance(self._body, BodyStream):
+            return await self._receive_piece(self._body)
         piece = self._body.read(_PIECE)
         self._received = len(piece) < _PIECE
         return {"type": "http.request", "body": piece, "more_body": not self._received}
+
+    async def _receive_piece(self, body: BodyStream) -> dict[str, Any]:
+        await body.wait()
+        try:
+            piece = body.read(_PIECE)
+        except ConnectionResetError:
+            self._received = True
+            return {"type": "http.disconnect"}
+        self._received = not piece
+        return {"type": "http.request", "body": piece, "more_body": bool(piece)}
 
     async def send(self, message: dict[str, Any]) -> None:
         kind = message["type"]

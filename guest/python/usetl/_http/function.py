@@ -44,7 +44,7 @@ class WebFunction:
             raise UsetlError("this function was loaded to answer HTTP requests only")
         answer = Answer(number, file)
         try:
-            request = context.http = Request(parts)
+            request = context.http = Request(parts, number)
             if (hook := self._probes.get(request.path)) is not None:
                 knative.probe(hook, answer)
             else:
@@ -58,6 +58,11 @@ class WebFunction:
                 raise
             traceback.print_exc()  # of what ran on in the background: the client has been served
         return None if answer.posted else answer.payload()
+
+    @property
+    def streams(self) -> bool:
+        """Whether bodies of requests may come in pieces: applications read them as they like."""
+        return isinstance(self._app, (Asgi, Wsgi))
 
     def stop_hooks(self) -> list[Callable[[], object]]:
         hooks: list[Callable[[], object]] = []

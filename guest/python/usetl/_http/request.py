@@ -9,12 +9,13 @@ import os
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
+from usetl._http.body import BodyStream
 from usetl._json import decode
 from usetl.errors import UsetlError
 from usetl.headers import Headers
 
 _MAX_FIELDS = 1000  # of a query or form
-_BODY_KEYS = ("body", "body_base64", "body_path")
+_BODY_KEYS = ("body", "body_base64", "body_path", "body_stream")
 
 
 class Refusal(UsetlError):
@@ -29,7 +30,8 @@ class Request:
     """Bodies are read when they are asked for. Beside what conventions need there are the names
     that Flask's request has, which functions for Knative's `main(context)` use."""
 
-    def __init__(self, parts: dict[str, Any]) -> None:
+    def __init__(self, parts: dict[str, Any], number: int) -> None:
+        """`number` is the record's."""
         self.method: str = parts["method"]
         self.path: str = parts["path"]  # percent-encoded, as it came
         self.query: str = parts["query"]
@@ -39,6 +41,7 @@ class Request:
         self.server: list[Any] = parts["server"]
         self.pairs: list[list[str]] = parts["headers"]
         self._parts = parts
+        self._number = number
         self._body: bytes | None = None
         self._headers: Headers | None = None
 
@@ -63,8 +66,16 @@ class Request:
         return any(self._parts.get(key) for key in _BODY_KEYS)
 
     @property
-    def size(self) -> int:
-        """Of the body."""
+    def streams(self) -> bool:
+        """The body comes in pieces while the request is served."""
+        return "body_stream" in self._parts
+
+    @property
+    def size(self) -> int | None:
+        """Of the body; None when only its end will tell."""
+        if self.streams:
+            length = self.headers.get("content-length")
+            return int(length) if length else None
         if path := self._parts.get("body_path"):
             return os.stat(path).st_size
         return len(self.body)
@@ -73,7 +84,9 @@ class Request:
     def body(self) -> bytes:
         if self._body is None:
             parts = self._parts
-            if path := parts.get("body_path"):
+            if self.streams:
+                self._body = self.open().read()
+            elif path := parts.get("body_path"):
                 with open(path, "rb", buffering=0) as file:
                     self._body = file.readall()
             elif encoded := parts.get("body_base64"):
@@ -82,8 +95,10 @@ class Request:
                 self._body = parts.get("body", "").encode()
         return self._body
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> IO[bytes] | BodyStream:
         """The body as a file; a large one is not read into memory."""
+        if self.streams:
+            return BodyStream(self._number)
         if path := self._parts.get("body_path"):
             return open(path, "rb")
         return io.BytesIO(self.body)

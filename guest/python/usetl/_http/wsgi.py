@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterable
 from typing import IO, Any
@@ -9,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from usetl._context import Context
 from usetl._http.answer import Answer, AnswerError
+from usetl._http.body import BodyStream
 from usetl._http.request import Request
 
 # "Proxy" would become HTTP_PROXY, which libraries take for the proxy to use.
@@ -23,7 +25,7 @@ class Wsgi:
 
     def serve(self, request: Request, context: Context, answer: Answer) -> None:
         response = _Response(answer)
-        with request.open() as body:
+        with _buffered(request) as body:
             result = self._app(_environ(request, body), response.start)
             try:
                 response.take(result)
@@ -67,6 +69,11 @@ class _Response:
                 self._answer.piece(piece)
 
 
+def _buffered(request: Request) -> IO[bytes]:
+    body = request.open()
+    return io.BufferedReader(body) if isinstance(body, BodyStream) else body
+
+
 def _bytes(piece: Any) -> bytes:
     if not isinstance(piece, bytes):
         raise AnswerError(f"a body of {type(piece).__name__}, not of bytes")
@@ -96,7 +103,8 @@ def _environ(request: Request, body: IO[bytes]) -> dict[str, Any]:
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
     }
-    environ["CONTENT_LENGTH"] = str(request.size) if request.has_body else ""
+    size = request.size if request.has_body else None
+    environ["CONTENT_LENGTH"] = "" if size is None else str(size)
     for name, value in request.pairs:
         # An underscore would let a client forge the header with a dash.
         if name in _NOT_PASSED or "_" in name:
