@@ -3,8 +3,6 @@ package conformance
 import (
 	"maps"
 	"net"
-	"os"
-	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -111,32 +109,6 @@ func TestHostnameAndDNS(t *testing.T) {
 	equal(t, "uname", execOutput(t, id, "python3", "-c", "import os; print(os.uname().nodename)"), "conformance-host\n")
 	equal(t, "resolv.conf", execOutput(t, id, "cat", "/etc/resolv.conf"),
 		"search example.com b.example\nnameserver 10.10.10.10\noptions ndots:8\n")
-}
-
-func TestPodRefusals(t *testing.T) {
-	options := func(change func(*v1.NamespaceOption)) func(*v1.PodSandboxConfig) {
-		return func(config *v1.PodSandboxConfig) {
-			config.Linux.SecurityContext = &v1.LinuxSandboxSecurityContext{NamespaceOptions: &v1.NamespaceOption{}}
-			change(config.Linux.SecurityContext.NamespaceOptions)
-		}
-	}
-	for word, change := range map[string]func(*v1.PodSandboxConfig){
-		"hostNetwork": options(func(o *v1.NamespaceOption) { o.Network = v1.NamespaceMode_NODE }),
-		"hostPID":     options(func(o *v1.NamespaceOption) { o.Pid = v1.NamespaceMode_NODE }),
-		"hostIPC":     options(func(o *v1.NamespaceOption) { o.Ipc = v1.NamespaceMode_NODE }),
-		"sysctls": func(config *v1.PodSandboxConfig) {
-			config.Linux.Sysctls = map[string]string{"net.core.somaxconn": "1"}
-		},
-	} {
-		config := podConfig(t)
-		change(config)
-		must(t, os.MkdirAll(config.LogDirectory, 0o755))
-		_, err := runtime.RunPodSandbox(bounded(t), config, handler)
-		equal(t, "code for "+word, status.Code(err), codes.InvalidArgument)
-		if !strings.Contains(err.Error(), word) {
-			t.Fatalf("%q does not say %s", err, word)
-		}
-	}
 }
 
 func TestUnknownIds(t *testing.T) {
