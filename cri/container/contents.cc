@@ -140,6 +140,17 @@ class Collector {
     return Status();
   }
 
+  Status AddPodFile(const PodFile& file) {
+    for (const std::string& mount : paths_) {
+      const std::string below = mount == "/" ? mount : mount + "/";
+      if (mount == file.path || file.path.starts_with(below)) return Status();
+    }
+    const uint64_t begin = size_;
+    USETL_RETURN_IF_ERROR(Append(file.text.data(), file.text.size(), file.path));
+    AddEntry(file.path, 0644, begin);
+    return Status();
+  }
+
  private:
   // `fd`: a file or directory of the host, which is `path` in the container.
   Status Add(const Fd& fd, const std::string& path, int depth) {
@@ -158,15 +169,25 @@ class Collector {
       const ssize_t count = read(fd.get(), buffer.data(), buffer.size());
       if (count < 0) return Status::Errno("read mount " + path);
       if (count == 0) break;
-      if (size_ + count > kMaxBytes) return Status(E2BIG, "usetl: mounts hold more than 32 MB");
-      if (write(contents_.file.get(), buffer.data(), count) != count) {
-        return Status::Errno("copying mount " + path);
-      }
-      size_ += count;
+      USETL_RETURN_IF_ERROR(Append(buffer.data(), static_cast<size_t>(count), path));
     }
+    AddEntry(path, mode, begin);
+    return Status();
+  }
+
+  Status Append(const char* bytes, size_t count, const std::string& path) {
+    if (size_ + count > kMaxBytes) return Status(E2BIG, "usetl: mounts hold more than 32 MB");
+    if (write(contents_.file.get(), bytes, count) != static_cast<ssize_t>(count)) {
+      return Status::Errno("copying mount " + path);
+    }
+    size_ += count;
+    return Status();
+  }
+
+  // A file whose bytes are the last that were appended, from `begin` on.
+  void AddEntry(const std::string& path, mode_t mode, uint64_t begin) {
     contents_.files.push_back(
         {{"path", path}, {"mode", mode & 07777}, {"offset", begin}, {"size", size_ - begin}});
-    return Status();
   }
 
   Status AddDirectory(const Fd& fd, const std::string& path, mode_t mode, int depth) {
@@ -211,13 +232,15 @@ class Collector {
 
 }  // namespace
 
-Result<Contents> CollectContents(const ContainerRecord& container, const Identity& identity) {
+Result<Contents> CollectContents(const ContainerRecord& container,
+                                 const std::vector<PodFile>& pod_files, const Identity& identity) {
   Collector collector(container.config(), identity);
   USETL_RETURN_IF_ERROR(collector.Begin());
   for (const v1::Mount* mount : InOrder(container.config())) {
     const Status status = collector.AddMount(*mount);
     if (!status.ok()) return status.Annotate("mount " + mount->container_path());
   }
+  for (const PodFile& file : pod_files) USETL_RETURN_IF_ERROR(collector.AddPodFile(file));
   return collector.Finish();
 }
 

@@ -1,4 +1,4 @@
-// contents.h: what a pod mounts into a container, copied for its USF at the start.
+// contents.h: what a pod puts into a container, copied for its USF at the start.
 //
 // Written for files that the kubelet keeps: ConfigMaps, Secrets, tokens, /etc/hosts. Symbolic links
 // stay links, so that a ConfigMap looks as in any other container. What the container may change is
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cri/container/identity.h"
+#include "cri/container/pod_files.h"
 #include "records.pb.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/status.h"
@@ -28,8 +29,10 @@ struct Contents {
   std::vector<Fd> writable_directories, writable_files;
 };
 
-// `identity`: who writes to mounts. E2BIG above 32 MB, 4,096 entries or 16 writable mounts.
-Result<Contents> CollectContents(const ContainerRecord& container, const Identity& identity);
+// `pod_files`: beside the mounts; left out where a mount lies over them. `identity`: who writes to
+// mounts. E2BIG above 32 MB, 4,096 entries or 16 writable mounts.
+Result<Contents> CollectContents(const ContainerRecord& container,
+                                 const std::vector<PodFile>& pod_files, const Identity& identity);
 
 // The same of one read-only mount among those of a container.
 Result<Contents> CollectMount(const ::runtime::v1::ContainerConfig& config,

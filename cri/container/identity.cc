@@ -43,6 +43,11 @@ Status ReadUser(const std::string& user, Identity* identity) {
   return Status();
 }
 
+bool WritesToHost(const ContainerRecord& container) {
+  const auto& mounts = container.config().mounts();
+  return std::ranges::any_of(mounts, [](const auto& mount) { return !mount.readonly(); });
+}
+
 }  // namespace
 
 bool Identity::MayWrite(const struct stat& info) const {
@@ -61,7 +66,7 @@ Result<Identity> IdentityOf(const ContainerRecord& container, const std::string&
     Result<uint32_t> uid = CheckId(context.run_as_user().value());
     if (!uid.ok()) return uid.status();
     identity.uid = *uid;
-  } else {
+  } else if (WritesToHost(container)) {
     const std::string& name = context.run_as_username();
     USETL_RETURN_IF_ERROR(ReadUser(name.empty() ? image_user : name, &identity));
   }

@@ -21,8 +21,9 @@ struct Identity {
   bool MayWrite(const struct stat& info) const;
 };
 
-// The pod's runAsUser, else `image_user` ("UID", "UID:GID" or empty: root). EINVAL: it is a name,
-// which no file of a thin image explains, or there are more groups than 32.
+// The pod's runAsUser, else `image_user` ("UID", "UID:GID" or empty: root), which counts only where
+// there is a writable mount. EINVAL: it is a name then, which no file of a thin image explains; or
+// there are more groups than 32.
 Result<Identity> IdentityOf(const ContainerRecord& container, const std::string& image_user);
 
 }  // namespace usetl::cri

@@ -52,7 +52,9 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   if (!function.ok()) return function.status();
   Result<Identity> identity = IdentityOf(record, (*image)->config.user);
   if (!identity.ok()) return identity.status();
-  Result<Contents> contents = CollectContents(record, *identity);
+  Result<std::vector<PodFile>> files = PodFiles(pod.config());
+  if (!files.ok()) return files.status();
+  Result<Contents> contents = CollectContents(record, *files, *identity);
   if (!contents.ok()) return contents.status();
   prepared->contents = std::move(*contents);
   Result<nlohmann::json> text = StartText(*function, prepared->contents, pod, record);

@@ -118,7 +118,8 @@ Status ProcessSession::Advance() {
     // A program may end between a client's resize and us: not the client's fault.
     if (size_) (void)process_->Resize(size_->columns, size_->rows);
     size_.reset();
-    if (process_->in.ok() && input_.drained()) process_->in.Reset();
+    // A terminal has no end of input but its own, which hangs up: that is for the connection to do.
+    if (process_->in.ok() && input_.drained() && !request_.tty) process_->in.Reset();
     if (exited_ && !process_->out.ok() && !process_->err.ok()) {
       const Result<int> code = process_->Exit();
       // Clients of an attach are told that it ended, not how.

@@ -367,6 +367,37 @@ class Containers(CriCase):
         self.assertEqual(json.loads(self.post(pod, {"path": "/etc/config/key"}))["file"], "value")
         self.assertEqual(list(self.status(container).mounts), [mount])
 
+    def test_hostname_and_dns(self):
+        dns = cri.DNSConfig(servers=["10.0.0.10", "fd00::a"], searches=["a.example", "b.example"], options=["ndots:5"])
+        pod = self.run_pod(dns_config=dns)
+        container = self.run_container(pod)
+        run = self.client.ExecSync
+        self.assertEqual(run(container_id=container, cmd=["hostname"]).stdout, b"pod\n")
+        self.assertEqual(run(container_id=container, cmd=["cat", "/etc/hostname"]).stdout, b"pod\n")
+        text = "search a.example b.example\nnameserver 10.0.0.10\nnameserver fd00::a\noptions ndots:5\n"
+        self.assertEqual(json.loads(self.post(pod, {"path": "/etc/resolv.conf"}))["file"], text)
+
+    def test_mounts_hide_what_the_pod_says(self):
+        source = self.directory / "etc"
+        source.mkdir()
+        (source / "hostname").write_text("mounted\n")
+        pod = self.run_pod(dns_config=cri.DNSConfig(servers=["10.0.0.10"]))
+        mount = cri.Mount(container_path="/etc", host_path=str(source), readonly=True)
+        container = self.run_container(pod, mounts=[mount])
+        run = self.client.ExecSync
+        self.assertEqual(run(container_id=container, cmd=["hostname"]).stdout, b"mounted\n")
+        self.assertEqual(run(container_id=container, cmd=["ls", "/etc"]).stdout, b"hostname\n")
+
+    def test_dns_that_breaks_out_of_its_line(self):
+        pod = self.run_pod(dns_config=cri.DNSConfig(searches=["a.example\nnameserver 10.6.6.6"]))
+        container = self.create(pod)
+        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "malformed search in the pod's DNS config",
+                          self.client.StartContainer, container_id=container)
+
+    def test_user_by_name(self):
+        context = cri.LinuxContainerSecurityContext(run_as_username="nobody")
+        self.run_container(self.run_pod(), linux=cri.LinuxContainerConfig(security_context=context))
+
     def test_log_is_reopened(self):
         pod = self.run_pod()
         container = self.run_container(pod)

@@ -2,6 +2,7 @@
 #include <asm/errno.h>
 
 #include "guest/kernel/file/descriptors.h"
+#include "guest/kernel/fs/operations.h"
 #include "guest/kernel/host/clock.h"
 #include "guest/kernel/host/control.h"
 #include "guest/kernel/host/random.h"
@@ -38,16 +39,31 @@ Limit LimitOf(int resource) {
   }
 }
 
+constexpr uint64_t kNameField = 65;  // of uname(2), zero-terminated
+
+// A pod's containers have its name as the first line of /etc/hostname; elsewhere `name` stays.
+void ReadNodeName(char* name) {
+  Inode* inode;
+  if (FindInode(RootNode(), "/etc/hostname", true, &inode) != 0) return;
+  if (inode->type != InodeType::kRegular || inode->size == 0) return;
+  const char* line = reinterpret_cast<const char*>(inode->address);
+  uint64_t size = 0;
+  while (size < inode->size && size < kNameField - 1 && line[size] != '\n') ++size;
+  if (size == 0) return;
+  memset(name, 0, kNameField);
+  memcpy(name, line, size);
+}
+
 }  // namespace
 
 extern "C" {
 
 int64_t sys_uname(char* user) {
-  constexpr uint64_t kField = 65;
-  char names[6][kField] = {};
+  char names[6][kNameField] = {};
   const char* const values[] = {"Linux",        "usetl",  "6.1.0-usetl",
                                 "#1 SMP USETL", "x86_64", "(none)"};
   for (int i = 0; i < 6; ++i) memcpy(names[i], values[i], strlen(values[i]));
+  ReadNodeName(names[1]);
   return CopyToUser(user, names, sizeof names) ? 0 : -EFAULT;
 }
 
