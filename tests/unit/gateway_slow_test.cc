@@ -31,6 +31,39 @@ TEST(SlowClient, IsCutOffWhateverItIsSlowIn) {
   }
 }
 
+// Each byte comes in time, all of them never would.
+TEST(SlowClient, WhoseBodyTricklesIsCutOff) {
+  gateway::Options options;
+  options.body_idle = std::chrono::milliseconds(50);
+  options.body_rate = 1 << 20;
+  GatewayWorld world(options);
+  GatewayClient client = world.Connect();
+  client.Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+  std::string answer;
+  pollfd ready{world.server->poll_fd(), POLLIN, 0};
+  for (int i = 0; i < 10'000 && !client.ended(); ++i) {
+    client.Send("x");
+    if (poll(&ready, 1, 1) > 0) world.server->OnReady();
+    answer += client.Receive();
+  }
+  EXPECT_NE(answer.find(" 408 "), std::string::npos);
+
+  H2Client h2(&world);
+  const int32_t slow = h2.Request("PUT", "/slow", "never");
+  h2.Hold();
+  const int32_t fast = h2.Request("GET", "/fast");
+  h2.Run();
+  for (int i = 0; i < 10'000 && !h2.answers[slow].ended; ++i) {
+    h2.Request("GET", "/other");  // the connection is not idle
+    h2.Run();
+    for (const uint64_t id : std::exchange(world.backend.ids, {})) world.Answer(id, "fast");
+    if (poll(&ready, 1, 1) > 0) world.server->OnReady();
+    h2.Run();
+  }
+  EXPECT_EQ(h2.answers[slow].status, "408");
+  EXPECT_EQ(h2.answers[fast].body, "fast");
+}
+
 TEST(SlowClient, ThatTakesNoAnswerIsCutOff) {
   GatewayWorld world(Impatient());
   GatewayClient client = world.Connect();

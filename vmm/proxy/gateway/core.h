@@ -23,6 +23,12 @@ inline constexpr uint64_t kNever = ~uint64_t{0};
 // CLOCK_MONOTONIC, nanoseconds.
 uint64_t NowNs();
 
+inline uint64_t Nanoseconds(std::chrono::milliseconds time) {
+  return static_cast<uint64_t>(std::chrono::nanoseconds(time).count());
+}
+// How long so many bytes may take at `rate` bytes a second, in nanoseconds.
+inline uint64_t TimeFor(uint64_t bytes, uint64_t rate) { return bytes * 1'000'000'000 / rate; }
+
 // A request that the backend has.
 struct Ticket {
   Connection* connection = nullptr;  // null: free

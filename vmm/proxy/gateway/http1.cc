@@ -15,10 +15,6 @@ constexpr size_t kMaxHead = kMaxHeaderBytes + kMaxTarget + 64;
 constexpr std::string_view kSwitching =
     "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n";
 
-uint64_t Nanoseconds(std::chrono::milliseconds time) {
-  return std::chrono::nanoseconds(time).count();
-}
-
 }  // namespace
 
 Http1::Http1(Connection* connection) : connection_(connection), since_(NowNs()) {}
@@ -115,7 +111,7 @@ size_t Http1::TakeHead(std::string_view bytes) {
     Refuse(413, "the request's body is too large");
     return size;
   }
-  since_ = NowNs();
+  since_ = body_since_ = NowNs();
   const bool has_body = head.chunked || body_left_ != 0;
   if (!has_body) {
     state_ = State::kAnswering;
@@ -250,7 +246,9 @@ uint64_t Http1::Deadline() const {
     case State::kChunks:
       // A slow function is no client's fault.
       if (id_ != 0 && connection_->core().BodyWaits(id_)) break;
-      return since_ + Nanoseconds(options.body_idle);
+      if (id_ != 0) return since_ + Nanoseconds(options.body_idle);
+      return std::min(since_, body_since_ + TimeFor(request_.body.size(), options.body_rate)) +
+             Nanoseconds(options.body_idle);
     case State::kAnswering:
       break;
   }

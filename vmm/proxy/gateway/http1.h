@@ -62,9 +62,10 @@ class Http1 : public Protocol {
   uint64_t body_left_ = 0;
   ChunkDecoder chunks_;
   uint64_t charged_ = 0;
-  uint64_t id_ = 0;     // 0: the backend has no request
-  uint64_t since_;      // idle, or the head's first byte, or the body's last one
-  size_t scanned_ = 0;  // bytes of an incomplete head that hold no end
+  uint64_t id_ = 0;          // 0: the backend has no request
+  uint64_t body_since_ = 0;  // the end of the head
+  uint64_t since_;           // idle, or the head's first byte, or the body's last one
+  size_t scanned_ = 0;       // bytes of an incomplete head that hold no end
   bool head_begun_ = false;
   bool sending_ = false;  // the answer before is not all sent
   bool fresh_ = true;     // no byte has come yet: it may become HTTP/2

@@ -340,25 +340,43 @@ void Http2::Drain() {
   Pump();
 }
 
+uint64_t Http2::BodyDeadline(const Stream& stream) const {
+  const Options& options = connection_->core().options();
+  if (stream.complete || connection_->core().BodyWaits(stream.id)) return kNever;
+  const uint64_t idle = Nanoseconds(options.body_idle);
+  if (stream.id != 0) return since_ + idle;
+  return std::min(since_, stream.begun + TimeFor(stream.request.body.size(), options.body_rate)) +
+         idle;
+}
+
 uint64_t Http2::Deadline() const {
   const Options& options = connection_->core().options();
-  const auto after = [](uint64_t since, std::chrono::milliseconds time) {
-    return since + static_cast<uint64_t>(std::chrono::nanoseconds(time).count());
-  };
-  if (streams_.empty()) return after(since_, options.keep_alive);
+  if (streams_.empty()) return since_ + Nanoseconds(options.keep_alive);
   uint64_t deadline = kNever;
   for (const auto& [number, stream] : streams_) {
-    const bool slow_function = connection_->core().BodyWaits(stream->id);
-    if (!stream->complete && !slow_function)
-      deadline = std::min(deadline, after(since_, options.body_idle));
+    deadline = std::min(deadline, BodyDeadline(*stream));
     if (stream->out.size() != stream->sent) {
-      deadline = std::min(deadline, after(stream->stalled_since, options.write_stall));
+      deadline = std::min(deadline, stream->stalled_since + Nanoseconds(options.write_stall));
     }
   }
   return deadline;
 }
 
-void Http2::OnDeadline() { Terminate(NGHTTP2_NO_ERROR); }
+void Http2::OnDeadline() {
+  const uint64_t now = NowNs();
+  // A body that trickles is a matter of its stream alone.
+  const size_t before = complete_.size();
+  for (const auto& [number, stream] : streams_) {
+    const bool all_idle = since_ + Nanoseconds(connection_->core().options().body_idle) <= now;
+    if (stream->id != 0 || all_idle || BodyDeadline(*stream) > now) continue;
+    stream->refusal = 408;
+    stream->complete = true;
+    complete_.push_back(number);
+  }
+  if (complete_.size() == before) return Terminate(NGHTTP2_NO_ERROR);
+  SubmitComplete();
+  Pump();
+}
 
 void Http2::CancelAll() {
   for (const uint64_t id : std::exchange(cancelled_, {})) connection_->core().Cancel(id);

@@ -49,6 +49,7 @@ class Http2 : public Protocol {
     bool complete = false;
     bool streams = false;  // submitted before its body is complete, or about to be
     bool is_head = false;
+    uint64_t begun = 0;
     uint64_t charged = 0;  // for the body, until it is the ticket's
     uint64_t id = 0;       // of the ticket
     bool answered = false;
@@ -76,6 +77,8 @@ class Http2 : public Protocol {
                         nghttp2_data_source* source, void* self);
 
   Stream* FindStream(uint32_t number);
+  // When the client has been too slow with a stream's body.
+  uint64_t BodyDeadline(const Stream& stream) const;
   void OnHeadComplete(uint32_t number, Stream* stream);
   void EndRequest(int32_t number);
   // False: more of what costs only us than a client may send.

@@ -52,7 +52,9 @@ int Http2::OnBeginHeaders(Session*, const nghttp2_frame* frame, void* self) {
   auto* http2 = static_cast<Http2*>(self);
   if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
   http2->since_ = NowNs();
-  http2->streams_.emplace(frame->hd.stream_id, std::make_unique<Stream>());
+  auto stream = std::make_unique<Stream>();
+  stream->begun = http2->since_;
+  http2->streams_.emplace(frame->hd.stream_id, std::move(stream));
   return 0;
 }
 
