@@ -50,7 +50,7 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   prepared->image = *image;
   Result<Function> function = ResolveFunction(**image, pod, record, node->options.runtime);
   if (!function.ok()) return function.status();
-  Result<Identity> identity = IdentityOf(record, (*image)->config.user);
+  Result<Identity> identity = IdentityOf(record, **image);
   if (!identity.ok()) return identity.status();
   Result<std::vector<PodFile>> files = PodFiles(pod.config());
   if (!files.ok()) return files.status();
