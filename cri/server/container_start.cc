@@ -45,7 +45,7 @@ struct Prepared {
 
 Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& record,
                Prepared* prepared) {
-  Result<image::ImagePtr> image = node->images->Find(record.image_id());
+  Result<image::ImagePtr> image = node->leases.ImageOf(record.id());
   if (!image.ok()) return image.status();
   prepared->image = *image;
   Result<Function> function = ResolveFunction(**image, pod, record, node->options.runtime);

@@ -152,6 +152,10 @@ Status RemoveContainerOf(Node* node, Container& container) {
   USETL_RETURN_IF_ERROR(node->store->RemoveContainer(record->id()));
   node->container_names.Release(ContainerName(record->config().metadata(), record->sandbox_id()));
   node->leases.Drop(record->id());
+  // Of an image that was removed before this container, the rest can go now.
+  if (node->images->Find(record->image_id()).status().code() == ENOENT) {
+    node->image_collector.Collect();
+  }
   PublishContainerEvent(node, *record, v1::CONTAINER_DELETED_EVENT);
   return Status();
 }
