@@ -76,6 +76,8 @@ class Store {
   // REQUIRES: the entry's `verb` is held. ENOENT when it was removed meanwhile.
   Status Update(SandboxRecord record);
   Status Update(ContainerRecord record);
+  // In memory only: for what the next usetld learns from elsewhere. REQUIRES: `verb` is held.
+  void Remember(ContainerRecord record) { Keep(&containers_, std::move(record)); }
   Status RemoveSandbox(const std::string& id);
   Status RemoveContainer(const std::string& id);
 
@@ -93,6 +95,8 @@ class Store {
   static std::shared_ptr<Entry<Record>> Find(const Table<Record>& table, std::string_view id);
   template <typename Record>
   Status Write(Database::Kind kind, Table<Record>* table, Record record);
+  template <typename Record>
+  void Keep(Table<Record>* table, Record record);
   template <typename Record>
   Status Update(Database::Kind kind, Table<Record>* table, Record record);
   template <typename Record>
