@@ -11,7 +11,7 @@ import tempfile
 import grpc
 from cri import cri
 from node import wait_until
-from test_cri import CriCase, EXITED
+from cri_case import CriCase, EXITED
 
 SCRIPT = """
 import os, pathlib, sys
