@@ -65,16 +65,18 @@ class Users(UseCase):
 
     def test_that_the_image_does_not_have(self):
         pod = self.run_pod()
+        mounts = [cri.Mount(container_path="/data", host_path="/tmp")]  # where it matters who writes
         for user, kind, name in (("nobody", "user", "nobody"), ("app:wheel", "group", "wheel"), ("huge", "user", "huge"),
                                  ("broken", "user", "broken"), ("../x", "user", "../x")):
             with self.subTest(user):
                 self.add_image("localhost/user:1", FILES, "--config.user", user)
                 self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT,
                                   f'^usetl: the image.s /etc/(passwd|group) has no {kind} "{name}": use ',
-                                  self.create_of, pod=pod, image="localhost/user:1")
+                                  self.create_of, pod=pod, image="localhost/user:1", mounts=mounts)
         self.add_image("localhost/user:1", {"function/write.py": WRITE}, "--config.user", "app")
         self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, 'passwd has no user "app"', self.create_of, pod=pod,
-                          image="localhost/user:1")
+                          image="localhost/user:1", mounts=mounts)
+        self.create_of(pod, "localhost/user:1")
 
 
 class Removal(UseCase):

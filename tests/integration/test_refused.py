@@ -47,7 +47,7 @@ CONTAINERS = [
      "adding capabilities is not supported: a function makes no system call of the host"),
     (context(run_as_group=cri.Int64Value(value=1)), "runAsGroup wants runAsUser beside it"),
     (context(run_as_user=cri.Int64Value(value=-1)), "-1 is no id of a user or group"),
-    (context(run_as_username="nobody"),
+    ({"mounts": [cri.Mount(container_path="/data", host_path="/tmp")], **context(run_as_username="nobody")},
      'the image\'s /etc/passwd has no user "nobody": use a number, or runAsUser'),
     (context(supplemental_groups=list(range(33))), "more than 32 groups"),
     ({"devices": [cri.Device(container_path="/dev/x", host_path="/dev/null")]},
