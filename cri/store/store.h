@@ -103,7 +103,7 @@ class Store {
   Status Load(Database::Kind kind, Table<Record>* table);
 
   std::unique_ptr<Database> database_;
-  mutable std::shared_mutex mutex_;  // of the tables, not of what is in them
+  mutable std::shared_mutex mutex_;        // of the tables, not of what is in them
   std::vector<SandboxRecord> unfinished_;  // as of Open()
   Table<SandboxRecord> sandboxes_;
   Table<ContainerRecord> containers_;
