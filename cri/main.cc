@@ -84,6 +84,7 @@ int Main(int argc, char** argv) {
   options.runtime = "python3.11";
   options.cni.configs = "/etc/cni/net.d";
   options.cni.directories = {"/opt/cni/bin", "/usr/lib/cni"};
+  int64_t cni_seconds = std::chrono::ceil<std::chrono::seconds>(options.cni.limit).count();
   bool no_network = false;
   int ready_fd = -1;
   CLI::App app{
@@ -116,6 +117,9 @@ int Main(int argc, char** argv) {
   app.add_option("--cni-bin", options.cni.directories, "directories of network plugins, A:B")
       ->delimiter(':')
       ->capture_default_str();
+  app.add_option("--cni-timeout", cni_seconds, "seconds that a network plugin gets for a call")
+      ->check(CLI::Range(1, 600))
+      ->capture_default_str();
   app.add_flag("--no-network", no_network, "give pods a loopback only, no address");
   app.add_option(
       "--ready-fd", ready_fd,
@@ -123,6 +127,7 @@ int Main(int argc, char** argv) {
       "ends with the process that started it");
   CLI11_PARSE(app, argc, argv);
   options.network = !no_network;
+  options.cni.limit = std::chrono::seconds(cni_seconds);
   spdlog::set_default_logger(spdlog::stderr_logger_mt("usetld"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
 

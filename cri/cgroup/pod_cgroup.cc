@@ -41,26 +41,39 @@ Status PodCgroup::Create(const runtime::v1::LinuxContainerResources& resources) 
   if (hierarchies_.all.empty()) {
     return Status(EIO, "cgroup_parent is given, but no cgroup hierarchy is mounted");
   }
-  const std::string above = path_.substr(0, path_.rfind('/'));
   for (const Hierarchy& hierarchy : hierarchies_.all) {
-    USETL_RETURN_IF_ERROR(Make(hierarchy, hierarchy.mount + above, resources));
+    USETL_RETURN_IF_ERROR(Make(hierarchy, resources));
   }
   return Status();
 }
 
-Status PodCgroup::Make(const Hierarchy& hierarchy, const std::string& parent,
+Status PodCgroup::Limit(const runtime::v1::LinuxContainerResources& resources) const {
+  for (const Hierarchy& hierarchy : hierarchies_.all) {
+    USETL_RETURN_IF_ERROR(LimitIn(hierarchy, resources));
+  }
+  return Status();
+}
+
+Status PodCgroup::LimitIn(const Hierarchy& hierarchy,
+                          const runtime::v1::LinuxContainerResources& resources) const {
+  const std::string directory = Directory(hierarchy);
+  if (hierarchies_.unified) return WriteUnifiedLimits(directory, resources);
+  for (const std::string& controller : hierarchy.controllers) {
+    USETL_RETURN_IF_ERROR(
+        WriteLimits(directory, hierarchy.mount + Parent(), controller, resources));
+  }
+  return Status();
+}
+
+Status PodCgroup::Make(const Hierarchy& hierarchy,
                        const runtime::v1::LinuxContainerResources& resources) const {
   const std::string directory = Directory(hierarchy);
-  if (hierarchies_.unified) USETL_RETURN_IF_ERROR(PassControllersOn(parent));
+  if (hierarchies_.unified) USETL_RETURN_IF_ERROR(PassControllersOn(hierarchy.mount + Parent()));
   // One that is there is of a usetld that was killed: ids are never used twice.
   if (mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
     return Failed("create the pod's cgroup " + directory);
   }
-  if (hierarchies_.unified) return WriteUnifiedLimits(directory, resources);
-  for (const std::string& controller : hierarchy.controllers) {
-    USETL_RETURN_IF_ERROR(WriteLimits(directory, parent, controller, resources));
-  }
-  return Status();
+  return LimitIn(hierarchy, resources);
 }
 
 Result<std::vector<Fd>> PodCgroup::OpenProcesses() const {

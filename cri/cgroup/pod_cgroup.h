@@ -39,6 +39,9 @@ class PodCgroup {
   // After an error Remove() is to be called. EIO with the cause.
   Status Create(const runtime::v1::LinuxContainerResources& resources) const;
 
+  // Gives it those limits that `resources` has; the others stay.
+  Status Limit(const runtime::v1::LinuxContainerResources& resources) const;
+
   const std::string& path() const { return path_; }
   // Of each hierarchy, for writing: where a process with one thread moves itself by writing 0. That
   // is "tasks" in version 1: "cgroup.procs" would make every fork of the machine wait for
@@ -50,8 +53,12 @@ class PodCgroup {
   CgroupEvents ReadEvents() const;
 
  private:
-  Status Make(const Hierarchy& hierarchy, const std::string& parent,
+  Status Make(const Hierarchy& hierarchy,
               const runtime::v1::LinuxContainerResources& resources) const;
+  Status LimitIn(const Hierarchy& hierarchy,
+                 const runtime::v1::LinuxContainerResources& resources) const;
+  // The cgroup above, relative to each hierarchy's mount.
+  std::string Parent() const { return path_.substr(0, path_.rfind('/')); }
   std::string Directory(const Hierarchy& hierarchy) const { return hierarchy.mount + path_; }
 
   Hierarchies hierarchies_;

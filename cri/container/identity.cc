@@ -1,25 +1,14 @@
 #include "cri/container/identity.h"
 
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 #include <limits>
-#include <optional>
-#include <string_view>
 
+#include "cri/container/image_users.h"
 #include "vmm/proxy/pod/protocol.h"
 
 namespace usetl::cri {
 namespace {
-
-std::optional<uint32_t> ParseId(std::string_view text) {
-  uint32_t id = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  // The last one means "unchanged" to the kernel.
-  if (id == std::numeric_limits<uint32_t>::max()) return std::nullopt;
-  return id;
-}
 
 Result<uint32_t> CheckId(int64_t id) {
   // The last one means "unchanged" to the kernel.
@@ -27,19 +16,25 @@ Result<uint32_t> CheckId(int64_t id) {
   return Status(EINVAL, "usetl: " + std::to_string(id) + " is no id of a user or group");
 }
 
-Status ReadUser(const std::string& user, Identity* identity) {
+// "USER" or "USER:GROUP", each a number or a name.
+Status ReadUser(const std::string& user, const std::vector<std::string>& packs,
+                Identity* identity) {
   if (user.empty() || user == "root") return Status();
   const size_t colon = user.find(':');
-  const std::optional<uint32_t> uid = ParseId(std::string_view(user).substr(0, colon));
-  const std::optional<uint32_t> gid =
-      colon == user.npos ? 0 : ParseId(std::string_view(user).substr(colon + 1));
-  if (!uid || !gid) {
-    return Status(EINVAL,
-                  "usetl: the user \"" + user +
-                      "\" is no pair of ids: use numbers, or runAsUser, for writable mounts");
+  const std::string name = user.substr(0, colon);
+  if (!ParseId(name, &identity->uid)) {
+    Result<ImageUser> found = FindImageUser(packs, name);
+    if (!found.ok()) return found.status();
+    identity->uid = found->uid;
+    identity->gid = found->gid;
+    identity->groups = std::move(found->groups);
   }
-  identity->uid = *uid;
-  identity->gid = *gid;
+  if (colon == user.npos) return Status();
+  const std::string group = user.substr(colon + 1);
+  if (ParseId(group, &identity->gid)) return Status();
+  const Result<uint32_t> found = FindImageGroup(packs, group);
+  if (!found.ok()) return found.status();
+  identity->gid = *found;
   return Status();
 }
 
@@ -59,7 +54,7 @@ bool Identity::MayWrite(const struct stat& info) const {
   return (info.st_mode & S_IWOTH) != 0;
 }
 
-Result<Identity> IdentityOf(const ContainerRecord& container, const std::string& image_user) {
+Result<Identity> IdentityOf(const ContainerRecord& container, const image::Image& image) {
   const auto& context = container.config().linux().security_context();
   Identity identity;
   if (context.has_run_as_user()) {
@@ -68,7 +63,8 @@ Result<Identity> IdentityOf(const ContainerRecord& container, const std::string&
     identity.uid = *uid;
   } else if (WritesToHost(container)) {
     const std::string& name = context.run_as_username();
-    USETL_RETURN_IF_ERROR(ReadUser(name.empty() ? image_user : name, &identity));
+    USETL_RETURN_IF_ERROR(
+        ReadUser(name.empty() ? image.config.user : name, image.packs, &identity));
   }
   if (context.has_run_as_group()) {
     Result<uint32_t> gid = CheckId(context.run_as_group().value());
@@ -76,13 +72,13 @@ Result<Identity> IdentityOf(const ContainerRecord& container, const std::string&
     identity.gid = *gid;
   }
   constexpr size_t kMostGroups = std::size(pod::JoinRecord{}.group);
-  if (context.supplemental_groups_size() > static_cast<int>(kMostGroups)) {
-    return Status(EINVAL, "usetl: more than " + std::to_string(kMostGroups) + " groups");
-  }
   for (const int64_t group : context.supplemental_groups()) {
     Result<uint32_t> gid = CheckId(group);
     if (!gid.ok()) return gid.status();
     identity.groups.push_back(*gid);
+  }
+  if (identity.groups.size() > kMostGroups) {
+    return Status(EINVAL, "usetl: more than " + std::to_string(kMostGroups) + " groups");
   }
   return identity;
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cri/image/image_catalog.h"
 #include "records.pb.h"
 #include "vmm/base/status.h"
 
@@ -21,10 +22,10 @@ struct Identity {
   bool MayWrite(const struct stat& info) const;
 };
 
-// The pod's runAsUser, else `image_user` ("UID", "UID:GID" or empty: root), which counts only where
-// there is a writable mount. EINVAL: it is a name then, which no file of a thin image explains; or
-// there are more groups than 32.
-Result<Identity> IdentityOf(const ContainerRecord& container, const std::string& image_user);
+// The pod's runAsUser, else the image's user (none: root), which counts only where there is a
+// writable mount. EINVAL: it is a name then that the image does not explain; or there are more
+// groups than 32.
+Result<Identity> IdentityOf(const ContainerRecord& container, const image::Image& image);
 
 }  // namespace usetl::cri
 

@@ -62,6 +62,11 @@ Status SendJoin(int socket, const WorkerStart& start) {
   if (!control.ok()) return control.status();
   const Fd exit(open(start.exit_file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!exit.ok()) return Status::Errno("create " + start.exit_file);
+  // Now, so that a disk that has become full cannot keep an exit from being written.
+  const int room = posix_fallocate(exit.get(), 0, sizeof(pod::ExitRecord) + kMaxExitText);
+  if (room != 0) {
+    return Status(room, "make room in " + start.exit_file + ": " + std::strerror(room));
+  }
   pod::JoinRecord join{};
   join.version = pod::kVersion;
   join.cgroups = static_cast<uint32_t>(start.cgroups.size());

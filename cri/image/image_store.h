@@ -32,6 +32,7 @@ class ImageLease {
   ImageLease(ImagePtr image, ContentLease content)
       : image_(std::move(image)), content_(std::move(content)) {}
   const Image& image() const { return *image_; }
+  const ImagePtr& shared_image() const { return image_; }
 
  private:
   ImagePtr image_;

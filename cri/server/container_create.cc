@@ -1,4 +1,5 @@
 #include "cri/container/function.h"
+#include "cri/container/identity.h"
 #include "cri/server/admission.h"
 #include "cri/server/lifecycle.h"
 #include "cri/server/runtime_service.h"
@@ -58,6 +59,10 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   if (!function.ok()) {
     if (function.status().code() == EINVAL) node_.metrics.CountRefusal("function");
     return ToGrpc(function.status());
+  }
+  if (Result<Identity> identity = IdentityOf(record, image); !identity.ok()) {
+    if (identity.status().code() == EINVAL) node_.metrics.CountRefusal("user");
+    return ToGrpc(identity.status());
   }
   if (context->IsCancelled()) return ToGrpc(usetl::Status(ECANCELED, "the client gave up"));
   if (usetl::Status status = node_.store->Add(record); !status.ok()) return ToGrpc(status);

@@ -45,12 +45,12 @@ struct Prepared {
 
 Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& record,
                Prepared* prepared) {
-  Result<image::ImagePtr> image = node->images->Find(record.image_id());
+  Result<image::ImagePtr> image = node->leases.ImageOf(record.id());
   if (!image.ok()) return image.status();
   prepared->image = *image;
   Result<Function> function = ResolveFunction(**image, pod, record, node->options.runtime);
   if (!function.ok()) return function.status();
-  Result<Identity> identity = IdentityOf(record, (*image)->config.user);
+  Result<Identity> identity = IdentityOf(record, **image);
   if (!identity.ok()) return identity.status();
   Result<std::vector<PodFile>> files = PodFiles(pod.config());
   if (!files.ok()) return files.status();

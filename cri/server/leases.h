@@ -22,6 +22,14 @@ class Leases {
     leases_.erase(container);
   }
 
+  // What the container has a lease of, whether the store still lists it or not. ENOENT: none.
+  Result<image::ImagePtr> ImageOf(const std::string& container) {
+    const std::lock_guard lock(mutex_);
+    const auto found = leases_.find(container);
+    if (found != leases_.end()) return found->second.shared_image();
+    return Status(ENOENT, "the image of the container was removed");
+  }
+
  private:
   std::mutex mutex_;
   std::map<std::string, image::ImageLease> leases_;

@@ -107,13 +107,18 @@ bool HoldsAnything(const SandboxRecord& record) {
 Status StopSandbox(Node* node, Sandbox& sandbox) {
   const std::lock_guard lock(sandbox.verb);
   SandboxRecord record = *sandbox.Get();
+  const bool was_ready = record.state() == v1::SANDBOX_READY;
+  if (was_ready) {
+    // First: whoever starts a container of it looks at this while the stop below waits for him, or
+    // behind it.
+    record.set_state(v1::SANDBOX_NOTREADY);
+    USETL_RETURN_IF_ERROR(node->store->Update(record));
+  }
   for (const auto& container : node->store->ContainersOf(record.id())) {
     USETL_RETURN_IF_ERROR(StopContainerOf(node, *container, std::chrono::milliseconds(0)));
   }
-  const bool was_ready = record.state() == v1::SANDBOX_READY;
   if (!was_ready && !HoldsAnything(record)) return Status();
   const Status released = ReleasePod(node, &record);
-  record.set_state(v1::SANDBOX_NOTREADY);
   // What is left is stored too: the client repeats the call.
   USETL_RETURN_IF_ERROR(node->store->Update(record));
   if (was_ready) PublishSandboxEvent(node, record, v1::CONTAINER_STOPPED_EVENT);
@@ -152,6 +157,10 @@ Status RemoveContainerOf(Node* node, Container& container) {
   USETL_RETURN_IF_ERROR(node->store->RemoveContainer(record->id()));
   node->container_names.Release(ContainerName(record->config().metadata(), record->sandbox_id()));
   node->leases.Drop(record->id());
+  // Of an image that was removed before this container, the rest can go now.
+  if (node->images->Find(record->image_id()).status().code() == ENOENT) {
+    node->image_collector.Collect();
+  }
   PublishContainerEvent(node, *record, v1::CONTAINER_DELETED_EVENT);
   return Status();
 }
@@ -175,8 +184,10 @@ void OnContainerExit(Node* node, const std::string& id, std::optional<ContainerE
   if (record.state() != v1::CONTAINER_RUNNING) return;
   SetExit(exit, node->store->NextTimestamp(), &record);
   if (const Status stored = node->store->Update(record); !stored.ok()) {
-    // Told again by the exit file when usetld starts the next time.
-    spdlog::error("container {}: {}", id, stored.message());
+    // True all the same: clients see it, and the next usetld reads the exit file.
+    spdlog::error("container {}: its exit is not stored: {}", id, stored.message());
+    node->store->Remember(std::move(record));
+    PublishContainerEvent(node, *container->Get(), v1::CONTAINER_STOPPED_EVENT);
     return;
   }
   PublishContainerEvent(node, record, v1::CONTAINER_STOPPED_EVENT);

@@ -25,6 +25,8 @@ Status AttachNetwork(Node* node, SandboxRecord* record);
 Status DetachNetwork(Node* node, SandboxRecord* record);
 // The pod's cgroup below its cgroup_parent, when it has one; likewise.
 Status CreateCgroup(const SandboxRecord& record);
+// Gives it the limits that the record has by now.
+Status LimitCgroup(const SandboxRecord& record);
 Status RemoveCgroup(SandboxRecord* record);
 // Where the workers of the pod enter its cgroup; none without one.
 Result<std::vector<Fd>> OpenCgroup(const SandboxRecord& record);

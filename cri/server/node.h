@@ -12,6 +12,7 @@
 #include "cri/network/cni.h"
 #include "cri/network/namespaces.h"
 #include "cri/server/events.h"
+#include "cri/server/image_collector.h"
 #include "cri/server/leases.h"
 #include "cri/store/names.h"
 #include "cri/store/store.h"
@@ -46,6 +47,7 @@ class Node {
   const NodeOptions options;
   const std::unique_ptr<Store> store;
   const std::unique_ptr<image::ImageStore> images;
+  ImageCollector image_collector;
   Namespaces namespaces;
   Cni cni;
   Names sandbox_names, container_names;
@@ -61,6 +63,7 @@ class Node {
       : options(std::move(options_in)),
         store(std::move(store_in)),
         images(std::move(images_in)),
+        image_collector(images.get()),
         namespaces(options.network_directory, options.ready_namespaces),
         cni(options.cni) {}
   Status ReleaseUnfinished();

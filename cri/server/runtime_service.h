@@ -95,6 +95,9 @@ class RuntimeService final : public v1::RuntimeService::Service {
   grpc::Status UpdateContainerResources(grpc::ServerContext* context,
                                         const v1::UpdateContainerResourcesRequest* request,
                                         v1::UpdateContainerResourcesResponse* response) override;
+  grpc::Status UpdatePodSandboxResources(grpc::ServerContext* context,
+                                         const v1::UpdatePodSandboxResourcesRequest* request,
+                                         v1::UpdatePodSandboxResourcesResponse* response) override;
 
   grpc::Status ExecSync(grpc::ServerContext* context, const v1::ExecSyncRequest* request,
                         v1::ExecSyncResponse* response) override;

@@ -20,6 +20,13 @@ Status CreateCgroup(const SandboxRecord& record) {
   return cgroup->Create(record.config().linux().resources());
 }
 
+Status LimitCgroup(const SandboxRecord& record) {
+  if (record.cgroup().empty()) return Status();
+  const Result<PodCgroup> cgroup = Find(record);
+  if (!cgroup.ok()) return cgroup.status();
+  return cgroup->Limit(record.config().linux().resources());
+}
+
 Status RemoveCgroup(SandboxRecord* record) {
   if (record->cgroup().empty()) return Status();
   const Result<PodCgroup> cgroup = Find(*record);

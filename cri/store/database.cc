@@ -1,6 +1,10 @@
 #include "cri/store/database.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
 
 namespace usetl::cri {
 namespace {
@@ -10,6 +14,7 @@ constexpr const char* kMigrations[] = {
     "CREATE TABLE record (kind INTEGER NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL,"
     " PRIMARY KEY (kind, id)) WITHOUT ROWID",
 };
+constexpr char kAdvice[] = "stop all pods, move the file away and start usetld again";
 constexpr int kVersion = std::size(kMigrations);
 
 }  // namespace
@@ -19,24 +24,51 @@ Status Database::Error(const std::string& what) const {
   const std::string text = what + " " + path_ + ": " + sqlite3_errmsg(db_);
   if (code == SQLITE_FULL) return Status(ENOSPC, text);
   if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {
-    return Status(EBADMSG, text + "; stop all pods, move the file away and start usetld again");
+    return Status(EBADMSG, text + "; " + kAdvice);
   }
   return Status(EIO, text);
 }
 
+// Under another name first: a file at `path` has had a schema ever since, and one without is
+// damaged.
+Status Database::Create(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) == 0) return Status();
+  const std::string temporary = path + ".new";
+  // A log of writes belongs to a file that was moved away, too.
+  for (const std::string& name : {temporary, temporary + "-journal", path + "-wal"}) {
+    if (unlink(name.c_str()) != 0 && errno != ENOENT) return Status::Errno("remove " + name);
+  }
+  Database made;
+  made.path_ = temporary;
+  USETL_RETURN_IF_ERROR(made.Connect(SQLITE_OPEN_CREATE));
+  USETL_RETURN_IF_ERROR(made.Migrate());
+  if (rename(temporary.c_str(), path.c_str()) == 0) return Status();
+  return Status::Errno("rename " + temporary);
+}
+
+Status Database::Connect(int more_flags) {
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | more_flags;
+  return sqlite3_open_v2(path_.c_str(), &db_, flags, nullptr) == SQLITE_OK ? Status()
+                                                                           : Error("open");
+}
+
 Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
+  USETL_RETURN_IF_ERROR(Create(path));
   std::unique_ptr<Database> database(new Database);
   database->path_ = path;
-  constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-  if (sqlite3_open_v2(path.c_str(), &database->db_, kFlags, nullptr) != SQLITE_OK) {
-    return database->Error("open");
-  }
+  USETL_RETURN_IF_ERROR(database->Connect(0));
   // Another usetld that is just ending may still hold the file.
   sqlite3_busy_timeout(database->db_, 5000);
+  // Before anything writes to it.
+  const Result<int> version = database->Version();
+  if (!version.ok()) return version.status();
+  if (*version == 0) return Status(EBADMSG, path + " is empty; " + kAdvice);
   for (const char* pragma : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL",
-                             "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA quick_check(1)"}) {
+                             "PRAGMA locking_mode = EXCLUSIVE"}) {
     USETL_RETURN_IF_ERROR(database->Execute(pragma));
   }
+  USETL_RETURN_IF_ERROR(database->Check());
   USETL_RETURN_IF_ERROR(database->Migrate());
   USETL_RETURN_IF_ERROR(database->Prepare());
   return database;
@@ -52,7 +84,24 @@ Status Database::Execute(const std::string& sql) {
   return Error("use");
 }
 
-Status Database::Migrate() {
+// What is damaged is a row of the answer, not an error.
+Status Database::Check() {
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v2(db_, "PRAGMA quick_check(1)", -1, &statement, nullptr) != SQLITE_OK) {
+    return Error("check");
+  }
+  std::string found;
+  if (sqlite3_step(statement) == SQLITE_ROW) {
+    found = reinterpret_cast<const char*>(sqlite3_column_text(statement, 0));
+  }
+  const Status failed = found.empty() ? Error("check") : Status();
+  sqlite3_finalize(statement);
+  if (found == "ok" || !failed.ok()) return failed;
+  const std::string last_line = found.substr(found.rfind('\n') + 1);
+  return Status(EBADMSG, path_ + " is damaged: " + last_line + "; " + kAdvice);
+}
+
+Result<int> Database::Version() {
   sqlite3_stmt* statement = nullptr;
   if (sqlite3_prepare_v2(db_, "PRAGMA user_version", -1, &statement, nullptr) != SQLITE_OK) {
     return Error("read");
@@ -61,6 +110,13 @@ Status Database::Migrate() {
   const int version = row ? sqlite3_column_int(statement, 0) : -1;
   sqlite3_finalize(statement);
   if (!row) return Error("read the version of");
+  return version;
+}
+
+Status Database::Migrate() {
+  const Result<int> found = Version();
+  if (!found.ok()) return found.status();
+  const int version = *found;
   if (version > kVersion) {
     return Status(EPROTO, path_ + " was written by a newer usetld (version " +
                               std::to_string(version) + "); install that one");

@@ -37,6 +37,10 @@ class Database {
   enum Statement { kPut, kRemove, kList, kStatements };
 
   Database() = default;
+  static Status Create(const std::string& path);
+  Status Connect(int more_flags);
+  Result<int> Version();  // of the schema; 0: there is none
+  Status Check();         // whether it is sound
   Status Migrate();
   Status Prepare();
   Status Execute(const std::string& sql);

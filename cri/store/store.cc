@@ -97,17 +97,22 @@ std::vector<std::shared_ptr<Container>> Store::ContainersOf(const std::string& s
 }
 
 template <typename Record>
+void Store::Keep(Table<Record>* table, Record record) {
+  auto stored = std::make_shared<const Stored<Record>>(std::move(record));
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<Entry<Record>>& entry = (*table)[stored->record.id()];
+  if (entry == nullptr) entry = std::make_shared<Entry<Record>>();
+  entry->stored = std::move(stored);
+}
+
+template <typename Record>
 Status Store::Write(Database::Kind kind, Table<Record>* table, Record record) {
   std::string bytes;
   if (!record.SerializeToString(&bytes)) {
     return Status(E2BIG, "the record of " + record.id() + " is too large");
   }
   USETL_RETURN_IF_ERROR(database_->Put(kind, record.id(), bytes));
-  auto stored = std::make_shared<const Stored<Record>>(std::move(record));
-  const std::lock_guard lock(mutex_);
-  std::shared_ptr<Entry<Record>>& entry = (*table)[stored->record.id()];
-  if (entry == nullptr) entry = std::make_shared<Entry<Record>>();
-  entry->stored = std::move(stored);
+  Keep(table, std::move(record));
   return Status();
 }
 

@@ -76,6 +76,8 @@ class Store {
   // REQUIRES: the entry's `verb` is held. ENOENT when it was removed meanwhile.
   Status Update(SandboxRecord record);
   Status Update(ContainerRecord record);
+  // In memory only: for what the next usetld learns from elsewhere. REQUIRES: `verb` is held.
+  void Remember(ContainerRecord record) { Keep(&containers_, std::move(record)); }
   Status RemoveSandbox(const std::string& id);
   Status RemoveContainer(const std::string& id);
 
@@ -94,12 +96,14 @@ class Store {
   template <typename Record>
   Status Write(Database::Kind kind, Table<Record>* table, Record record);
   template <typename Record>
+  void Keep(Table<Record>* table, Record record);
+  template <typename Record>
   Status Update(Database::Kind kind, Table<Record>* table, Record record);
   template <typename Record>
   Status Load(Database::Kind kind, Table<Record>* table);
 
   std::unique_ptr<Database> database_;
-  mutable std::shared_mutex mutex_;  // of the tables, not of what is in them
+  mutable std::shared_mutex mutex_;        // of the tables, not of what is in them
   std::vector<SandboxRecord> unfinished_;  // as of Open()
   Table<SandboxRecord> sandboxes_;
   Table<ContainerRecord> containers_;

@@ -20,19 +20,27 @@ class Client:
     def __init__(self, socket: str):
         self._channel = grpc.insecure_channel(f"unix://{socket}")
 
-    def __getattr__(self, name: str):
+    def _stub(self, name: str):
         service, method = _SERVICES[name]
         request = getattr(cri, method.input_type.name)
         call = self._channel.unary_unary
         if method.server_streaming:
             call = self._channel.unary_stream
-        run = call(f"/{service.full_name}/{name}", request_serializer=request.SerializeToString,
-                   response_deserializer=getattr(cri, method.output_type.name).FromString)
+        return request, call(f"/{service.full_name}/{name}", request_serializer=request.SerializeToString,
+                             response_deserializer=getattr(cri, method.output_type.name).FromString)
+
+    def __getattr__(self, name: str):
+        request, run = self._stub(name)
 
         def invoke(**fields):
             return run(request(**fields), timeout=60)
 
         return invoke
+
+    def begin(self, name: str, **fields) -> "grpc.Future":
+        """A call on its way, which can be cancelled."""
+        request, run = self._stub(name)
+        return run.future(request(**fields), timeout=60)
 
     def close(self) -> None:
         self._channel.close()

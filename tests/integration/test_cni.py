@@ -37,6 +37,8 @@ def enter(namespace: str, code: str, *arguments: str) -> list:
 class CniCase(unittest.TestCase):
     """usetld alone: pods need no function to be attached. The bridge lies in the tests' own namespace."""
 
+    OPTIONS: tuple[str, ...] = ()
+
     def setUp(self):
         in_network_namespace()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="usetl-cni-"))
@@ -53,7 +55,7 @@ class CniCase(unittest.TestCase):
         self.daemon, said = start_daemon(
             self, "usetld", "--socket", f"{self.directory}/s", "--state", f"{self.directory}/state",
             "--images", f"{self.directory}/images", "--namespaces", f"{self.directory}/netns",
-            "--cni-conf", f"{self.directory}/conf", "--cni-bin", f"{self.directory}/bin:{PLUGINS}")
+            "--cni-conf", f"{self.directory}/conf", "--cni-bin", f"{self.directory}/bin:{PLUGINS}", *self.OPTIONS)
         self.assertEqual(said, "ready\n")
         self.client = Client(f"{self.directory}/s")
         self.addCleanup(self.remove_all)
@@ -141,67 +143,6 @@ class Network(CniCase):
         rules = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=True).stdout
         self.assertNotIn("7070", rules)
 
-    def test_usetld_killed_while_a_pod_is_attached(self):
-        began = self.directory / "began"
-        self.configure({"type": "slow"})
-        self.script("slow", f"[ $CNI_COMMAND != ADD ] || {{ touch {began}; exec sleep 60; }}")
-        config = pod_config("a", str(self.directory))
-        caller = threading.Thread(target=lambda: self.assertRaises(
-            grpc.RpcError, self.client.RunPodSandbox, config=config, runtime_handler="usetl"))
-        caller.start()
-        wait_until(began.exists)
-        self.assertEqual(len(self.leased()), 1)
-        self.daemon.kill()
-        self.daemon.wait()
-        caller.join()
-        self.client.close()
-        self.start()
-        self.assertEqual(list(self.client.ListPodSandbox().items), [])
-        self.assert_nothing_left()
-
-    def test_failing_plugin_leaves_nothing(self):
-        self.configure({"type": "fails"})
-        self.script("fails", """[ $CNI_COMMAND = DEL ] || { echo '{"code":7,"msg":"no luck"}'; exit 1; }""")
-        with self.assertRaisesRegex(grpc.RpcError, r"network plugin fails, ADD: no luck \(code 7\)"):
-            self.run_pod("a")
-        self.assertEqual(len(self.client.ListPodSandbox().items), 0)
-        self.assert_nothing_left()
-        self.configure()
-        self.run_pod("a")  # its name is free again
-
-    def test_failing_removal_is_repeated(self):
-        self.configure({"type": "stuck"})
-        self.script("stuck", "[ $CNI_COMMAND = ADD ] || [ -e ${0%/*}/../free ] || exit 9\n"
-                             """/usr/bin/python3.11 -c 'import json,sys; print(json.dumps(json.load(sys.stdin)"""
-                             """["prevResult"]))'""")
-        pod, _, _ = self.run_pod("a")
-        with self.assertRaisesRegex(grpc.RpcError, "network plugin stuck, DEL: exit status 9"):
-            self.stop(pod)
-        self.assertEqual(self.client.PodSandboxStatus(pod_sandbox_id=pod).status.state, cri.SANDBOX_NOTREADY)
-        self.assertEqual(len(os.listdir(self.directory / "netns")), 1)
-        (self.directory / "free").touch()
-        self.stop(pod)
-        self.assert_nothing_left()
-
-    def test_failed_undoing_leaves_a_pod_to_remove(self):
-        self.configure({"type": "fails"})
-        self.script("fails", "[ -e ${0%/*}/../free ] || exit 9")
-        with self.assertRaisesRegex(grpc.RpcError, "ADD: exit status 9 .*DEL: exit status 9"):
-            self.run_pod("a")
-        pod, = self.client.ListPodSandbox().items
-        self.assertEqual(pod.state, cri.SANDBOX_NOTREADY)
-        (self.directory / "free").touch()
-        self.client.RemovePodSandbox(pod_sandbox_id=pod.id)
-        self.assert_nothing_left()
-
-    def test_no_address_left(self):
-        self.configure(subnet="10.77.0.0/30")  # a gateway and one more
-        pod, _, _ = self.run_pod("a")
-        with self.assertRaisesRegex(grpc.RpcError, "network plugin bridge, ADD: .*no IP addresses available"):
-            self.run_pod("b")
-        self.stop(pod)
-        self.run_pod("b")
-
     def test_configuration_changes_while_a_pod_runs(self):
         pod, address, _ = self.run_pod("a")
         self.configure({"type": "missing"}, subnet="10.88.0.0/24", name="other")
@@ -216,8 +157,7 @@ class Cgroups(CniCase):
         found = [pathlib.Path("/sys/fs/cgroup") / name for name in ("memory", "pids")]
         return found if found[0].is_dir() else [pathlib.Path("/sys/fs/cgroup")]
 
-    def test_pod_has_one_below_its_parent(self):
-        parent = f"/usetl-test-{os.getpid()}"
+    def make_parent(self, parent: str) -> list[pathlib.Path]:
         mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
         hierarchies = [pathlib.Path(line.split()[4]) for line in mounts if " - cgroup" in line]
         for path in hierarchies:
@@ -226,6 +166,11 @@ class Cgroups(CniCase):
             for name in ("cpuset.cpus", "cpuset.mems"):
                 if (path / name).exists():
                     (path / parent[1:] / name).write_text((path / name).read_text())
+        return hierarchies
+
+    def test_pod_has_one_below_its_parent(self):
+        parent = f"/usetl-test-{os.getpid()}"
+        hierarchies = self.make_parent(parent)
         resources = cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20)
         pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, resources=resources))
         ours = f"{parent}/usetl-{pod[:16]}"
@@ -236,6 +181,25 @@ class Cgroups(CniCase):
         self.stop(pod)
         for path in hierarchies:
             self.assertFalse((path / ours[1:]).exists())
+
+    def test_limits_are_changed(self):
+        parent = f"/usetl-test-{os.getpid()}"
+        self.make_parent(parent)
+        old = cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20, cpu_shares=512)
+        pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, resources=old))
+        self.assertEqual(self.memory_limit(parent, pod), 64 << 20)
+        self.client.UpdatePodSandboxResources(
+            pod_sandbox_id=pod, overhead=cri.LinuxContainerResources(memory_limit_in_bytes=1 << 20),
+            resources=cri.LinuxContainerResources(memory_limit_in_bytes=128 << 20))
+        self.assertEqual(self.memory_limit(parent, pod), 128 << 20)
+        self.stop(pod)
+        with self.assertRaisesRegex(grpc.RpcError, "is not ready"):
+            self.client.UpdatePodSandboxResources(pod_sandbox_id=pod)
+
+    def memory_limit(self, parent: str, pod: str) -> int:
+        ours = self.hierarchies()[0] / f"{parent[1:]}/usetl-{pod[:16]}"
+        files = [ours / "memory.limit_in_bytes", ours / "memory.max"]
+        return int(next(path for path in files if path.exists()).read_text())
 
     def test_missing_parent_is_refused(self):
         for parent, message in (("/usetl-test-missing", "create the pod's cgroup|cgroup.controllers"),

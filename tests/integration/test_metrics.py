@@ -17,7 +17,7 @@ from cri import Client, container_config, cri, pod_config
 from image_file import make_layout
 from node import BUILD, Node, start_daemon, wait_until
 from registry import FakeImage, FakeRegistry, tar
-from test_cri import CriCase
+from cri_case import CriCase
 
 ADDRESS = "127.0.0.1:9470"
 # Those that critest wants; it forgives some that a runtime may not know.

@@ -11,7 +11,7 @@ import tempfile
 
 from cri import BUILD, container_config
 from image_file import make_layout
-from test_cri import CriCase
+from cri_case import CriCase
 
 WSGI = """
 import hashlib

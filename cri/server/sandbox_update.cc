@@ -1,0 +1,26 @@
+#include "cri/server/lifecycle.h"
+#include "cri/server/runtime_service.h"
+#include "cri/server/views.h"
+
+namespace usetl::cri {
+
+grpc::Status RuntimeService::UpdatePodSandboxResources(
+    grpc::ServerContext*, const v1::UpdatePodSandboxResourcesRequest* request,
+    v1::UpdatePodSandboxResourcesResponse*) {
+  const std::shared_ptr<Sandbox> sandbox = node_.store->FindSandbox(request->pod_sandbox_id());
+  if (sandbox == nullptr) return NotFound("pod sandbox", request->pod_sandbox_id());
+  const std::lock_guard lock(sandbox->verb);
+  SandboxRecord record = *sandbox->Get();
+  if (record.state() != v1::SANDBOX_READY) {
+    return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
+                        "the pod sandbox " + record.id() + " is not ready");
+  }
+  v1::LinuxPodSandboxConfig& linux_config = *record.mutable_config()->mutable_linux();
+  linux_config.mutable_resources()->MergeFrom(request->resources());
+  linux_config.mutable_overhead()->MergeFrom(request->overhead());
+  // kubelet has changed the cgroup above; ours would hold the pod to its old limits.
+  if (usetl::Status status = LimitCgroup(record); !status.ok()) return ToGrpc(status);
+  return ToGrpc(node_.store->Update(std::move(record)));
+}
+
+}  // namespace usetl::cri

@@ -1,0 +1,121 @@
+"""What a function cannot have is refused: each field with its code and the words that users read."""
+
+import re
+
+import grpc
+from cri import container_config, cri, pod_config
+from cri_case import CriCase
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+NAMESPACES = [
+    ({"network": cri.NODE}, "hostNetwork is not supported: a function has no network device, only its pod's gateway"),
+    ({"pid": cri.NODE}, "hostPID is not supported: a function sees no host process"),
+    ({"ipc": cri.NODE}, "hostIPC is not supported: a function shares no host memory"),
+    ({"pid": cri.TARGET}, "ephemeral containers are not supported: nothing can join a micro-VM's process"),
+    ({"userns_options": cri.UserNamespace(mode=cri.POD)},
+     "hostUsers: false is not supported: a function's users exist in its micro-VM only"),
+]
+LOCALHOST = cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref="x")
+PROFILES = [
+    ("seccomp", "a Localhost seccomp profile is not supported: a function makes no system call of the host"),
+    ("apparmor", "a Localhost AppArmor profile is not supported: a function is no process of the host"),
+]
+MOUNTS = [
+    ({"container_path": "relative"}, "the path in the container has to be absolute"),
+    ({"propagation": cri.PROPAGATION_BIDIRECTIONAL},
+     "mount propagation is not supported: a function has a file tree of its own"),
+    ({"propagation": cri.PROPAGATION_HOST_TO_CONTAINER},
+     "mount propagation is not supported: a function has a file tree of its own"),
+    ({"recursive_read_only": True, "readonly": True}, "recursive read-only mounts are not supported"),
+    ({"host_path": "", "image": cri.ImageSpec(image="localhost/function:1")}, "image volumes are not supported"),
+    ({"host_path": ""}, "a path on the host is missing"),
+    ({"uidMappings": [cri.IDMapping(host_id=1, length=1)]}, "id-mapped mounts are not supported"),
+    ({"gidMappings": [cri.IDMapping(host_id=1, length=1)]}, "id-mapped mounts are not supported"),
+]
+
+
+def context(**fields) -> dict:
+    return {"linux": cri.LinuxContainerConfig(security_context=cri.LinuxContainerSecurityContext(**fields))}
+
+
+CONTAINERS = [
+    ({"metadata": cri.ContainerMetadata()}, "the container has no name"),
+    (context(privileged=True), "privileged containers are not supported: a function can be given no device and no "
+                               "capability of the host"),
+    (context(capabilities=cri.Capability(add_capabilities=["NET_ADMIN"])),
+     "adding capabilities is not supported: a function makes no system call of the host"),
+    (context(run_as_group=cri.Int64Value(value=1)), "runAsGroup wants runAsUser beside it"),
+    (context(run_as_user=cri.Int64Value(value=-1)), "-1 is no id of a user or group"),
+    ({"mounts": [cri.Mount(container_path="/data", host_path="/tmp")], **context(run_as_username="nobody")},
+     'the image\'s /etc/passwd has no user "nobody": use a number, or runAsUser'),
+    (context(supplemental_groups=list(range(33))), "more than 32 groups"),
+    ({"devices": [cri.Device(container_path="/dev/x", host_path="/dev/null")]},
+     "devices are not supported: a micro-VM has none"),
+    ({"CDI_devices": [cri.CDIDevice(name="vendor.com/class=x")]}, "devices are not supported: a micro-VM has none"),
+    ({"tty": True}, "tty is not supported for a container: a function has no terminal"),
+    ({"stdin": True}, "stdin is not supported for a container: events come over HTTP"),
+    ({"command": ["/bin/sh", "-c", "true"]},
+     'the command "/bin/sh" is not supported: a thin image runs Python files; use ["python3", "FILE.py"], or no '
+     "command for a handler"),
+    ({"command": ["python3", "-c", "print(1)"]},
+     'the command "python3 -c" is not supported: give python the file of a program'),
+    ({"command": ["python3"]}, 'the command "python3" is not supported: give python the file of a program'),
+    ({"working_dir": "relative"}, "the working directory has to be absolute"),
+    ({"envs": [cri.KeyValue(key="A=B", value=b"x")]}, "malformed environment variable"),
+    ({"envs": [cri.KeyValue(key="A", value=b"x\0y")]}, "malformed environment variable"),
+    ({"annotations": {"io.kubernetes.container.ports": '[{"containerPort":70000}]'}},
+     "the annotation io.kubernetes.container.ports is malformed"),
+]
+
+
+class Refused(CriCase):
+    def refused(self, message: str, call, **fields) -> None:
+        with self.subTest(message):
+            self.assert_fails(INVALID, f"^{re.escape('usetl: ' + message)}$", call, **fields)
+
+    def refuse_pod(self, message: str, handler: str = "usetl", **fields) -> None:
+        self.refused(message, self.client.RunPodSandbox, config=pod_config("refused", self.directory, **fields),
+                     runtime_handler=handler)
+
+    def test_pods(self):
+        self.refuse_pod('no runtime handler "runc"; this node has "usetl"', handler="runc")
+        self.refuse_pod("the pod has no name", metadata=cri.PodSandboxMetadata(namespace="default", uid="x"))
+        self.refuse_pod('the sysctl "kernel.shmmax" is not supported: a pod has a network of its own (net.*), but no other '
+                 "part of the host's kernel", linux=cri.LinuxPodSandboxConfig(sysctls={"kernel.shmmax": "1"}))
+        for options, message in NAMESPACES:
+            security = cri.LinuxSandboxSecurityContext(namespace_options=cri.NamespaceOption(**options))
+            self.refuse_pod(message, linux=cri.LinuxPodSandboxConfig(security_context=security))
+        for field, message in PROFILES:
+            security = cri.LinuxSandboxSecurityContext(**{field: LOCALHOST})
+            self.refuse_pod(message, linux=cri.LinuxPodSandboxConfig(security_context=security))
+        self.assertEqual(len(self.client.ListPodSandbox().items), 0)
+
+    def test_containers(self):
+        pod = self.run_pod()
+        for fields, message in [*CONTAINERS,
+                                *((context(namespace_options=cri.NamespaceOption(**options)), message)
+                                  for options, message in NAMESPACES),
+                                *((context(**{field: LOCALHOST}), message) for field, message in PROFILES)]:
+            self.refused(message, self.create, pod=pod, **fields)
+        self.refused("the container has no image", self.client.CreateContainer, pod_sandbox_id=pod,
+                     config=container_config("function", ""), sandbox_config=self.pod)
+        for fields, message in MOUNTS:
+            mount = cri.Mount(**{"container_path": "/a", "host_path": "/tmp", **fields})
+            self.refused(f"mount {mount.container_path}: {message}", self.create, pod=pod, mounts=[mount])
+        self.assertEqual(len(self.client.ListContainers().containers), 0)
+        self.create(pod)  # no refusal keeps the name
+
+    def test_restrictions_are_accepted(self):
+        profile = cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault)
+        user = cri.Int64Value(value=1000)
+        pod = self.run_pod(linux=cri.LinuxPodSandboxConfig(security_context=cri.LinuxSandboxSecurityContext(
+            privileged=True, seccomp=profile, apparmor=profile, run_as_user=user, run_as_group=user,
+            supplemental_groups=[1], readonly_rootfs=True, selinux_options=cri.SELinuxOption(type="t"),
+            namespace_options=cri.NamespaceOption(network=cri.POD, pid=cri.CONTAINER, ipc=cri.POD))))
+        self.run_container(pod, **context(
+            readonly_rootfs=True, no_new_privs=True, run_as_user=user, run_as_group=user, supplemental_groups=[1],
+            seccomp=profile, apparmor=profile, masked_paths=["/proc/kcore"], readonly_paths=["/proc/sys"],
+            capabilities=cri.Capability(drop_capabilities=["ALL"]), selinux_options=cri.SELinuxOption(type="t"),
+            namespace_options=cri.NamespaceOption(network=cri.POD, pid=cri.POD, ipc=cri.POD)))
+        self.assertIn("you", self.post(pod, {"name": "you"}))
