@@ -5,6 +5,8 @@
 #include <optional>
 #include <string_view>
 
+#include "vmm/base/image_runtime.h"
+
 namespace usetl::cri {
 namespace {
 
@@ -153,13 +155,27 @@ Status ReadCommandLine(const std::vector<std::string>& line, Function* function)
 
 }  // namespace
 
+std::string NamedRuntime(const image::Image& image) {
+  return ValueOr(image.config.labels, kRuntimeKey, "");
+}
+
+std::string NamedRuntime(const image::Image& image, const v1::PodSandboxConfig& pod) {
+  return ValueOr(pod.annotations(), kRuntimeKey, NamedRuntime(image));
+}
+
 Result<Function> ResolveFunction(const image::Image& image, const SandboxRecord& sandbox,
                                  const ContainerRecord& container, const std::string& runtime) {
   const v1::ContainerConfig& config = container.config();
   const auto& annotations = sandbox.config().annotations();
   Function function;
-  function.runtime =
-      ValueOr(annotations, kRuntimeKey, ValueOr(image.config.labels, kRuntimeKey, runtime));
+  function.runtime = NamedRuntime(image, sandbox.config());
+  if (function.runtime.starts_with(kImageRuntimePrefix)) {
+    // The files of another image, perhaps another tenant's.
+    return Status(EINVAL, "usetl: " + std::string(kRuntimeKey) + " cannot name an image's runtime");
+  }
+  if (function.runtime.empty()) {
+    function.runtime = container.runtime().empty() ? runtime : container.runtime();
+  }
   function.tenant = "pod:" + sandbox.config().metadata().namespace_();
   function.target =
       ValueOr(annotations, kHandlerKey, ValueOr(image.config.labels, kHandlerKey, ""));
@@ -177,7 +193,10 @@ Result<Function> ResolveFunction(const image::Image& image, const SandboxRecord&
   if (!environment.ok()) return environment.status();
   function.environment = std::move(*environment);
 
-  const std::vector<std::string> line = CommandLine(image, config);
+  std::vector<std::string> line = CommandLine(image, config);
+  // What Python's own images say, and those that are built from them unless they say more: nobody
+  // talks to it here.
+  if (!container.runtime().empty() && line.size() == 1 && IsPython(line[0])) line.clear();
   if (line.empty() || !function.target.empty()) {
     function.mode = "http";
     function.path = function.working_directory;

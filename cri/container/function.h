@@ -25,7 +25,12 @@ struct Function {
   std::vector<uint16_t> ports;       // to serve HTTP on; empty for a script
 };
 
-// EINVAL, with one line that says what cannot run and why. `runtime`: of images that name none.
+// The runtime that the image, or the pod for it, wants by name; empty: none.
+std::string NamedRuntime(const image::Image& image);
+std::string NamedRuntime(const image::Image& image, const ::runtime::v1::PodSandboxConfig& pod);
+
+// EINVAL, with one line that says what cannot run and why. `runtime`: of images that name none, and
+// that no runtime was baked from (ContainerRecord::runtime).
 Result<Function> ResolveFunction(const image::Image& image, const SandboxRecord& sandbox,
                                  const ContainerRecord& container, const std::string& runtime);
 

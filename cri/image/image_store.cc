@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "cri/image/layer_pack.h"
 
@@ -101,10 +102,15 @@ Result<FsUsage> ImageStore::FsInfo() const {
   char* const roots[] = {usage.mountpoint.data(), nullptr};
   FTS* walk = fts_open(roots, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, nullptr);
   if (walk == nullptr) return Status::Errno("walk " + usage.mountpoint);
+  std::set<ino_t> linked;  // packs that runtimes share with their images: once
   errno = 0;
   while (const FTSENT* entry = fts_read(walk)) {
     // What goes while it is looked at no longer counts.
     if (entry->fts_info != FTS_D && entry->fts_info != FTS_F) continue;
+    if (entry->fts_info == FTS_F && entry->fts_statp->st_nlink > 1 &&
+        !linked.insert(entry->fts_statp->st_ino).second) {
+      continue;
+    }
     usage.bytes += entry->fts_statp->st_blocks * kStatBlock;
     ++usage.inodes;
   }

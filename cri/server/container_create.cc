@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <chrono>
+
 #include "cri/container/function.h"
 #include "cri/container/identity.h"
 #include "cri/server/admission.h"
@@ -13,6 +16,18 @@ std::string LogPath(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& 
   return pod.log_directory() + "/" + container.log_path();
 }
 
+// The runtime that is baked from the image; empty: it has no Python, or names a runtime.
+Result<std::string> OwnRuntime(Node* node, const SandboxRecord& pod, const image::ImagePtr& image,
+                               const grpc::ServerContext& context) {
+  using std::chrono::milliseconds;
+  if (!NamedRuntime(*image, pod.config()).empty()) return std::string();
+  constexpr milliseconds kMost{60'000}, kForTheAnswer{200};
+  const auto left = context.deadline() - std::chrono::system_clock::now();
+  const auto patience =
+      std::min(std::chrono::duration_cast<milliseconds>(left) - kForTheAnswer, kMost);
+  return node->runtimes->Get(image, ImageRuntimes::Clock::now() + patience);
+}
+
 }  // namespace
 
 grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
@@ -26,6 +41,15 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, refused->text);
   }
 
+  Result<image::ImageLease> lease = node_.images->Lease(config.image().image());
+  if (!lease.ok()) return ToGrpc(lease.status());
+  const image::Image& image = lease->image();
+  // Before the lock: it may take as long as the client waits.
+  Result<std::string> runtime = OwnRuntime(&node_, *sandbox->Get(), lease->shared_image(), *context);
+  if (!runtime.ok()) {
+    if (runtime.status().code() == EINVAL) node_.metrics.CountRefusal("image");
+    return ToGrpc(runtime.status());
+  }
   // A pod that is being stopped gets no container any more.
   const std::lock_guard lock(sandbox->verb);
   const std::shared_ptr<const SandboxRecord> pod = sandbox->Get();
@@ -33,9 +57,6 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the pod sandbox " + pod->id() + " is not ready");
   }
-  Result<image::ImageLease> lease = node_.images->Lease(config.image().image());
-  if (!lease.ok()) return ToGrpc(lease.status());
-  const image::Image& image = lease->image();
   Result<std::string> id = NewId();
   if (!id.ok()) return ToGrpc(id.status());
   const std::string name = ContainerName(config.metadata(), pod->id());
@@ -52,6 +73,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   record.set_created_at(node_.store->NextTimestamp());
   record.set_image_id(image.id);
   record.set_image_ref(image.id);
+  record.set_runtime(*runtime);
   record.set_log_path(LogPath(pod->config(), config));
   *record.mutable_resources() = config.linux().resources();
   // What cannot run is refused here, where users see the reason.

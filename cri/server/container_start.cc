@@ -72,7 +72,9 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   prepared->cgroups = std::move(*cgroups);
   WorkerStart& start = prepared->start;
   for (const Fd& cgroup : prepared->cgroups) start.cgroups.push_back(cgroup.get());
-  for (const std::string& path : (*image)->packs) {
+  // A runtime of the image's own has its layers already.
+  const bool own_runtime = !record.runtime().empty();
+  for (const std::string& path : own_runtime ? std::vector<std::string>() : (*image)->packs) {
     Fd pack(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!pack.ok()) return Status::Errno("open " + path);
     start.packs.push_back(pack.get());

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 
+#include "cri/container/function.h"
 #include "cri/server/image_service.h"
 #include "cri/server/views.h"
 
@@ -51,6 +52,10 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
                                               [context] { return context->IsCancelled(); });
   node_.metrics.CountPull(id.ok(), reporter.fetched());
   if (!id.ok()) return ToGrpc(id.status());
+  // Nobody waits for what comes of it here.
+  if (Result<image::ImagePtr> image = node_.images->Find(*id); image.ok()) {
+    if (NamedRuntime(**image).empty()) node_.runtimes->Prepare(*image);
+  }
   response->set_image_ref(*id);
   return grpc::Status::OK;
 }

@@ -5,7 +5,9 @@ namespace usetl::cri {
 
 grpc::Status ImageService::RemoveImage(grpc::ServerContext*, const v1::RemoveImageRequest* request,
                                        v1::RemoveImageResponse*) {
-  return ToGrpc(node_.images->Remove(request->image().image()));
+  usetl::Status removed = node_.images->Remove(request->image().image());
+  if (removed.ok()) removed = node_.CollectRuntimes();
+  return ToGrpc(removed);
 }
 
 }  // namespace usetl::cri

@@ -160,6 +160,7 @@ Status RemoveContainerOf(Node* node, Container& container) {
   // Of an image that was removed before this container, the rest can go now.
   if (node->images->Find(record->image_id()).status().code() == ENOENT) {
     node->image_collector.Collect();
+    USETL_RETURN_IF_ERROR(node->CollectRuntimes());
   }
   PublishContainerEvent(node, *record, v1::CONTAINER_DELETED_EVENT);
   return Status();

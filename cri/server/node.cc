@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <filesystem>
+#include <set>
 
 #include "cri/container/contents.h"
 #include "cri/server/lifecycle.h"
@@ -34,7 +35,15 @@ Result<std::unique_ptr<Node>> Node::Open(const NodeOptions& options) {
       });
   if (!mounts.ok()) return mounts.status();
   node->mounts = std::move(*mounts);
+  Result<std::unique_ptr<ImageRuntimes>> runtimes =
+      ImageRuntimes::Open(options.images + "/runtimes");
+  if (!runtimes.ok()) return runtimes.status();
+  node->runtimes = std::move(*runtimes);
   USETL_RETURN_IF_ERROR(node->TakeUp());
+  // They take room and harm nobody.
+  if (const Status collected = node->CollectRuntimes(); !collected.ok()) {
+    spdlog::warn("runtimes of images: {}", collected.message());
+  }
   return node;
 }
 
@@ -91,6 +100,15 @@ Status Node::TakeUp() {
     }
   }
   return Status();
+}
+
+Status Node::CollectRuntimes() {
+  const Result<std::shared_ptr<const image::ImageList>> list = images->List();
+  if (!list.ok()) return list.status();
+  std::set<std::string> ids;
+  for (const image::ImagePtr& image : (*list)->images) ids.insert(image->id);
+  for (const auto& container : store->Containers()) ids.insert(container->image_id());
+  return runtimes->Keep(ids);
 }
 
 Status Node::UpdateMount(const MountWatch::Mounted& mounted) {

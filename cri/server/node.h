@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "cri/container/image_runtimes.h"
 #include "cri/container/monitor.h"
 #include "cri/container/mount_watch.h"
 #include "cri/image/image_store.h"
@@ -44,10 +45,14 @@ class Node {
     if (mounts != nullptr) mounts->Stop();  // its thread uses the monitor, whose thread uses it
   }
 
+  // Removes the runtimes of images that are gone and that no container uses.
+  Status CollectRuntimes();
+
   const NodeOptions options;
   const std::unique_ptr<Store> store;
   const std::unique_ptr<image::ImageStore> images;
   ImageCollector image_collector;
+  std::unique_ptr<ImageRuntimes> runtimes;  // of images
   Namespaces namespaces;
   Cni cni;
   Names sandbox_names, container_names;

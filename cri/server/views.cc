@@ -16,6 +16,7 @@ grpc::Status ToGrpc(const Status& status) {
       case EEXIST:
         return grpc::StatusCode::ALREADY_EXISTS;
       case EBUSY:
+      case ECHILD:
         return grpc::StatusCode::FAILED_PRECONDITION;
       case ENOSPC:
       case ENOMEM:
@@ -30,6 +31,7 @@ grpc::Status ToGrpc(const Status& status) {
       case EHOSTUNREACH:
       case ECONNREFUSED:
       case ECONNRESET:
+      case EINPROGRESS:
         return grpc::StatusCode::UNAVAILABLE;
       case EACCES:
         return grpc::StatusCode::PERMISSION_DENIED;

@@ -32,8 +32,8 @@ class Client:
     def __getattr__(self, name: str):
         request, run = self._stub(name)
 
-        def invoke(**fields):
-            return run(request(**fields), timeout=60)
+        def invoke(seconds: float = 60, **fields):
+            return run(request(**fields), timeout=seconds)
 
         return invoke
 

@@ -28,14 +28,20 @@ sigset_t AwaitedSignals() {
   return set;
 }
 
+std::string ImageStore(const NodeOptions& options, const std::string& directory) {
+  return options.images.empty() ? directory + "/images" : options.images;
+}
+
 std::vector<std::string> VmmdArguments(const NodeOptions& options, const std::string& directory) {
-  std::vector<std::string> arguments = {"--socket",   VmmdSocket(directory),
-                                        "--runtimes", options.runtimes,
-                                        "--runtime",  options.runtime,
-                                        "--pool",     std::to_string(options.pool),
-                                        "--memory",   std::to_string(options.memory),
-                                        "--region",   std::to_string(options.region),
-                                        "--trace",    std::to_string(options.trace)};
+  std::vector<std::string> arguments = {
+      "--socket",         VmmdSocket(directory),
+      "--runtimes",       options.runtimes,
+      "--runtime",        options.runtime,
+      "--image-runtimes", ImageStore(options, directory) + "/runtimes",
+      "--pool",           std::to_string(options.pool),
+      "--memory",         std::to_string(options.memory),
+      "--region",         std::to_string(options.region),
+      "--trace",          std::to_string(options.trace)};
   if (options.verify) arguments.push_back("--verify");
   if (!options.huge_pages) arguments.push_back("--no-huge-pages");
   return arguments;
@@ -59,7 +65,7 @@ std::vector<std::string> UsetldArguments(const NodeOptions& options, const std::
                                         "--pods",       PodsSocket(directory),
                                         "--runtime",    options.runtime,
                                         "--state",      below(options.state, "pods"),
-                                        "--images",     below(options.images, "images"),
+                                        "--images",     ImageStore(options, directory),
                                         "--vmmd",       VmmdSocket(directory),
                                         "--namespaces", directory + "/netns"};
   if (!options.metrics.empty()) {

@@ -1,20 +1,18 @@
-// bake.cc: image to packs, packs to a booted guest, guest to a READY snapshot.
+// bake.cc: an image becomes packs, and those a runtime.
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <time.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <type_traits>
 
-#include "vmm/abi/mail.h"
 #include "vmm/pack/pack_reader.h"
 #include "vmm/pack/pack_writer.h"
+#include "vmm/pool/bake_boot.h"
+#include "vmm/pool/interpreter.h"
 #include "vmm/pool/kernel_file.h"
 #include "vmm/pool/runtime.h"
 
@@ -61,72 +59,48 @@ Status WriteAgentPack(const BakeOptions& options, const std::string& path, BakeR
   return Status();
 }
 
-Vm* g_baking = nullptr;  // for the signal handler
+// The variables of an image that count when a program starts, and not once it runs. Others are set
+// when a function is loaded.
+Status AddImageVariables(const std::vector<std::string>& image, std::vector<std::string>* to) {
+  constexpr std::string_view kTaken[] = {"PATH=", "LD_LIBRARY_PATH=", "PYTHONHOME="};
+  for (const std::string& variable : image) {
+    const bool taken = std::ranges::any_of(
+        kTaken, [&](std::string_view name) { return variable.starts_with(name); });
+    if (!taken) continue;
+    constexpr size_t kMost = 16 << 10;
+    if (variable.size() > kMost) return Status(EINVAL, "its environment is too large");
+    to->push_back(variable);
+  }
+  return Status();
+}
 
-// Interrupts the guest now and then while it lives: one that waits for room in its output ring, or
-// loops, does not leave KVM_RUN by itself.
-class Ticks {
- public:
-  explicit Ticks(Vm* vm) {
-    g_baking = vm;
-    struct sigaction action {};
-    action.sa_handler = [](int) { g_baking->Kick(); };  // no SA_RESTART: KVM_RUN returns
-    sigaction(SIGALRM, &action, &before_);
-    constexpr timeval kPeriod{0, 20'000};
-    const itimerval timer{kPeriod, kPeriod};
-    setitimer(ITIMER_REAL, &timer, nullptr);
+// Takes the layers of an image over as they are: a link each, so that they stay when the image
+// goes, and are still once on the disk and once in memory.
+Result<Interpreter> UseLayers(const BakeOptions& options,
+                              const std::function<std::string()>& next_pack, BakeReport* report) {
+  // The guest counts packs up to abi::HostPage::packs, and the last is the agent's.
+  constexpr size_t kMost = std::extent_v<decltype(abi::HostPage::packs)> - 1;
+  if (options.layers.size() > kMost) {
+    return Status(EINVAL, "it has " + std::to_string(options.layers.size()) +
+                              " layers, a runtime has at most " + std::to_string(kMost));
   }
-  ~Ticks() {
-    const itimerval off{};
-    setitimer(ITIMER_REAL, &off, nullptr);
-    sigaction(SIGALRM, &before_, nullptr);
-    g_baking = nullptr;
+  Result<pack::PackLayers> layers = pack::PackLayers::Open(options.layers);
+  if (!layers.ok()) return layers.status();
+  std::string_view search;
+  for (const std::string& variable : options.environment) {
+    if (variable.starts_with("PATH=")) search = std::string_view(variable).substr(5);
   }
-  Ticks(const Ticks&) = delete;
-  Ticks& operator=(const Ticks&) = delete;
-
- private:
-  struct sigaction before_ {};
-};
-
-// Runs the guest until READY. What it says meanwhile is shown when it fails.
-Status BootToReady(Vm* vm, const BakeOptions& options) {
-  abi::HostPage& host = vm->memory().host_page();
-  abi::GuestPage& guest = vm->memory().guest_page();
-  abi::RingConsumer output(&host.output, &guest.output, vm->memory().control() + abi::kOutputOffset,
-                           abi::kOutputSize);
-  std::string said;
-  if (options.trace != 0) {
-    vm->log = [](std::string_view line) {
-      std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
-    };
-  }
-  const auto limit = Clock::now() + std::chrono::seconds(30);
-  const Ticks ticks(vm);
-  for (;;) {
-    Result<VmOutcome> outcome = vm->RunUntilEvent();
-    if (!outcome.ok()) return outcome.status();
-    char bytes[4096];
-    for (int64_t n; (n = output.TakeBytes(bytes, sizeof bytes)) > 0;) {
-      if (said.size() < 64 << 10) said.append(bytes, n);
+  Result<Interpreter> interpreter = FindInterpreter(*layers, search);
+  if (!interpreter.ok()) return interpreter.status();
+  for (size_t i = 0; i < options.layers.size(); ++i) {
+    const std::string path = next_pack();
+    if (link(options.layers[i].c_str(), path.c_str()) != 0) {
+      return Status::Errno("link " + options.layers[i] + " to " + path);
     }
-    if (outcome->event == VmEvent::kReady) return Status();
-    const bool over = Clock::now() > limit;
-    const bool goes_on =
-        outcome->event == VmEvent::kIdle || outcome->event == VmEvent::kInterrupted;
-    if (!goes_on || over) {
-      for (char& c : said) {
-        if (static_cast<unsigned char>(c) < 0x20 && c != '\n') c = ' ';
-      }
-      return Status(ECHILD, "the runtime did not become ready: " +
-                                (over ? "30 s have passed" : outcome->report) +
-                                (said.empty() ? "" : "\nit said:\n" + said));
-    }
-    if (outcome->event == VmEvent::kIdle && outcome->deadline != ~0ull) {
-      timespec pause{0, 200'000};
-      nanosleep(&pause, nullptr);
-    }
+    report->pack_bytes += layers->packs()[i].bytes().size();
+    report->sites_rewritten += layers->packs()[i].header().rewritten_sites;
   }
+  return interpreter;
 }
 
 }  // namespace
@@ -151,64 +125,62 @@ Result<BakeReport> Bake(const BakeOptions& options) {
     }
   } cleanup{work};
 
-  tell("packing " + options.source);
   auto begin = Clock::now();
-  const std::string packs[] = {work / "layer-0.pack", work / "layer-1.pack"};
-  USETL_RETURN_IF_ERROR(WriteRootPack(options, packs[0], &report));
-  USETL_RETURN_IF_ERROR(WriteAgentPack(options, packs[1], &report));
+  tell("packing " + (options.layers.empty() ? options.source : "the agent"));
+  std::vector<std::string> packs;
+  const auto next_pack = [&] {
+    return packs.emplace_back(work / ("layer-" + std::to_string(packs.size()) + ".pack"));
+  };
+  std::string program = "/usr/bin/python3.11";
+  std::vector<std::string> environment = {"HOME=/root",
+                                          "LANG=C.UTF-8",
+                                          "LC_CTYPE=C.UTF-8",
+                                          "PYTHONPATH=/usr/lib/usetl",
+                                          "PYTHONDONTWRITEBYTECODE=1",
+                                          "USETL_GUEST=1",
+                                          "LD_BIND_NOW=1",
+                                          "OPENBLAS_NUM_THREADS=1"};
+  if (options.layers.empty()) {
+    environment.push_back("PATH=/usr/local/bin:/usr/bin:/bin");
+    USETL_RETURN_IF_ERROR(WriteRootPack(options, next_pack(), &report));
+  } else {
+    Result<Interpreter> interpreter = UseLayers(options, next_pack, &report);
+    if (!interpreter.ok()) return interpreter.status();
+    program = interpreter->program;
+    USETL_RETURN_IF_ERROR(AddImageVariables(options.environment, &environment));
+  }
+  USETL_RETURN_IF_ERROR(WriteAgentPack(options, next_pack(), &report));
   report.pack_ms = MillisecondsSince(begin);
 
   tell("booting the runtime");
   begin = Clock::now();
   Result<KernelFile> kernel = ReadKernel(options.kernel);
   if (!kernel.ok()) return kernel.status();
-  VmConfig config;
-  const Fd kvm(open("/dev/kvm", O_RDWR | O_CLOEXEC));
-  if (!kvm.ok()) return Status::Errno("open /dev/kvm (run usetl doctor)");
-  constexpr uint64_t kRegion = 4 << 20;
-  const Fd control(memfd_create("usetl-control", MFD_CLOEXEC));
-  const Fd region(memfd_create("usetl-region", MFD_CLOEXEC));
-  if (ftruncate(control.get(), abi::kControl.size) != 0 ||
-      ftruncate(region.get(), 2 * kRegion) != 0) {
-    return Status::Errno("memory for the control window");
-  }
-  const Fd guest_region(memfd_create("usetl-region", MFD_CLOEXEC));
-  if (ftruncate(guest_region.get(), kRegion) != 0) return Status::Errno("memory for a region");
-  config.kvm_fd = kvm.get();
-  config.trace = options.trace;
-  config.memory.control_fd = control.get();
-  config.memory.host_region_fd = region.get();
-  config.memory.host_region_size = kRegion;
-  config.memory.guest_region_fd = guest_region.get();
-  config.memory.guest_region_size = kRegion;
-  std::vector<Digest> digests;
+  BootOrder order{.kernel = *kernel,
+                  .packs = {},
+                  .digests = {},
+                  .arguments = {program, "-X", "frozen_modules=on", "-m", "usetl.agent"},
+                  .environment = environment,
+                  .trace = options.trace};
   std::vector<pack::Pack> opened;
   for (const std::string& path : packs) {
     Result<pack::Pack> pack = pack::OpenPack(path, false);
     if (!pack.ok()) return pack.status().Annotate(path);
     Digest digest;
     std::memcpy(digest.data(), pack->header().digest, digest.size());
-    digests.push_back(digest);
-    config.memory.packs.push_back({pack->fd(), pack->bytes().size()});
+    order.digests.push_back(digest);
+    order.packs.push_back({pack->fd(), pack->bytes().size()});
     opened.push_back(std::move(*pack));
   }
-  Result<std::unique_ptr<Vm>> vm = Vm::Create(config);
-  if (!vm.ok()) return vm.status();
-  USETL_RETURN_IF_ERROR((*vm)->Boot(
-      kernel->bytes, {"/usr/bin/python3.11", "-X", "frozen_modules=on", "-m", "usetl.agent"},
-      {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root", "LANG=C.UTF-8", "LC_CTYPE=C.UTF-8",
-       "PYTHONPATH=/usr/lib/usetl", "PYTHONDONTWRITEBYTECODE=1", "USETL_GUEST=1", "LD_BIND_NOW=1",
-       "OPENBLAS_NUM_THREADS=1"}));
-  USETL_RETURN_IF_ERROR(BootToReady(vm->get(), options));
+  Result<Booted> booted = BootToSnapshot(order);
+  if (!booted.ok()) return booted.status();
   report.boot_ms = MillisecondsSince(begin);
-  report.exits = (*vm)->exits;
+  report.exits = booted->exits;
 
   tell("writing the snapshot");
   begin = Clock::now();
-  Result<Snapshot> snapshot = Snapshot::Take(vm->get(), digests, kernel->digest);
-  if (!snapshot.ok()) return snapshot.status();
-  USETL_RETURN_IF_ERROR(snapshot->Store(work / "snapshot"));
-  report.snapshot_bytes = snapshot->index().size;
+  USETL_RETURN_IF_ERROR(booted->snapshot.Store(work / "snapshot"));
+  report.snapshot_bytes = booted->snapshot.index().size;
   fs::remove_all(target, error);
   fs::rename(work, target, error);
   if (error) return Status(error.value(), "rename " + work.string() + ": " + error.message());

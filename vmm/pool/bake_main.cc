@@ -1,4 +1,7 @@
 // bake_main.cc: usetl-bake, which `usetl bake` becomes: a root file system becomes a runtime.
+#include <signal.h>
+#include <sys/prctl.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -10,6 +13,7 @@ namespace {
 
 int Main(int argc, char** argv) {
   BakeOptions options;
+  bool follow = false;
   options.directory = DefaultRuntimes();
   options.name = "python3.11";
   options.kernel = KernelPath();
@@ -22,12 +26,27 @@ int Main(int argc, char** argv) {
       "until it is ready, and keeps a snapshot of that moment. Nodes make their USFs from it.\n"
       "It replaces a runtime of the same name once it is whole. Example:\n"
       "  usetl bake /srv/rootfs --runtimes /var/lib/usetl/runtimes"};
-  app.add_option("source", options.source, "directory, or tar archive (gz, xz, zst)")->required();
+  auto* source =
+      app.add_option("source", options.source, "directory, or tar archive (gz, xz, zst)");
+  auto* layer = app.add_option("--layer", options.layers,
+                               "in its place: pack of a layer of an image that has its own Python, "
+                               "lowest first,\nin the file system of --runtimes");
+  layer->excludes(source);
+  app.add_option("--env", options.environment, "variable of that image, NAME=value");
   app.add_option("--runtimes", options.directory, "directory of baked runtimes")
       ->capture_default_str();
   app.add_option("--runtime", options.name, "its name")->capture_default_str();
   app.add_option("--trace", options.trace, "1 system calls, 2 faults (add up): lines on stderr");
+  app.add_flag("--follow", follow, "end with the process that started it");
   CLI11_PARSE(app, argc, argv);
+  if (options.source.empty() && options.layers.empty()) {
+    std::fprintf(stderr, "usetl: bake what? Give a directory or an archive (usetl bake --help)\n");
+    return 1;
+  }
+  if (follow && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+    std::perror("usetl: PR_SET_PDEATHSIG");
+    return 1;
+  }
 
   Result<BakeReport> report = Bake(options);
   if (!report.ok()) {

@@ -3,14 +3,24 @@
 #include <algorithm>
 
 namespace usetl {
+namespace {
+
+bool WaitsForTenant(const UsfHandle& usf) {
+  return !usf.tenant.empty() && usf.state == UsfState::kIdle;
+}
+
+}  // namespace
 
 void RollbackTimes::Add(uint64_t nanoseconds) {
   ++counts[std::lower_bound(kBounds.begin(), kBounds.end(), nanoseconds) - kBounds.begin()];
   sum_ns += nanoseconds;
 }
 
-Pool::Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime)
-    : usf_options_(std::move(usf_options)), options_(options), runtime_(std::move(runtime)) {}
+Pool::Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime, PoolCounters* counters)
+    : usf_options_(std::move(usf_options)),
+      options_(options),
+      runtime_(std::move(runtime)),
+      counters_(counters) {}
 
 uint32_t Pool::FreshOrStarting() const {
   return static_cast<uint32_t>(std::count_if(usfs_.begin(), usfs_.end(), [](const UsfHandle& usf) {
@@ -18,27 +28,29 @@ uint32_t Pool::FreshOrStarting() const {
   }));
 }
 
-UsfHandle* Pool::IdleOfTenant() {
-  const auto it = std::find_if(usfs_.begin(), usfs_.end(), [](const UsfHandle& usf) {
-    return !usf.tenant.empty() && usf.state == UsfState::kIdle;
-  });
-  return it == usfs_.end() ? nullptr : &*it;
+bool Pool::HasIdleOfTenant() const { return std::ranges::any_of(usfs_, WaitsForTenant); }
+
+bool Pool::RemoveIdleOfTenant() {
+  const auto it = std::ranges::find_if(usfs_, WaitsForTenant);
+  if (it == usfs_.end()) return false;
+  Remove(&*it);
+  return true;
 }
 
-bool Pool::wants_refill() {
-  return FreshOrStarting() < options_.size &&
-         (usfs_.size() < options_.most || IdleOfTenant() != nullptr);
+void Pool::RemoveIdle() {
+  for (auto it = usfs_.begin(); it != usfs_.end();) {
+    UsfHandle& usf = *it++;
+    if (usf.state == UsfState::kIdle) Remove(&usf);
+  }
 }
 
-Status Pool::Refill() {
-  if (!wants_refill()) return Status();
-  // Tenants that do not come back must not keep out those that come.
-  if (usfs_.size() >= options_.most) Remove(IdleOfTenant());
-  Result<UsfHandle> usf = UsfHandle::Launch(usf_options_, runtime_, next_number_++);
+Status Pool::Refill(uint32_t number) {
+  Result<UsfHandle> usf = UsfHandle::Launch(usf_options_, runtime_, number);
   if (!usf.ok()) return usf.status();
   usfs_.push_back(std::move(*usf));
+  usfs_.back().pool = this;
   usfs_.back().RunBehind(true);
-  ++made;
+  ++counters_->made;
   watch(usfs_.back().socket());
   return Status();
 }
@@ -89,7 +101,7 @@ bool Pool::Release(UsfHandle* usf) {
 
 void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
   if (event == nullptr) {
-    ++lost;
+    ++counters_->lost;
     Remove(usf);
     return;
   }
@@ -101,8 +113,8 @@ void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
       on_idle();
       break;
     case usf::Event::kRolledBack:
-      ++rolled_back;
-      rollback_times.Add(event->nanoseconds);
+      ++counters_->rolled_back;
+      counters_->rollback_times.Add(event->nanoseconds);
       usf->state = UsfState::kIdle;
       if (!event->usable) {
         Remove(usf);
@@ -143,7 +155,7 @@ UsfHandle* Pool::FindBySocket(int fd) {
 }
 
 void Pool::Remove(UsfHandle* usf) {
-  ++retired;
+  ++counters_->retired;
   unwatch(usf->socket());
   usfs_.remove_if([usf](const UsfHandle& other) { return &other == usf; });
 }

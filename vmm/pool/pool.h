@@ -17,7 +17,7 @@ namespace usetl {
 
 struct PoolOptions {
   uint32_t size = 2;             // idle USFs without a tenant that are kept ready
-  uint32_t most = 4096;          // USFs in all
+  uint32_t most = 4096;          // USFs of the node in all
   uint32_t max_uses = 10'000;    // of one USF
   uint32_t keep_per_tenant = 4;  // idle ones that wait for their tenant
 };
@@ -35,15 +35,24 @@ struct RollbackTimes {
   void Add(uint64_t nanoseconds);
 };
 
+// Of all pools of a node since it came up.
+struct PoolCounters {
+  uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0, stuck = 0;
+  RollbackTimes rollback_times;
+};
+
 class Pool {
  public:
-  Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime);
+  // `counters` must outlive this.
+  Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime, PoolCounters* counters);
 
-  // Starts what is missing. Call after every change; at most one process a call.
-  Status Refill();
+  // Starts one USF, which has this number on its node.
+  Status Refill(uint32_t number);
   // Somebody waits: those that are being made no longer run behind the others.
   void Hurry();
-  bool wants_refill();
+  bool wants_refill() const { return FreshOrStarting() < options_.size; }
+  // How many are kept ready from now on; more than those stay until RemoveIdle().
+  void set_wanted(uint32_t size) { options_.size = size; }
 
   // An idle USF for the tenant, marked claimed; null when none is ready.
   UsfHandle* Claim(const std::string& tenant);
@@ -58,6 +67,10 @@ class Pool {
 
   UsfHandle* FindBySocket(int fd);
   void Remove(UsfHandle* usf);
+  // Whether one waits for its tenant to come back; the oldest makes room for others.
+  bool HasIdleOfTenant() const;
+  bool RemoveIdleOfTenant();
+  void RemoveIdle();
 
   uint32_t Count(UsfState state) const;
   const std::list<UsfHandle>& usfs() const { return usfs_; }
@@ -73,19 +86,16 @@ class Pool {
   uint64_t least_memory() const { return runtime_.snapshot.index().ram_size; }
   uint64_t most_memory() const { return usf_options_.ram_limit; }
 
-  uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0, stuck = 0;
-  RollbackTimes rollback_times;
+  std::string launch_error;  // why it cannot grow; told to those who wait
 
  private:
-  // The oldest that waits for a tenant to come back; null when there is none.
-  UsfHandle* IdleOfTenant();
   uint32_t FreshOrStarting() const;
 
   UsfOptions usf_options_;
   PoolOptions options_;
   Runtime runtime_;
+  PoolCounters* const counters_;
   std::list<UsfHandle> usfs_;
-  uint32_t next_number_ = 1;
 };
 
 }  // namespace usetl

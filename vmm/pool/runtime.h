@@ -22,8 +22,10 @@ struct PackFile {
 };
 
 struct BakeOptions {
-  std::string source;     // rootfs directory, or a tar archive of one
-  std::string directory;  // where runtimes live
+  std::string source;                    // rootfs directory, or a tar archive of one
+  std::vector<std::string> layers;       // or packs of an image, lowest first, with its own Python
+  std::vector<std::string> environment;  // of the image: "NAME=value"
+  std::string directory;                 // where runtimes live
   std::string name;
   std::string kernel;  // path of usetl-kernel.elf
   std::string agent;   // directory that becomes /usr/lib/usetl

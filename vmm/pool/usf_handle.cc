@@ -109,7 +109,8 @@ const char* Name(UsfState state) {
 }
 
 UsfHandle::UsfHandle(UsfHandle&& o) noexcept
-    : state(o.state),
+    : pool(o.pool),
+      state(o.state),
       tenant(std::move(o.tenant)),
       usable(o.usable),
       uses(o.uses),

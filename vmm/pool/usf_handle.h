@@ -33,6 +33,8 @@ struct UsfOptions {
   bool huge_pages = true;  // of host regions; false: 4 kB pages
 };
 
+class Pool;
+
 // State machine:  starting -> idle <-> claimed -> rolling -> idle; any -> dead
 //                            idle -> cloning -> claimed
 enum class UsfState { kStarting, kIdle, kClaimed, kRolling, kCloning, kDead };
@@ -73,6 +75,7 @@ class UsfHandle {
   pid_t pid() const { return pid_; }
   uint32_t number() const { return number_; }
 
+  Pool* pool = nullptr;  // that it belongs to
   UsfState state = UsfState::kStarting;
   std::string tenant;  // empty: none yet
   bool usable = true;  // may be rolled back and used again

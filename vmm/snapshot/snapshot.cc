@@ -19,22 +19,20 @@ bool IsZero(const uint8_t* page) {
 
 // Which pages of [base, base+size) have ever been touched: the others are zero, and reading them
 // would make the kernel allocate.
-Result<std::vector<uint64_t>> ReadPagemap(const uint8_t* base, uint64_t size) {
-  const Fd fd(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-  if (!fd.ok()) return Status::Errno("open /proc/self/pagemap");
+Result<std::vector<uint64_t>> ReadPagemap(int pagemap, const uint8_t* base, uint64_t size) {
   std::vector<uint64_t> map(size / kPage);
   const auto offset = static_cast<off_t>(reinterpret_cast<uint64_t>(base) / kPage * 8);
   const auto bytes = static_cast<ssize_t>(map.size() * 8);
-  if (pread(fd.get(), map.data(), bytes, offset) != bytes) {
+  if (pread(pagemap, map.data(), bytes, offset) != bytes) {
     return Status::Errno("read /proc/self/pagemap");
   }
   return map;
 }
 
 // Appends the runs of pages that are not zero. Runs that are close are joined: fewer mappings.
-Status FindRuns(uint32_t part, const uint8_t* base, uint64_t size, SnapshotIndex* index,
-                uint64_t* offset) {
-  Result<std::vector<uint64_t>> map = ReadPagemap(base, size);
+Status FindRuns(int pagemap, uint32_t part, const uint8_t* base, uint64_t size,
+                SnapshotIndex* index, uint64_t* offset) {
+  Result<std::vector<uint64_t>> map = ReadPagemap(pagemap, base, size);
   if (!map.ok()) return map.status();
   constexpr uint64_t kPresentOrSwapped = 3ull << 62;
   constexpr uint64_t kJoin = 16;
@@ -75,7 +73,8 @@ Snapshot::~Snapshot() {
 Snapshot::Snapshot(Snapshot&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), clean_(std::move(other.clean_)) {}
 
-Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel) {
+Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel,
+                                int pagemap) {
   USETL_RETURN_IF_ERROR(vm->machine().CompleteExit());
   Result<CpuState> cpu = vm->machine().SaveCpu();
   if (!cpu.ok()) return cpu.status();
@@ -108,9 +107,9 @@ Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const 
   index->control_offset = offset;
   offset += PageUp(kControlImageSize);
   USETL_RETURN_IF_ERROR(
-      FindRuns(PageRun::kRam, memory.ram(), memory.ram_size(), index.get(), &offset));
-  USETL_RETURN_IF_ERROR(
-      FindRuns(PageRun::kFrames, memory.frames(), memory.frames_size(), index.get(), &offset));
+      FindRuns(pagemap, PageRun::kRam, memory.ram(), memory.ram_size(), index.get(), &offset));
+  USETL_RETURN_IF_ERROR(FindRuns(pagemap, PageRun::kFrames, memory.frames(), memory.frames_size(),
+                                 index.get(), &offset));
   index->size = offset;
 
   Snapshot snapshot;

@@ -58,8 +58,10 @@ inline constexpr uint64_t kControlImageSize =
 // A loaded snapshot. Copies share the memfd.
 class Snapshot {
  public:
-  // Takes the state of a VM that has reported kReady.
-  static Result<Snapshot> Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel);
+  // Takes the state of a VM that has reported kReady. `pagemap` is this process's
+  // /proc/self/pagemap.
+  static Result<Snapshot> Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel,
+                               int pagemap);
   // Reads and checks a stored one; the Status says what differs and what to do.
   static Result<Snapshot> Load(const std::string& path, const std::vector<Digest>& packs,
                                const Digest& kernel);

@@ -8,10 +8,16 @@
 
 namespace usetl {
 
+enum class JailPurpose {
+  kServe,  // a usf process
+  kBake,   // one that takes a snapshot at the end: it may write memory files of limited size
+};
+
 struct JailConfig {
   uint32_t uid;       // user and group of this USF alone
   int empty_root_fd;  // becomes the root directory
   int network_fd;     // an empty network namespace, shared by USFs
+  JailPurpose purpose = JailPurpose::kServe;
 };
 
 // In this order: namespaces, empty root, resource limits, no capabilities, own uid, no_new_privs,

@@ -30,6 +30,20 @@ constexpr int kPlainCalls[] = {
     SCMP_SYS(exit_group),       // the end
 };
 
+// Of a bake beyond these.
+constexpr int kBakeCalls[] = {
+    SCMP_SYS(clock_nanosleep),  // waits for the guest's timers
+    SCMP_SYS(write),            // lines of a trace
+    SCMP_SYS(pread64),          // which pages were ever touched
+    SCMP_SYS(memfd_create),     // the snapshot: made,
+    SCMP_SYS(ftruncate),        // sized,
+    SCMP_SYS(pwrite64),         // filled,
+    SCMP_SYS(fcntl),            // sealed,
+    SCMP_SYS(lseek),            // measured
+    SCMP_SYS(setitimer),        // the tick ends
+    SCMP_SYS(rt_sigaction),     // and its handler
+};
+
 // ioctl requests on the vCPU and VM, all others are refused.
 constexpr unsigned long kIoctls[] = {
     KVM_RUN,                     // the guest
@@ -52,12 +66,15 @@ Status Failed(int code, const char* what) {
 
 }  // namespace
 
-Status ApplySeccomp() {
+Status ApplySeccomp(bool bake) {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
   if (filter == nullptr) return Status(ENOMEM, "seccomp_init failed");
   int error = 0;
   for (const int call : kPlainCalls) {
     if (error == 0) error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
+  }
+  for (const int call : kBakeCalls) {
+    if (bake && error == 0) error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
   }
   for (const unsigned long request : kIoctls) {
     if (error == 0) {

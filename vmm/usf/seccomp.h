@@ -6,8 +6,9 @@
 
 namespace usetl {
 
-// Everything that is not listed in seccomp.cc kills the process.
-Status ApplySeccomp();
+// Everything that is not listed in seccomp.cc kills the process. `bake`: with what a snapshot
+// takes.
+Status ApplySeccomp(bool bake);
 
 }  // namespace usetl
 

@@ -10,16 +10,16 @@ using SteadyClock = std::chrono::steady_clock;
 
 }  // namespace
 
-Status Vmmd::CheckMemory(uint64_t wanted) const {
+Status Vmmd::CheckMemory(const Pool& pool, uint64_t wanted) {
   const auto megabytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MB"; };
   if (wanted == 0) return Status();
-  if (wanted < pool_->least_memory()) {
+  if (wanted < pool.least_memory()) {
     return Status(EINVAL, "--memory: a function of this runtime has at least " +
-                              megabytes(pool_->least_memory()));
+                              megabytes(pool.least_memory()));
   }
-  if (wanted > pool_->most_memory()) {
+  if (wanted > pool.most_memory()) {
     return Status(EINVAL, "--memory: this node gives a function at most " +
-                              megabytes(pool_->most_memory()) + " (usetl up --memory)");
+                              megabytes(pool.most_memory()) + " (usetl up --memory)");
   }
   return Status();
 }
@@ -28,10 +28,12 @@ Status Vmmd::CheckMemory(uint64_t wanted) const {
 // admitted may still fill more than there is, together.
 Status Vmmd::CheckRegions() const {
   const uint64_t size = options_.usf.host_region_size;
-  if ((pool_->Count(UsfState::kClaimed) + 1) * size <= options_.regions) return Status();
+  if ((Count(UsfState::kClaimed) + 1) * size <= options_.regions) return Status();
   uint64_t held = 0;
-  for (const UsfHandle& usf : pool_->usfs()) {
-    if (usf.state == UsfState::kClaimed) held += usf.HostRegionBytes();
+  for (const Pool* pool : Pools()) {
+    for (const UsfHandle& usf : pool->usfs()) {
+      if (usf.state == UsfState::kClaimed) held += usf.HostRegionBytes();
+    }
   }
   if (held + size <= options_.regions) return Status();
   return Status(ENOMEM, "the host regions of running functions hold " + std::to_string(held >> 20) +
@@ -43,12 +45,16 @@ void Vmmd::ServeWaiting() {
   const auto now = SteadyClock::now();
   for (auto& [fd, connection] : connections_) {
     if (!connection.waiting) continue;
-    if (pool::Text(connection.claim.runtime) != pool_->runtime()) {
-      Answer(&connection, nullptr, ENOENT,
-             "this node keeps no pool of runtime '" + pool::Text(connection.claim.runtime) + "'");
-      continue;
+    if (connection.pool == nullptr) {
+      Result<Pool*> found = FindPool(pool::Text(connection.claim.runtime));
+      if (!found.ok()) {
+        Answer(&connection, nullptr, found.status().code(), found.status().message());
+        continue;
+      }
+      connection.pool = *found;
     }
-    if (const Status fits = CheckMemory(connection.claim.ram_limit); !fits.ok()) {
+    Pool* const pool = connection.pool;
+    if (const Status fits = CheckMemory(*pool, connection.claim.ram_limit); !fits.ok()) {
       Answer(&connection, nullptr, fits.code(), fits.message());
       continue;
     }
@@ -57,22 +63,22 @@ void Vmmd::ServeWaiting() {
       if (now >= connection.give_up) Answer(&connection, nullptr, room.code(), room.message());
       continue;
     }
-    UsfHandle* usf = pool_->Claim(pool::Text(connection.claim.tenant));
+    UsfHandle* usf = pool->Claim(pool::Text(connection.claim.tenant));
     if (usf != nullptr) {
       const uint64_t wanted = connection.claim.ram_limit;
-      const Status limited = usf->SetMemoryLimit(wanted != 0 ? wanted : pool_->most_memory());
+      const Status limited = usf->SetMemoryLimit(wanted != 0 ? wanted : pool->most_memory());
       if (limited.ok()) {
         Answer(&connection, usf, 0, "");
       } else {
-        pool_->Remove(usf);
+        pool->Remove(usf);
         Answer(&connection, nullptr, limited.code(), limited.message());
       }
-    } else if (!launch_error_.empty()) {
-      Answer(&connection, nullptr, EIO, launch_error_);
+    } else if (!pool->launch_error.empty()) {
+      Answer(&connection, nullptr, EIO, pool->launch_error);
     } else if (now >= connection.give_up) {
       Answer(&connection, nullptr, EAGAIN, "no USF became ready in time");
     } else {
-      pool_->Hurry();
+      pool->Hurry();
       connection.waited = true;
     }
   }
@@ -92,6 +98,7 @@ pool::ReplyRecord Vmmd::Describe(const UsfHandle& usf, std::vector<int>* fds) co
 
 void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text) {
   connection->waiting = false;
+  connection->pool = nullptr;
   connection->usf = usf;
   ++(usf == nullptr ? claims_failed_ : connection->waited ? claims_waited_ : claims_hit_);
   pool::ReplyRecord reply{};

@@ -49,10 +49,11 @@ void Vmmd::ServeClones() {
   for (auto& [fd, connection] : connections_) {
     if (!connection.clone || connection.clone->copy != nullptr) continue;
     Status failed;
-    if (UsfHandle* copy = pool_->ClaimForClone(*connection.tenant)) {
+    Pool* const pool = connection.usf->pool;
+    if (UsfHandle* copy = pool->ClaimForClone(*connection.tenant)) {
       failed = StartClone(&connection, copy);
-    } else if (!launch_error_.empty()) {
-      failed = Status(EIO, launch_error_);
+    } else if (!pool->launch_error.empty()) {
+      failed = Status(EIO, pool->launch_error);
     } else if (now >= connection.clone->give_up) {
       failed = Status(EAGAIN, "no USF became ready in time");
     }
@@ -63,7 +64,7 @@ void Vmmd::ServeClones() {
 Status Vmmd::StartClone(Connection* connection, UsfHandle* copy) {
   connection->clone->copy = copy;
   const uint64_t wanted = connection->claim.ram_limit;
-  USETL_RETURN_IF_ERROR(copy->SetMemoryLimit(wanted != 0 ? wanted : pool_->most_memory()));
+  USETL_RETURN_IF_ERROR(copy->SetMemoryLimit(wanted != 0 ? wanted : copy->pool->most_memory()));
   Result<Fd> image = NewImage();
   if (!image.ok()) return image.status();
   connection->clone->image = std::move(*image);
@@ -87,7 +88,7 @@ void Vmmd::OnCopied(Connection* connection, const usf::EventRecord& event,
 
 void Vmmd::OnBecame(UsfHandle* copy) {
   Connection* connection = CloneHolder(copy);
-  if (connection == nullptr) return pool_->Remove(copy);
+  if (connection == nullptr) return copy->pool->Remove(copy);
   Result<std::pair<Fd, Fd>> pair = ipc::Pair();
   if (!pair.ok()) return FailClone(connection, pair.status());
   const int own = pair->first.get();
@@ -113,7 +114,7 @@ void Vmmd::OnBecame(UsfHandle* copy) {
 void Vmmd::FailClone(Connection* connection, const Status& cause) {
   UsfHandle* copy = connection->clone->copy;
   connection->clone.reset();
-  if (copy != nullptr) pool_->Remove(copy);
+  if (copy != nullptr) copy->pool->Remove(copy);
   pool::ReplyRecord reply{};
   reply.reply = pool::Reply::kCloned;
   reply.error = cause.code();

@@ -84,13 +84,7 @@ Status Vmmd::SetUp(VmmdOptions options) {
   USETL_RETURN_IF_ERROR(Watch(listener_.get()));
   USETL_RETURN_IF_ERROR(Watch(signals_.get()));
 
-  pool_ = std::make_unique<Pool>(options_.usf, options_.pool, std::move(*runtime));
-  pool_->watch = [this](int fd) {
-    const Status status = Watch(fd);
-    if (!status.ok()) launch_error_ = status.message();
-  };
-  pool_->unwatch = [this](int fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); };
-  pool_->on_idle = [] {};
+  pool_ = NewPool(std::move(*runtime), options_.pool);
   return Status();
 }
 
@@ -105,26 +99,27 @@ Status Vmmd::Watch(int fd) {
 Status Vmmd::Run() {
   for (;;) {
     epoll_event events[64];
-    const bool missing = pool_->wants_refill() && launch_error_.empty();
-    const int pause = missing ? RefillPause() : Patience();
-    const bool refill = missing && pause == 0;
+    FollowDemand();
+    Pool* const lacking = Lacking();
+    const int pause = lacking != nullptr ? RefillPause() : Patience();
+    const bool refill = lacking != nullptr && pause == 0;
     const int count = epoll_wait(epoll_.get(), events, 64, pause);
     if (count < 0 && errno != EINTR) return Status::Errno("epoll_wait");
     // But a node whose USFs never cease to talk needs them too.
     constexpr int kBusyLoops = 64;
     busy_loops_ = count > 0 ? busy_loops_ + 1 : 0;
     if (refill && (count <= 0 || busy_loops_ % kBusyLoops == 0)) {
-      const Status status = pool_->Refill();
-      if (!status.ok()) launch_error_ = status.message();
-    } else if (count == 0 && !missing) {
-      launch_error_.clear();  // try again after a pause
+      const Status status = Refill(lacking);
+      if (!status.ok()) lacking->launch_error = status.message();
+    } else if (count == 0 && lacking == nullptr) {
+      for (Pool* pool : Pools()) pool->launch_error.clear();  // try again after a pause
     }
     for (int i = 0; i < count; ++i) {
       const int fd = events[i].data.fd;
       if (fd == signals_.get()) return Status();
       if (fd == listener_.get()) {
         Accept();
-      } else if (UsfHandle* usf = pool_->FindBySocket(fd)) {
+      } else if (UsfHandle* usf = FindUsf(fd)) {
         OnUsf(usf);
       } else {
         OnConnection(fd);
@@ -161,29 +156,36 @@ int Vmmd::Patience() const {
   const bool waiting = std::any_of(connections_.begin(), connections_.end(), [](const auto& item) {
     return item.second.waiting || item.second.clone;
   });
-  const bool moving = pool_->Count(UsfState::kStarting) + pool_->Count(UsfState::kRolling) > 0;
-  return waiting || moving || accept_again_ || !launch_error_.empty() ? 100 : -1;
+  const bool moving = Count(UsfState::kStarting) + Count(UsfState::kRolling) > 0;
+  const bool failed =
+      std::ranges::any_of(Pools(), [](const Pool* pool) { return !pool->launch_error.empty(); });
+  if (waiting || moving || accept_again_ || failed) return 100;
+  constexpr int kLook = 5000;  // whether images are gone, or not used any more
+  return image_pools_.empty() && old_pools_.empty() ? -1 : kLook;
 }
 
 void Vmmd::ReplaceStuck() {
   const auto now = SteadyClock::now();
-  while (UsfHandle* usf = pool_->FindStuck(now)) {
-    if (usf->state == UsfState::kStarting) launch_error_ = "a USF did not become ready in time";
-    if (Connection* asked = CloneHolder(usf)) {
-      ++pool_->stuck;
-      FailClone(asked, Status(ETIMEDOUT, "the function could not be copied in time"));
-      continue;
+  for (Pool* pool : Pools()) {
+    while (UsfHandle* usf = pool->FindStuck(now)) {
+      if (usf->state == UsfState::kStarting) {
+        pool->launch_error = "a USF did not become ready in time";
+      }
+      ++counters_.stuck;
+      if (Connection* asked = CloneHolder(usf)) {
+        FailClone(asked, Status(ETIMEDOUT, "the function could not be copied in time"));
+        continue;
+      }
+      if (Connection* holder = HolderOf(usf)) {
+        pool::ReplyRecord reply{};
+        reply.reply = pool::Reply::kReleased;
+        reply.usf = usf->number();
+        Tell(holder, reply, "");
+        holder->usf = nullptr;
+        holder->releasing = false;
+      }
+      pool->Remove(usf);
     }
-    if (Connection* holder = HolderOf(usf)) {
-      pool::ReplyRecord reply{};
-      reply.reply = pool::Reply::kReleased;
-      reply.usf = usf->number();
-      Tell(holder, reply, "");
-      holder->usf = nullptr;
-      holder->releasing = false;
-    }
-    ++pool_->stuck;
-    pool_->Remove(usf);
   }
 }
 
@@ -226,8 +228,8 @@ void Vmmd::Close(int fd) {
   UsfHandle* copy = it->second.clone ? it->second.clone->copy : nullptr;
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   connections_.erase(it);
-  if (copy != nullptr) pool_->Remove(copy);
-  if (usf != nullptr && usf->state == UsfState::kClaimed) pool_->Release(usf);
+  if (copy != nullptr) copy->pool->Remove(copy);
+  if (usf != nullptr && usf->state == UsfState::kClaimed) usf->pool->Release(usf);
 }
 
 void Vmmd::OnConnection(int fd) {
@@ -258,7 +260,7 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
       return;
     case pool::Request::kRelease: {
       if (connection->usf == nullptr || connection->releasing || connection->clone) break;
-      connection->releasing = pool_->Release(connection->usf);
+      connection->releasing = connection->usf->pool->Release(connection->usf);
       if (connection->releasing) return;  // answered when the rollback is done
       connection->usf = nullptr;
       pool::ReplyRecord reply{};
@@ -320,7 +322,7 @@ void Vmmd::OnUsf(UsfHandle* usf) {
   reply.usf = usf->number();
   const bool gone = !alive || event.event == usf::Event::kFailed;
   if (Connection* asked = CloneHolder(usf); asked != nullptr && gone) {
-    ++pool_->lost;
+    ++counters_.lost;
     return FailClone(asked, Status(EIO, "the copy of the function was lost: " + text));
   }
   if (gone && holder != nullptr && holder->clone) {
@@ -331,7 +333,7 @@ void Vmmd::OnUsf(UsfHandle* usf) {
     return;
   }
   if (gone && usf->state == UsfState::kStarting) {
-    launch_error_ = text.empty() ? "a USF died while it was prepared" : text;
+    usf->pool->launch_error = text.empty() ? "a USF died while it was prepared" : text;
   }
   if (holder != nullptr) {
     if (gone && holder->releasing) {
@@ -357,7 +359,7 @@ void Vmmd::OnUsf(UsfHandle* usf) {
     if (reply.reply != pool::Reply{}) Tell(holder, reply, text);
   }
   const bool became = !gone && event.event == usf::Event::kBecame;
-  pool_->OnEvent(usf, gone ? nullptr : &event);
+  usf->pool->OnEvent(usf, gone ? nullptr : &event);
   if (became) OnBecame(usf);
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "vmm/ipc/listener.h"
 #include "vmm/ipc/socket.h"
@@ -22,7 +23,10 @@ struct VmmdOptions {
   std::string socket;    // path to listen at
   std::string runtimes;  // directory of baked runtimes
   std::string runtime;   // the one whose pool is kept
-  std::string kernel;    // path of usetl-kernel.elf
+  // Directory of runtimes that were baked from images, whose pools come and go with their use;
+  // empty: there are none.
+  std::string image_runtimes;
+  std::string kernel;  // path of usetl-kernel.elf
   UsfOptions usf;
   PoolOptions pool;
   uint64_t regions = 0;  // most memory of all host regions; 0: half of the machine's
@@ -43,9 +47,16 @@ class Vmmd {
     Fd image;
     std::chrono::steady_clock::time_point give_up;
   };
+  // The USFs of a runtime of an image.
+  struct ImagePool {
+    std::unique_ptr<Pool> pool;
+    uint64_t device = 0, inode = 0;  // of its snapshot's file
+    std::chrono::steady_clock::time_point used;
+  };
   struct Connection {
     Fd socket;
     UsfHandle* usf = nullptr;
+    Pool* pool = nullptr;  // that a claim waits for, while it waits
     bool waiting = false;  // for a USF
     bool waited = false;   // there was none when it asked
     pool::ClaimRequest claim{};
@@ -59,6 +70,21 @@ class Vmmd {
   Vmmd() = default;
   Status SetUp(VmmdOptions options);
   Status Watch(int fd);
+  // pools.cc
+  std::unique_ptr<Pool> NewPool(Runtime runtime, PoolOptions options);
+  // The pool of the runtime; opens that of an image.
+  Result<Pool*> FindPool(const std::string& runtime);
+  Status OpenImagePool(const std::string& runtime);
+  std::vector<Pool*> Pools() const;
+  // Drops the pools of images that are gone, or were not used for long.
+  void LookAtImages();
+  // Keeps as many USFs of images as are waited for, and one for a while after their last use.
+  void FollowDemand();
+  // The next pool that lacks a USF and may have one; null when there is none.
+  Pool* Lacking() const;
+  Status Refill(Pool* pool);
+  UsfHandle* FindUsf(int fd) const;
+  uint32_t Count(UsfState state) const;
   void Accept();
   // Without a descriptor left, accept() fails at once and for as long as it is tried.
   void PauseAccepting(const Status& cause);
@@ -76,7 +102,7 @@ class Vmmd {
   // Tells whoever asked, and throws the copy away.
   void FailClone(Connection* connection, const Status& cause);
   Connection* CloneHolder(const UsfHandle* copy);
-  Status CheckMemory(uint64_t wanted) const;
+  static Status CheckMemory(const Pool& pool, uint64_t wanted);
   Status CheckRegions() const;
   void ReplaceStuck();
   int RefillPause() const;
@@ -94,7 +120,13 @@ class Vmmd {
   VmmdOptions options_;
   ipc::Listener listener_;
   Fd epoll_, signals_, kvm_, empty_root_, network_;
+  PoolCounters counters_;
   std::unique_ptr<Pool> pool_;
+  std::map<std::string, ImagePool> image_pools_;
+  // Of images that are gone or were made anew: they end with what still runs.
+  std::vector<std::unique_ptr<Pool>> old_pools_;
+  std::chrono::steady_clock::time_point looked_;  // at image_pools_
+  uint32_t last_usf_ = 0;                         // number
   std::map<int, Connection> connections_;
   uint32_t last_clone_order_ = 0;
   std::chrono::steady_clock::time_point last_claim_;
@@ -102,8 +134,7 @@ class Vmmd {
   uint64_t claims_hit_ = 0, claims_waited_ = 0, claims_failed_ = 0;
   int busy_loops_ = 0;
   std::optional<std::chrono::steady_clock::time_point> accept_again_;  // none: not paused
-  bool complained_ = false;   // that connections cannot be accepted
-  std::string launch_error_;  // why the pool cannot grow; told to those who wait
+  bool complained_ = false;  // that connections cannot be accepted
 };
 
 }  // namespace usetl

@@ -18,21 +18,22 @@ std::string Vmmd::Inspect(bool brief) const {
   const auto number = [&](const char* key, uint64_t value) {
     json += std::string(",\"") + key + "\":" + std::to_string(value);
   };
-  number("made", pool_->made);
-  number("rolled_back", pool_->rolled_back);
-  number("retired", pool_->retired);
-  number("lost", pool_->lost);
-  number("stuck", pool_->stuck);
-  number("starting", pool_->Count(UsfState::kStarting));
-  number("idle", pool_->Count(UsfState::kIdle));
-  number("claimed", pool_->Count(UsfState::kClaimed));
-  number("rolling", pool_->Count(UsfState::kRolling));
-  number("cloning", pool_->Count(UsfState::kCloning));
+  number("made", counters_.made);
+  number("rolled_back", counters_.rolled_back);
+  number("retired", counters_.retired);
+  number("lost", counters_.lost);
+  number("stuck", counters_.stuck);
+  number("starting", Count(UsfState::kStarting));
+  number("idle", Count(UsfState::kIdle));
+  number("claimed", Count(UsfState::kClaimed));
+  number("rolling", Count(UsfState::kRolling));
+  number("cloning", Count(UsfState::kCloning));
   number("wanted", pool_->wanted());
+  number("image_pools", image_pools_.size());
   number("claims_hit", claims_hit_);
   number("claims_waited", claims_waited_);
   number("claims_failed", claims_failed_);
-  const RollbackTimes& rollbacks = pool_->rollback_times;
+  const RollbackTimes& rollbacks = counters_.rollback_times;
   json += ",\"rollbacks\":{\"bounds_ns\":" + Array(RollbackTimes::kBounds) +
           ",\"counts\":" + Array(rollbacks.counts);
   number("sum_ns", rollbacks.sum_ns);
@@ -41,11 +42,11 @@ std::string Vmmd::Inspect(bool brief) const {
   // One message holds a few hundred; the counts above are of all.
   json += ",\"usfs\":[";
   bool first = true;
-  for (const UsfHandle& usf : pool_->usfs()) {
-    if (json.size() > 60'000) break;
+  const auto describe = [&](const UsfHandle& usf) {
     json += first ? "{" : ",{";
     first = false;
     json += "\"usf\":" + std::to_string(usf.number());
+    json += ",\"runtime\":\"" + usf.pool->runtime() + "\"";
     number("pid", usf.pid());
     json += std::string(",\"state\":\"") + Name(usf.state) + "\"";
     number("uses", usf.uses);
@@ -56,6 +57,12 @@ std::string Vmmd::Inspect(bool brief) const {
     number("cold_pages", usf.last.cold_pages);
     number("cpu_ns", usf.last.cpu_ns);
     json += "}";
+  };
+  for (const Pool* pool : Pools()) {
+    for (const UsfHandle& usf : pool->usfs()) {
+      if (json.size() > 60'000) break;
+      describe(usf);
+    }
   }
   return json + "]}";
 }

@@ -35,6 +35,7 @@ int Main(int argc, char** argv) {
   options.socket = VmmdSocket(kDefaultNode);
   options.runtimes = DefaultRuntimes();
   options.runtime = "python3.11";
+  options.image_runtimes = "/var/lib/usetl/images/runtimes";
   options.kernel = KernelPath();
   options.usf.program = UsfPath();
   uint64_t region = 64 << 20;
@@ -52,6 +53,9 @@ int Main(int argc, char** argv) {
   app.add_option("--runtimes", options.runtimes, "directory of baked runtimes")
       ->capture_default_str();
   app.add_option("--runtime", options.runtime, "the one whose pool is kept")->capture_default_str();
+  app.add_option("--image-runtimes", options.image_runtimes,
+                 "directory of runtimes baked from images; their pools come and go with their use")
+      ->capture_default_str();
   app.add_option("--pool", options.pool.size, "USFs kept ready")->capture_default_str();
   app.add_option("--memory", options.usf.ram_limit, "most memory of a function, e.g. 256M")
       ->transform(CLI::AsSizeValue(false))

@@ -3,6 +3,7 @@
 #include <asm/errno.h>
 
 #include "guest/kernel/fs/pack.h"
+#include "guest/kernel/host/control.h"
 #include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/bytes.h"
 
@@ -52,32 +53,38 @@ Node* LookUp(Node* directory, const char* name, uint32_t size, uint32_t hash) {
   return nullptr;
 }
 
+// False: out of memory.
+bool SetLower(Node* node, const PackPlace* places, uint32_t count) {
+  if (count == 0) return true;
+  node->lower.places = static_cast<PackPlace*>(Allocate(count * sizeof(PackPlace)));
+  if (node->lower.places == nullptr) return false;
+  memcpy(node->lower.places, places, count * sizeof(PackPlace));
+  node->lower.count = count;
+  return true;
+}
+
 // Fills a fresh node from the packs below its directory; it stays negative when none has the name.
 bool FillFromPacks(Node* node) {
   const Lower& lower = node->parent->lower;
+  PackPlace own[kMaxPacks];
+  uint32_t count = 0;
   for (uint32_t i = 0; i < lower.count; ++i) {
-    const uint32_t entry = PackChild(lower.pack[i], lower.entry[i], node->name, node->name_size);
+    const PackPlace& place = lower.places[i];
+    const uint32_t entry = PackChild(place.pack, place.entry, node->name, node->name_size);
     if (entry == kNoEntry) continue;
-    const abi::PackEntry& e = PackEntryAt(lower.pack[i], entry);
-    if (e.type == abi::PackType::kWhiteout) return true;
+    const abi::PackEntry& e = PackEntryAt(place.pack, entry);
+    if (e.type == abi::PackType::kWhiteout) break;
     const bool directory =
         e.type == abi::PackType::kDirectory || e.type == abi::PackType::kOpaqueDirectory;
     if (node->inode == nullptr) {
-      node->inode = InodeFromPack(lower.pack[i], entry);
+      node->inode = InodeFromPack(place.pack, entry);
       if (node->inode == nullptr) return false;
-    } else if (!directory) {
-      return true;  // a file below a directory: hidden
     }
-    if (!directory) return true;
-    Lower& own = node->lower;
-    constexpr uint32_t kMost = sizeof own.entry / sizeof own.entry[0];
-    if (own.count < kMost) {
-      own.pack[own.count] = lower.pack[i];
-      own.entry[own.count++] = entry;
-    }
-    if (e.type == abi::PackType::kOpaqueDirectory) return true;
+    if (!directory) break;  // or one below a directory: hidden
+    own[count++] = {place.pack, entry};
+    if (e.type == abi::PackType::kOpaqueDirectory) break;
   }
-  return true;
+  return SetLower(node, own, count);
 }
 
 }  // namespace
@@ -88,12 +95,14 @@ void InitNodes() {
   g_root = NewNode(nullptr, "", 0, 0);
   g_root->parent = g_root;
   g_root->inode = NewInode(InodeType::kDirectory, 0755);
+  PackPlace places[kMaxPacks];
+  uint32_t count = 0;
   for (uint32_t pack = PackCount(); pack-- > 0;) {
-    Lower& lower = g_root->lower;
-    if (lower.count == sizeof lower.entry / sizeof lower.entry[0]) break;
-    lower.pack[lower.count] = static_cast<uint8_t>(pack);
-    lower.entry[lower.count++] = 0;
+    places[count++] = {pack, 0};
+    // The root may be opaque too.
+    if (PackEntryAt(pack, 0).type == abi::PackType::kOpaqueDirectory) break;
   }
+  if (!SetLower(g_root, places, count)) Panic("no memory for the root directory");
   const char* const needed[] = {"dev", "proc", "tmp", "run", "function", "root"};
   for (const char* name : needed) {
     Node* node = FindOrAddChild(g_root, name, static_cast<uint32_t>(strlen(name)));
@@ -109,7 +118,7 @@ Node* FindChild(Node* directory, const char* name, uint32_t size) {
   const Lower& lower = directory->lower;
   bool known = false;
   for (uint32_t i = 0; i < lower.count && !known; ++i) {
-    known = PackChild(lower.pack[i], lower.entry[i], name, size) != kNoEntry;
+    known = PackChild(lower.places[i].pack, lower.places[i].entry, name, size) != kNoEntry;
   }
   if (!known) return nullptr;
   node = NewNode(directory, name, size, hash);
@@ -126,10 +135,11 @@ bool CompleteDirectory(Node* directory) {
   if (directory->complete) return true;
   const Lower lower = directory->lower;
   for (uint32_t i = 0; i < lower.count; ++i) {
-    const abi::PackEntry& d = PackEntryAt(lower.pack[i], lower.entry[i]);
+    const uint32_t pack = lower.places[i].pack;
+    const abi::PackEntry& d = PackEntryAt(pack, lower.places[i].entry);
     for (uint64_t child = 0; child < d.size; ++child) {
-      const abi::PackEntry& e = PackEntryAt(lower.pack[i], static_cast<uint32_t>(d.offset + child));
-      const char* name = PackText(lower.pack[i], e.name_offset);
+      const abi::PackEntry& e = PackEntryAt(pack, static_cast<uint32_t>(d.offset + child));
+      const char* name = PackText(pack, e.name_offset);
       if (FindChild(directory, name, e.name_size) == nullptr) return false;
     }
   }

@@ -19,11 +19,16 @@ inline constexpr uint32_t kMaxPacks = 32;
 inline constexpr uint32_t kNoEntry = ~0u;
 inline constexpr uint64_t kMaxComponent = 255;
 
-// Which packs a directory exists in: entry numbers, highest layer first.
+// Where a directory is in one of the packs.
+struct PackPlace {
+  uint32_t pack;
+  uint32_t entry;
+};
+
+// Which packs a directory exists in, highest layer first. The places stay once they are made.
 struct Lower {
-  uint8_t count = 0;
-  uint8_t pack[4];
-  uint32_t entry[4];
+  uint32_t count = 0;
+  PackPlace* places = nullptr;
 };
 
 struct Node {
