@@ -30,6 +30,10 @@ _ASGI = """
         task = asyncio.create_task(meanwhile())
         await send({"type": "http.response.start", "status": 200})
         more = True
+        if scope["path"] == "/early":
+            await send({"type": "http.response.body", "body": b"early"})
+            print((await receive())["type"])
+            more = False
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -135,6 +139,14 @@ class RequestStreamTest(WebTest):
             self.assertEqual(self.piece(agent, number), piece.upper())
         self.end(agent, number)
         self.piece(agent, number, _abi.RESULT)
+
+    def test_asgi_that_has_answered_gets_nothing_of_the_next_request(self) -> None:
+        agent = self.web(_ASGI)
+        number = self.begin(agent, "/early")
+        self.assertEqual(self.reply(agent, number).body, b"early")
+        number = self.begin(agent, "/early")
+        self.assertEqual(self.reply(agent, number).body, b"early")
+        self.assertIn("http.disconnect", agent.output())
 
     def test_asgi_hears_of_a_client_that_leaves(self) -> None:
         agent = self.web(_ASGI)

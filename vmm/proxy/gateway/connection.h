@@ -38,8 +38,8 @@ class Protocol {
   virtual bool AnswerData(uint64_t id, uint32_t stream, std::string_view bytes) = 0;
   virtual void AnswerEnd(uint64_t id, uint32_t stream) = 0;
   virtual void BreakOff(uint64_t id, uint32_t stream) = 0;
-  // The backend has used so much of a streamed body.
-  virtual void OnBodyTaken(uint32_t stream, uint64_t bytes) = 0;
+  // The backend has used so much of a streamed body. `waited`: it had enough of it before.
+  virtual void OnBodyTaken(uint32_t stream, uint64_t bytes, bool waited) = 0;
 
   virtual std::string RequestIdOf(uint32_t stream) const = 0;
 

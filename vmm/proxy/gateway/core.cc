@@ -295,10 +295,11 @@ void Core::BodyTaken(uint64_t id, uint64_t bytes) {
   Ticket* const ticket = Find(id);
   if (ticket == nullptr) return;
   bytes = std::min(bytes, ticket->held);
+  const bool waited = BodyWaits(id);
   Release(bytes);
   ticket->charged -= bytes;
   ticket->held -= bytes;
-  ticket->connection->protocol().OnBodyTaken(ticket->stream, bytes);
+  ticket->connection->protocol().OnBodyTaken(ticket->stream, bytes, waited);
   Defer(ticket->connection);
 }
 

@@ -112,6 +112,7 @@ size_t Http1::TakeHead(std::string_view bytes) {
     return size;
   }
   since_ = body_since_ = NowNs();
+  body_got_ = 0;
   const bool has_body = head.chunked || body_left_ != 0;
   if (!has_body) {
     state_ = State::kAnswering;
@@ -139,6 +140,7 @@ bool Http1::StartH2c(std::string_view settings) {
 
 bool Http1::TakeBody(std::string_view bytes) {
   since_ = NowNs();
+  body_got_ += bytes.size();
   if (bytes.empty()) return true;
   if (id_ != 0) {
     const uint64_t id = id_;
@@ -246,8 +248,7 @@ uint64_t Http1::Deadline() const {
     case State::kChunks:
       // A slow function is no client's fault.
       if (id_ != 0 && connection_->core().BodyWaits(id_)) break;
-      if (id_ != 0) return since_ + Nanoseconds(options.body_idle);
-      return std::min(since_, body_since_ + TimeFor(request_.body.size(), options.body_rate)) +
+      return std::min(since_, body_since_ + TimeFor(body_got_, options.body_rate)) +
              Nanoseconds(options.body_idle);
     case State::kAnswering:
       break;
@@ -260,9 +261,11 @@ void Http1::OnDeadline() {
   FailBody(408, "the request came too slowly");
 }
 
-void Http1::OnBodyTaken(uint32_t, uint64_t) {
+void Http1::OnBodyTaken(uint32_t, uint64_t, bool waited) {
+  if (!waited) return;
   // While the function was slow the client had no time of its own.
-  since_ = NowNs();
+  since_ = body_since_ = NowNs();
+  body_got_ = 0;
 }
 
 void Http1::CancelAll() {

@@ -23,7 +23,7 @@ class Http1 : public Protocol {
   bool AnswerData(uint64_t id, uint32_t stream, std::string_view bytes) override;
   void AnswerEnd(uint64_t id, uint32_t stream) override;
   void BreakOff(uint64_t id, uint32_t stream) override;
-  void OnBodyTaken(uint32_t, uint64_t) override;
+  void OnBodyTaken(uint32_t, uint64_t, bool waited) override;
   std::string RequestIdOf(uint32_t) const override { return request_id_; }
   void Drain() override;
   uint64_t Deadline() const override;
@@ -62,10 +62,11 @@ class Http1 : public Protocol {
   uint64_t body_left_ = 0;
   ChunkDecoder chunks_;
   uint64_t charged_ = 0;
-  uint64_t id_ = 0;          // 0: the backend has no request
-  uint64_t body_since_ = 0;  // the end of the head
-  uint64_t since_;           // idle, or the head's first byte, or the body's last one
-  size_t scanned_ = 0;       // bytes of an incomplete head that hold no end
+  uint64_t id_ = 0;  // 0: the backend has no request
+  // Of the body: since when, and how much has come since then.
+  uint64_t body_since_ = 0, body_got_ = 0;
+  uint64_t since_;      // idle, or the head's first byte, or the body's last one
+  size_t scanned_ = 0;  // bytes of an incomplete head that hold no end
   bool head_begun_ = false;
   bool sending_ = false;  // the answer before is not all sent
   bool fresh_ = true;     // no byte has come yet: it may become HTTP/2

@@ -168,9 +168,14 @@ void Http2::BreakBody(uint32_t number, Stream* stream) {
                             NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
-void Http2::OnBodyTaken(uint32_t number, uint64_t bytes) {
-  since_ = NowNs();
-  if (FindStream(number) == nullptr) return;
+void Http2::OnBodyTaken(uint32_t number, uint64_t bytes, bool waited) {
+  Stream* const stream = FindStream(number);
+  if (stream == nullptr) return;
+  if (waited) {
+    // While the function was slow the client had no time of its own.
+    stream->body_last = stream->body_since = NowNs();
+    stream->body_got = 0;
+  }
   nghttp2_session_consume_stream(session_, static_cast<int32_t>(number), bytes);
 }
 
@@ -274,6 +279,7 @@ void Http2::BreakOff(uint64_t, uint32_t number) {
   Stream* const stream = FindStream(number);
   if (stream == nullptr) return;
   stream->id = 0;
+  stream->answered = true;
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, static_cast<int32_t>(number),
                             NGHTTP2_INTERNAL_ERROR);
   Pump();
@@ -342,11 +348,11 @@ void Http2::Drain() {
 
 uint64_t Http2::BodyDeadline(const Stream& stream) const {
   const Options& options = connection_->core().options();
-  if (stream.complete || connection_->core().BodyWaits(stream.id)) return kNever;
-  const uint64_t idle = Nanoseconds(options.body_idle);
-  if (stream.id != 0) return since_ + idle;
-  return std::min(since_, stream.begun + TimeFor(stream.request.body.size(), options.body_rate)) +
-         idle;
+  const bool over = stream.complete || stream.answered;
+  if (over || connection_->core().BodyWaits(stream.id)) return kNever;
+  return std::min(stream.body_last,
+                  stream.body_since + TimeFor(stream.body_got, options.body_rate)) +
+         Nanoseconds(options.body_idle);
 }
 
 uint64_t Http2::Deadline() const {
@@ -364,15 +370,14 @@ uint64_t Http2::Deadline() const {
 
 void Http2::OnDeadline() {
   const uint64_t now = NowNs();
-  // A body that trickles is a matter of its stream alone.
   const size_t before = complete_.size();
   for (const auto& [number, stream] : streams_) {
-    const bool all_idle = since_ + Nanoseconds(connection_->core().options().body_idle) <= now;
-    if (stream->id != 0 || all_idle || BodyDeadline(*stream) > now) continue;
+    if (BodyDeadline(*stream) > now) continue;
     stream->refusal = 408;
     stream->complete = true;
     complete_.push_back(number);
   }
+  // A body that comes too slowly is a matter of its stream alone.
   if (complete_.size() == before) return Terminate(NGHTTP2_NO_ERROR);
   SubmitComplete();
   Pump();

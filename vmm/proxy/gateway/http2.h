@@ -33,7 +33,7 @@ class Http2 : public Protocol {
   bool AnswerData(uint64_t id, uint32_t stream, std::string_view bytes) override;
   void AnswerEnd(uint64_t id, uint32_t stream) override;
   void BreakOff(uint64_t id, uint32_t stream) override;
-  void OnBodyTaken(uint32_t stream, uint64_t bytes) override;
+  void OnBodyTaken(uint32_t stream, uint64_t bytes, bool waited) override;
   std::string RequestIdOf(uint32_t stream) const override;
   void Drain() override;
   uint64_t Deadline() const override;
@@ -49,7 +49,8 @@ class Http2 : public Protocol {
     bool complete = false;
     bool streams = false;  // submitted before its body is complete, or about to be
     bool is_head = false;
-    uint64_t begun = 0;
+    // Of the body: its last piece; since when, and how much has come since then.
+    uint64_t body_last = 0, body_since = 0, body_got = 0;
     uint64_t charged = 0;  // for the body, until it is the ticket's
     uint64_t id = 0;       // of the ticket
     bool answered = false;
@@ -88,7 +89,7 @@ class Http2 : public Protocol {
   // Hands on what has come of a body since its request was submitted, and its end.
   void SubmitBody(uint32_t number, Stream* stream);
   void RefuseStream(uint32_t number, Stream* stream);
-  // Too much is held to take more of a body whose request the backend has.
+  // Takes no more of a body whose request the backend has.
   void BreakBody(uint32_t number, Stream* stream);
   // Takes from nghttp2 what fits the connection's buffer. False: it failed.
   bool Gather();

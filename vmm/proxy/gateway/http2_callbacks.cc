@@ -53,7 +53,7 @@ int Http2::OnBeginHeaders(Session*, const nghttp2_frame* frame, void* self) {
   if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
   http2->since_ = NowNs();
   auto stream = std::make_unique<Stream>();
-  stream->begun = http2->since_;
+  stream->body_last = stream->body_since = http2->since_;
   http2->streams_.emplace(frame->hd.stream_id, std::move(stream));
   return 0;
 }
@@ -175,7 +175,8 @@ int Http2::OnData(Session* session, uint8_t, int32_t number, const uint8_t* data
   } else {
     stream->charged += size;
     body.append(AsText(data, size));
-    http2->since_ = NowNs();
+    http2->since_ = stream->body_last = NowNs();
+    stream->body_got += size;
     return 0;
   }
   core.Release(std::exchange(stream->charged, 0));

@@ -43,7 +43,7 @@ struct Options {
   uint64_t max_buffered = 64 << 20;   // bodies of requests and unsent answers, of all connections
   Milliseconds header_limit{10'000};  // from a request's first byte to the end of its header
   Milliseconds body_idle{30'000};     // between two pieces of a body
-  uint64_t body_rate = 1 << 10;       // bytes a second of one that is not streamed, after body_idle
+  uint64_t body_rate = 1 << 10;       // bytes of one a second on the average, after body_idle
   Milliseconds keep_alive{75'000};    // between two requests
   Milliseconds write_stall{30'000};   // a client that takes nothing
 };

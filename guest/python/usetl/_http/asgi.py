@@ -62,7 +62,7 @@ class _Exchange:
         self._complete = asyncio.Event()
 
     async def receive(self) -> dict[str, Any]:
-        if self._received:
+        if self._received or self._complete.is_set():
             await self._complete.wait()  # the host does not tell when a client goes away
             return {"type": "http.disconnect"}
         if isinstance(self._body, BodyStream):
@@ -73,6 +73,8 @@ class _Exchange:
 
     async def _receive_piece(self, body: BodyStream) -> dict[str, Any]:
         await body.wait()
+        if self._complete.is_set():
+            return {"type": "http.disconnect"}  # what is there to be read is the next request
         try:
             piece = body.read(_PIECE)
         except ConnectionResetError:
@@ -99,8 +101,10 @@ class _Exchange:
             else:
                 answer.whole(bytes(body))
             if not more:
-                answer.post()
                 self._complete.set()
+                if isinstance(self._body, BodyStream):
+                    self._body.close()
+                answer.post()
         else:
             raise AnswerError(f"an HTTP answer has no {kind}")
 
