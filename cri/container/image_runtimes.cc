@@ -29,7 +29,7 @@ std::string NameOf(const image::Image& image) {
 // OK, ENOENT or EINVAL, as FindInterpreter() has it.
 Status LookInto(const image::Image& image) {
   Result<pack::PackLayers> layers = pack::PackLayers::Open(image.packs);
-  if (!layers.ok()) return layers.status();
+  if (!layers.ok()) return Status(EIO, layers.status().message());  // whatever its code
   std::string_view search;
   for (const std::string& variable : image.config.environment) {
     if (variable.starts_with("PATH=")) search = std::string_view(variable).substr(5);

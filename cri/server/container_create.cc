@@ -45,7 +45,8 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   if (!lease.ok()) return ToGrpc(lease.status());
   const image::Image& image = lease->image();
   // Before the lock: it may take as long as the client waits.
-  Result<std::string> runtime = OwnRuntime(&node_, *sandbox->Get(), lease->shared_image(), *context);
+  Result<std::string> runtime =
+      OwnRuntime(&node_, *sandbox->Get(), lease->shared_image(), *context);
   if (!runtime.ok()) {
     if (runtime.status().code() == EINVAL) node_.metrics.CountRefusal("image");
     return ToGrpc(runtime.status());

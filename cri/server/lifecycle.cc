@@ -160,7 +160,8 @@ Status RemoveContainerOf(Node* node, Container& container) {
   // Of an image that was removed before this container, the rest can go now.
   if (node->images->Find(record->image_id()).status().code() == ENOENT) {
     node->image_collector.Collect();
-    USETL_RETURN_IF_ERROR(node->CollectRuntimes());
+    const Status collected = node->CollectRuntimes();
+    if (!collected.ok()) spdlog::warn("runtimes of images: {}", collected.message());
   }
   PublishContainerEvent(node, *record, v1::CONTAINER_DELETED_EVENT);
   return Status();

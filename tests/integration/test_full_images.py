@@ -10,6 +10,7 @@ import tempfile
 import grpc
 from cri import BUILD, container_config, cri
 from image_file import layout_of, write_layer
+from node import wait_until
 from test_cri import CriCase
 
 SITE = "opt/venv/lib/python3.11/site-packages"
@@ -127,8 +128,10 @@ class FullImages(CriCase):
         self.client.RemoveImage(image=cri.ImageSpec(image="localhost/removed:1"))
         self.assertEqual(json.loads(self.post(pod, {}))["pure"], "pure")
         self.assertIn(runtime, self.runtimes())
+        self.assertIn(runtime, self.node.usetl("inspect").stdout)
         self.client.RemovePodSandbox(pod_sandbox_id=pod)
         self.assertNotIn(runtime, self.runtimes())
+        wait_until(lambda: runtime not in self.node.usetl("inspect").stdout)  # USFs and all
         self.assertLessEqual(used(), before)
 
     def test_nobody_names_the_runtime_of_an_image(self):
