@@ -140,6 +140,18 @@ class Collector {
     return Status();
   }
 
+  Status AddImageVolume(const v1::Mount& mount, const VolumeImages& images) {
+    const auto image = images.find(mount.image().image_ref());
+    if (image == images.end()) return Status(ENOENT, "the image was removed");
+    const Result<ImageVolume> volume = ImageVolume::Open(*image->second, mount.image_sub_path());
+    if (!volume.ok()) return volume.status();
+    nlohmann::json& list = volume->top().is_directory() ? contents_.directories : contents_.files;
+    const size_t index = list.size();
+    USETL_RETURN_IF_ERROR(AddEntryOf(volume->top(), Clean(mount.container_path())));
+    list[index]["mount"] = abi::kReadOnlyMount;
+    return Status();
+  }
+
   Status AddPodFile(const PodFile& file) {
     for (const std::string& mount : paths_) {
       const std::string below = mount == "/" ? mount : mount + "/";
@@ -181,6 +193,30 @@ class Collector {
       return Status::Errno("copying mount " + path);
     }
     size_ += count;
+    return Status();
+  }
+
+  // `entry`: a file, link or directory of an image, which is `path` in the container.
+  Status AddEntryOf(const pack::MergedEntry& entry, const std::string& path) {
+    if (++entries_ > kMaxEntries) return Status(E2BIG, "usetl: mounts hold too many files");
+    // Bounds the depth too.
+    if (path.size() > abi::kMaxHostName) return Status(E2BIG, path + ": the path is too long");
+    if (entry.is_link()) {
+      contents_.links.push_back({{"path", path}, {"target", std::string(entry.content())}});
+      return Status();
+    }
+    if (!entry.is_directory()) {
+      const uint64_t begin = size_;
+      USETL_RETURN_IF_ERROR(Append(entry.content().data(), entry.content().size(), path));
+      AddEntry(path, entry.mode(), begin);
+      return Status();
+    }
+    contents_.directories.push_back({{"path", path}, {"mode", entry.mode() & 07777}});
+    for (const auto& [name, child] : entry.children()) {
+      const std::string below = path + "/" + std::string(name);
+      if (paths_.contains(below)) continue;  // another mount lies over it
+      USETL_RETURN_IF_ERROR(AddEntryOf(child, below));
+    }
     return Status();
   }
 
@@ -233,11 +269,13 @@ class Collector {
 }  // namespace
 
 Result<Contents> CollectContents(const ContainerRecord& container,
-                                 const std::vector<PodFile>& pod_files, const Identity& identity) {
+                                 const std::vector<PodFile>& pod_files, const Identity& identity,
+                                 const VolumeImages& volumes) {
   Collector collector(container.config(), identity);
   USETL_RETURN_IF_ERROR(collector.Begin());
   for (const v1::Mount* mount : InOrder(container.config())) {
-    const Status status = collector.AddMount(*mount);
+    const Status status = IsImageVolume(*mount) ? collector.AddImageVolume(*mount, volumes)
+                                                : collector.AddMount(*mount);
     if (!status.ok()) return status.Annotate("mount " + mount->container_path());
   }
   for (const PodFile& file : pod_files) USETL_RETURN_IF_ERROR(collector.AddPodFile(file));

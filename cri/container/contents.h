@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cri/container/identity.h"
+#include "cri/container/image_volume.h"
 #include "cri/container/pod_files.h"
 #include "records.pb.h"
 #include "vmm/base/fd.h"
@@ -30,9 +31,11 @@ struct Contents {
 };
 
 // `pod_files`: beside the mounts; left out where a mount lies over them. `identity`: who writes to
-// mounts. E2BIG above 32 MB, 4,096 entries or 16 writable mounts.
+// mounts. `volumes`: the images that are mounted. E2BIG above 32 MB, 4,096 entries or 16 writable
+// mounts.
 Result<Contents> CollectContents(const ContainerRecord& container,
-                                 const std::vector<PodFile>& pod_files, const Identity& identity);
+                                 const std::vector<PodFile>& pod_files, const Identity& identity,
+                                 const VolumeImages& volumes);
 
 // The same of one read-only mount among those of a container.
 Result<Contents> CollectMount(const ::runtime::v1::ContainerConfig& config,

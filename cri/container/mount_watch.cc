@@ -12,6 +12,8 @@
 #include <string_view>
 #include <tuple>
 
+#include "cri/container/image_volume.h"
+
 namespace usetl::cri {
 namespace {
 
@@ -60,7 +62,7 @@ void MountWatch::Stop() {
 void MountWatch::Add(const ContainerRecord& container) {
   const std::lock_guard lock(mutex_);
   for (const auto& mount : container.config().mounts()) {
-    if (!mount.readonly() || !HasData(mount.host_path()) ||
+    if (!mount.readonly() || IsImageVolume(mount) || !HasData(mount.host_path()) ||
         HasMountWithin(container, mount.container_path())) {
       continue;
     }

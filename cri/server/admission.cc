@@ -1,5 +1,6 @@
 #include "cri/server/admission.h"
 
+#include "cri/container/image_volume.h"
 #include "cri/network/sysctls.h"
 
 namespace usetl::cri {
@@ -43,6 +44,12 @@ std::optional<Refusal> CheckProfiles(const v1::SecurityProfile& seccomp,
   });
 }
 
+// Of a path in an image, as it is written; links are for later.
+bool StaysBelow(const std::string& path) {
+  return !path.starts_with('/') && path.find('\0') == path.npos &&
+         ("/" + path + "/").find("/../") == std::string::npos;
+}
+
 std::optional<Refusal> CheckMount(const v1::Mount& mount) {
   const std::string where = "mount " + mount.container_path() + ": ";
   const auto refuse = [&](const char* why) { return Refusal{"mount", "usetl: " + where + why}; };
@@ -53,10 +60,15 @@ std::optional<Refusal> CheckMount(const v1::Mount& mount) {
     return refuse("mount propagation is not supported: a function has a file tree of its own");
   }
   if (mount.recursive_read_only()) return refuse("recursive read-only mounts are not supported");
-  if (mount.has_image() && !mount.image().image().empty()) {
-    return refuse("image volumes are not supported");
+  if (IsImageVolume(mount)) {
+    if (!mount.readonly()) return refuse("an image volume has to be read-only");
+    if (!mount.host_path().empty()) return refuse("an image volume has no path on the host");
+    if (!StaysBelow(mount.image_sub_path())) {
+      return refuse("the path in the image has to be relative and without \"..\"");
+    }
+  } else if (mount.host_path().empty()) {
+    return refuse("a path on the host is missing");
   }
-  if (mount.host_path().empty()) return refuse("a path on the host is missing");
   if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
     return refuse("id-mapped mounts are not supported");
   }

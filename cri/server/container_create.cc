@@ -3,6 +3,7 @@
 
 #include "cri/container/function.h"
 #include "cri/container/identity.h"
+#include "cri/container/image_volume.h"
 #include "cri/server/admission.h"
 #include "cri/server/lifecycle.h"
 #include "cri/server/runtime_service.h"
@@ -87,10 +88,14 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     if (identity.status().code() == EINVAL) node_.metrics.CountRefusal("user");
     return ToGrpc(identity.status());
   }
+  Result<std::vector<image::ImageLease>> volumes =
+      LeaseImageVolumes(node_.images.get(), record.mutable_config());
+  if (!volumes.ok()) return ToGrpc(volumes.status());
   if (context->IsCancelled()) return ToGrpc(usetl::Status(ECANCELED, "the client gave up"));
   if (usetl::Status status = node_.store->Add(record); !status.ok()) return ToGrpc(status);
   guard.Keep();
   node_.leases.Keep(*id, std::move(*lease));
+  node_.leases.KeepVolumes(*id, std::move(*volumes));
   PublishContainerEvent(&node_, record, v1::CONTAINER_CREATED_EVENT);
   response->set_container_id(*id);
   return grpc::Status::OK;

@@ -54,7 +54,8 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   if (!identity.ok()) return identity.status();
   Result<std::vector<PodFile>> files = PodFiles(pod.config());
   if (!files.ok()) return files.status();
-  Result<Contents> contents = CollectContents(record, *files, *identity);
+  Result<Contents> contents =
+      CollectContents(record, *files, *identity, node->leases.VolumesOf(record.id()));
   if (!contents.ok()) return contents.status();
   prepared->contents = std::move(*contents);
   Result<nlohmann::json> text = StartText(*function, prepared->contents, pod, record);

@@ -5,7 +5,9 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
+#include "cri/container/image_volume.h"
 #include "cri/image/image_store.h"
 
 namespace usetl::cri {
@@ -17,9 +19,16 @@ class Leases {
     const std::lock_guard lock(mutex_);
     leases_.insert_or_assign(container, std::move(lease));
   }
+  // Of the images that it mounts.
+  void KeepVolumes(const std::string& container, std::vector<image::ImageLease> leases) {
+    if (leases.empty()) return;
+    const std::lock_guard lock(mutex_);
+    volumes_.insert_or_assign(container, std::move(leases));
+  }
   void Drop(const std::string& container) {
     const std::lock_guard lock(mutex_);
     leases_.erase(container);
+    volumes_.erase(container);
   }
 
   // What the container has a lease of, whether the store still lists it or not. ENOENT: none.
@@ -29,10 +38,22 @@ class Leases {
     if (found != leases_.end()) return found->second.shared_image();
     return Status(ENOENT, "the image of the container was removed");
   }
+  // The same of the images that it mounts; those that are gone are missing.
+  VolumeImages VolumesOf(const std::string& container) {
+    const std::lock_guard lock(mutex_);
+    VolumeImages images;
+    const auto found = volumes_.find(container);
+    if (found == volumes_.end()) return images;
+    for (const image::ImageLease& lease : found->second) {
+      images.emplace(lease.image().id, lease.shared_image());
+    }
+    return images;
+  }
 
  private:
   std::mutex mutex_;
   std::map<std::string, image::ImageLease> leases_;
+  std::map<std::string, std::vector<image::ImageLease>> volumes_;
 };
 
 }  // namespace usetl::cri

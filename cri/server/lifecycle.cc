@@ -4,9 +4,11 @@
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "cri/cgroup/pod_cgroup.h"
+#include "cri/container/image_volume.h"
 #include "cri/server/views.h"
 
 namespace usetl::cri {
@@ -157,8 +159,14 @@ Status RemoveContainerOf(Node* node, Container& container) {
   USETL_RETURN_IF_ERROR(node->store->RemoveContainer(record->id()));
   node->container_names.Release(ContainerName(record->config().metadata(), record->sandbox_id()));
   node->leases.Drop(record->id());
-  // Of an image that was removed before this container, the rest can go now.
-  if (node->images->Find(record->image_id()).status().code() == ENOENT) {
+  // Of images that were removed before this container, the rest can go now.
+  const auto removed = [&](const std::string& image) {
+    return node->images->Find(image).status().code() == ENOENT;
+  };
+  if (removed(record->image_id()) ||
+      std::ranges::any_of(record->config().mounts(), [&](const v1::Mount& mount) {
+        return IsImageVolume(mount) && removed(mount.image().image_ref());
+      })) {
     node->image_collector.Collect();
     const Status collected = node->CollectRuntimes();
     if (!collected.ok()) spdlog::warn("runtimes of images: {}", collected.message());

@@ -65,6 +65,26 @@ Status Node::ReleaseUnfinished() {
   return Status();
 }
 
+void Node::LeaseImagesOf(const ContainerRecord& container) {
+  const auto lease = [&](const std::string& image) {
+    Result<image::ImageLease> leased = images->Lease(image);
+    if (!leased.ok()) {
+      spdlog::warn("container {}: an image of it is gone: {}", container.id(),
+                   leased.status().message());
+    }
+    return leased;
+  };
+  Result<image::ImageLease> own = lease(container.image_id());
+  if (own.ok()) leases.Keep(container.id(), std::move(*own));
+  std::vector<image::ImageLease> volumes;
+  for (const v1::Mount& mount : container.config().mounts()) {
+    if (!IsImageVolume(mount)) continue;
+    Result<image::ImageLease> volume = lease(mount.image().image_ref());
+    if (volume.ok()) volumes.push_back(std::move(*volume));
+  }
+  leases.KeepVolumes(container.id(), std::move(volumes));
+}
+
 Status Node::TakeUp() {
   USETL_RETURN_IF_ERROR(ReleaseUnfinished());
   for (const auto& sandbox : store->Sandboxes()) {
@@ -76,12 +96,7 @@ Status Node::TakeUp() {
     const std::string& id = container->id();
     USETL_RETURN_IF_ERROR(container_names.Reserve(
         ContainerName(container->config().metadata(), container->sandbox_id()), id));
-    Result<image::ImageLease> lease = images->Lease(container->image_id());
-    if (lease.ok()) {
-      leases.Keep(id, std::move(*lease));
-    } else {
-      spdlog::warn("container {}: its image is gone: {}", id, lease.status().message());
-    }
+    LeaseImagesOf(*container);
     if (container->state() == v1::CONTAINER_CREATED) {
       // Of a start that the end of usetld cut off: nobody heard that it succeeded.
       Worker::EndOrphan(ControlSocket(*this, id));

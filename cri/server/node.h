@@ -73,6 +73,8 @@ class Node {
         cni(options.cni) {}
   Status ReleaseUnfinished();
   Status TakeUp();
+  // As far as they are still there.
+  void LeaseImagesOf(const ContainerRecord& container);
   // Hands a mount that was exchanged to the container's worker.
   Status UpdateMount(const MountWatch::Mounted& mounted);
 };
