@@ -97,8 +97,9 @@ class Container {
 
   Fd vmmd_;  // until the claim
   etl::ObjectStore objects_;
-  const std::vector<Fd> cgroups_;
-  bool in_cgroups_;
+  std::vector<Fd> cgroups_;  // until it has started
+  const bool charged_;       // to cgroups
+  const bool in_cgroups_;    // this process was before the claim
   Fd mount_service_;         // until the claim
   uint32_t mounted_directories_;
   Control control_;
