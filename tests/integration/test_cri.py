@@ -108,11 +108,6 @@ class Options(unittest.TestCase):
 
 
 class Containers(CriCase):
-    @staticmethod
-    def programs(cgroup: pathlib.Path) -> set:
-        processes = (cgroup / "cgroup.procs").read_text().split()
-        return {pathlib.Path(os.readlink(f"/proc/{process}/exe")).name for process in processes}
-
     def test_runs_in_the_cgroup_of_its_pod(self):
         parent = f"usetl-test-{os.getpid()}"
         mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
@@ -128,8 +123,10 @@ class Containers(CriCase):
         ours = [path for path in ours if path.is_dir()]
         self.assertGreater(len(ours), 0)
         container = self.run_container(pod)
-        for path in ours:
-            wait_until(lambda path=path: self.programs(path) == {"usetl-proxy", "usetl-usf"})
+        for path in ours:  # the worker, the USF
+            wait_until(lambda path=path: len((path / "tasks").read_text().split()) >= 2)
+        paths = {os.readlink(f"/proc/{process}/exe") for process in (ours[0] / "cgroup.procs").read_text().split()}
+        self.assertEqual({pathlib.Path(path).name for path in paths}, {"usetl-proxy", "usetl-usf"})
         response = self.client.ExecSync(container_id=container, cmd=["true"])
         self.assertEqual(response.exit_code, 0, response.stderr)
         self.assertRegex(self.post(pod, {"name": "you"}), "you")

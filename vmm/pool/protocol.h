@@ -15,15 +15,14 @@ enum class Request : uint32_t {
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
   // ready for another program (vmm/snapshot/clone.h). One at a time.
   kClone = 4,
-  // The process of the USF that this connection holds enters the cgroups of its claim, and ends
-  // with the claim, for memory stays charged to the cgroup that first used it. Not answered.
+  // With up to kMaxCgroups descriptors, of the files "tasks" (version 2: "cgroup.procs") of
+  // cgroups: the process of the USF that this connection holds enters them, and ends with the claim,
+  // for memory stays charged to the cgroup that first used it. Not answered.
   kEnterCgroups = 5,
 };
 
 inline constexpr size_t kMaxCgroups = 16;
 
-// With up to kMaxCgroups descriptors of the files "tasks" (version 2: "cgroup.procs") of cgroups,
-// for kEnterCgroups; clones enter them at once.
 struct ClaimRequest {
   Request request;
   uint32_t wait_ms;    // how long to wait for a USF when none is ready

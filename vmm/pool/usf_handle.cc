@@ -124,7 +124,6 @@ UsfHandle::UsfHandle(UsfHandle&& o) noexcept
       socket_(std::move(o.socket_)),
       pid_(std::exchange(o.pid_, -1)),
       number_(o.number_),
-      uid_(o.uid_),
       behind_(o.behind_),
       host_region_size_(o.host_region_size_),
       guest_region_size_(o.guest_region_size_) {}
@@ -168,7 +167,6 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
   usf::StartCommand start{};
   start.command = usf::Command::kStart;
   start.uid = options.first_uid + number % 100'000;
-  if (options.jail) usf.uid_ = start.uid;
   start.host_region_size = options.host_region_size;
   start.guest_region_size = options.guest_region_size;
   start.ram_limit = WholePages(options.ram_limit);

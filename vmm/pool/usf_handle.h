@@ -65,8 +65,7 @@ class UsfHandle {
   // used again.
   Status BecomeCloneOf(const UsfHandle& original, const Fd& image);
 
-  // Has the process write 0 to these, which moves it into cgroups; it is not used again after the
-  // present function.
+  // Moves the process into cgroups; it is not used again after the present function.
   Status EnterCgroups(const std::vector<Fd>& cgroups);
 
   // Memory that the host region takes now.
@@ -75,8 +74,6 @@ class UsfHandle {
   int socket() const { return socket_.get(); }
   pid_t pid() const { return pid_; }
   uint32_t number() const { return number_; }
-  // Of its process, which no other one on the node has; root's without a jail.
-  uid_t uid() const { return uid_; }
 
   Pool* pool = nullptr;  // that it belongs to
   UsfState state = UsfState::kStarting;
@@ -97,7 +94,6 @@ class UsfHandle {
   Fd socket_;
   pid_t pid_ = -1;
   uint32_t number_ = 0;
-  uid_t uid_ = 0;
   bool behind_ = false;
   uint64_t host_region_size_ = 0, guest_region_size_ = 0;
 };

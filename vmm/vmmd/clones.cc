@@ -9,7 +9,6 @@
 #include <algorithm>
 
 #include "vmm/snapshot/clone.h"
-#include "vmm/vmmd/cgroups.h"
 #include "vmm/vmmd/daemon.h"
 
 namespace usetl {
@@ -93,10 +92,6 @@ void Vmmd::OnBecame(UsfHandle* copy) {
   Result<std::pair<Fd, Fd>> pair = ipc::Pair();
   if (!pair.ok()) return FailClone(connection, pair.status());
   const int own = pair->first.get();
-  if (!connection->cgroups.empty()) {
-    const Status entered = EnterCgroups(copy, connection->cgroups);
-    if (!entered.ok()) return FailClone(connection, entered);
-  }
   if (fcntl(own, F_SETFL, O_NONBLOCK) != 0 || !Watch(own).ok()) {
     return FailClone(connection, Status::Errno("a clone's connection"));
   }

@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "vmm/pool/tmpfs.h"
-#include "vmm/vmmd/cgroups.h"
 #include "vmm/vmmd/environment.h"
 
 namespace usetl {
@@ -237,12 +236,12 @@ void Vmmd::OnConnection(int fd) {
   const auto it = connections_.find(fd);
   if (it == connections_.end()) return;
   Result<ipc::Message> message = ipc::Receive(fd);
-  if (message.ok()) return OnRequest(&it->second, std::move(*message));
+  if (message.ok()) return OnRequest(&it->second, *message);
   // Nothing there: the event was for a connection that had this number before.
   if (message.status().code() != EAGAIN) Close(fd);
 }
 
-void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
+void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
   pool::PlainRequest plain;
   if (message.bytes.size() < sizeof plain) return Close(connection->socket.get());
   std::memcpy(&plain, message.bytes.data(), sizeof plain);
@@ -254,8 +253,6 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       // A worker that a function has taken over must not reach the USFs of other tenants.
       if (!connection->tenant) connection->tenant = pool::Text(connection->claim.tenant);
       if (*connection->tenant != pool::Text(connection->claim.tenant)) break;
-      if (message.fds.size() > pool::kMaxCgroups) break;
-      connection->cgroups = std::move(message.fds);
       connection->waiting = true;
       connection->waited = false;
       connection->give_up =
@@ -280,12 +277,11 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       }
       return;
     case pool::Request::kEnterCgroups: {
-      if (connection->usf == nullptr || connection->releasing) break;
-      const Status entered = EnterCgroups(connection->usf, connection->cgroups);
-      if (entered.ok()) return;
-      std::fprintf(stderr, "usetl-vmmd: USF %u: %s\n", connection->usf->number(),
-                   entered.message().c_str());
-      break;
+      const size_t count = message.fds.size();
+      if (connection->usf == nullptr || connection->releasing || count > pool::kMaxCgroups) break;
+      // A USF that takes no command is as good as lost.
+      if (!connection->usf->EnterCgroups(message.fds).ok()) break;
+      return;
     }
     case pool::Request::kInspect: {
       pool::ReplyRecord reply{};

@@ -55,7 +55,6 @@ class Vmmd {
   };
   struct Connection {
     Fd socket;
-    std::vector<Fd> cgroups;  // of its claim
     UsfHandle* usf = nullptr;
     Pool* pool = nullptr;  // that a claim waits for, while it waits
     bool waiting = false;  // for a USF
@@ -91,7 +90,7 @@ class Vmmd {
   void PauseAccepting(const Status& cause);
   void ResumeAccepting();
   void OnConnection(int fd);
-  void OnRequest(Connection* connection, ipc::Message message);
+  void OnRequest(Connection* connection, const ipc::Message& message);
   void OnUsf(UsfHandle* usf);
   void ServeWaiting();
   // clones.cc

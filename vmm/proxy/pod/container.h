@@ -97,9 +97,8 @@ class Container {
 
   Fd vmmd_;  // until the claim
   etl::ObjectStore objects_;
-  std::vector<Fd> cgroups_;  // until it has started
-  const bool charged_;       // to cgroups
-  const bool in_cgroups_;    // this process was before the claim
+  const std::vector<Fd> cgroups_;
+  bool in_cgroups_;
   Fd mount_service_;         // until the claim
   uint32_t mounted_directories_;
   Control control_;

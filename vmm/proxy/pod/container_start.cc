@@ -52,11 +52,8 @@ Status Container::Claim(StartRequest* request) {
     return Status::Errno("usetl-vmmd");
   }
   Fd region_file;
-  Result<std::unique_ptr<UsfLink>> link =
-      UsfLink::Claim(std::move(vmmd_), claim, cgroups_, &region_file);
+  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(std::move(vmmd_), claim, &region_file);
   if (!link.ok()) return link.status();
-  // Whoever takes this process over could move any process of the node by them.
-  if (in_cgroups_) cgroups_.clear();
   link_ = std::move(*link);
   usf_cpu_before_ = UsfCpuNs();
   Result<Mounts> mounts =
@@ -140,9 +137,9 @@ Status Container::OnLoaded(const Reply& reply) {
 
 // What nobody waits for.
 void Container::SettleDown() {
-  Status entered = EnterCgroups(cgroups_);
-  cgroups_.clear();
-  if (entered.ok() && charged_) entered = link_->EnterCgroups();
+  Status entered = in_cgroups_ ? Status() : EnterCgroups(cgroups_);
+  in_cgroups_ = true;
+  if (entered.ok() && !cgroups_.empty()) entered = link_->EnterCgroups(cgroups_);
   if (!entered.ok()) {
     std::fprintf(stderr, "usetl-proxy: container %s: %s\n", id_.c_str(), entered.message().c_str());
   }

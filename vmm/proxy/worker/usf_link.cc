@@ -17,10 +17,8 @@ Result<Mapping> MapShared(const Fd& fd, uint64_t size, int protection) {
 }  // namespace
 
 Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimRequest& request,
-                                                const std::vector<Fd>& cgroups, Fd* guest_region) {
-  std::vector<int> fds;
-  for (const Fd& cgroup : cgroups) fds.push_back(cgroup.get());
-  USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(request), {}, fds));
+                                                Fd* guest_region) {
+  USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(request)));
   Result<ipc::Message> message = ipc::Receive(vmmd.get());
   if (!message.ok()) return message.status().Annotate("usetl-vmmd");
   pool::ReplyRecord reply;
@@ -61,9 +59,11 @@ Status UsfLink::RequestClone() {
   return ipc::Send(vmmd_.get(), ipc::Bytes(request));
 }
 
-Status UsfLink::EnterCgroups() {
+Status UsfLink::EnterCgroups(const std::vector<Fd>& cgroups) {
   const pool::PlainRequest request{pool::Request::kEnterCgroups, 0};
-  return ipc::Send(vmmd_.get(), ipc::Bytes(request));
+  std::vector<int> fds;
+  for (const Fd& cgroup : cgroups) fds.push_back(cgroup.get());
+  return ipc::Send(vmmd_.get(), ipc::Bytes(request), {}, fds);
 }
 
 abi::Boot& UsfLink::boot() const {

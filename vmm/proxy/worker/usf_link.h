@@ -19,18 +19,16 @@ class UsfLink {
  public:
   // Asks vmmd for a USF and maps what comes with it. `vmmd` is a connection; it holds the USF as
   // long as it is open.
-  // `cgroups`: for EnterCgroups(). `guest_region`: gets the guest region's file, for another
-  // process; null: nobody wants it.
+  // `guest_region`: gets the guest region's file, for another process; null: nobody wants it.
   static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request,
-                                                const std::vector<Fd>& cgroups = {},
                                                 Fd* guest_region = nullptr);
 
   // A clone of a USF that another link holds, from vmmd's kCloned.
   static Result<std::unique_ptr<UsfLink>> OfClone(ipc::Message cloned);
   // Asks vmmd for one; kCloned comes as a message that vmmd sends. One at a time.
   Status RequestClone();
-  // Moves the USF's process into the cgroups of the claim, soon.
-  Status EnterCgroups();
+  // Moves the USF's process into these cgroups, soon.
+  Status EnterCgroups(const std::vector<Fd>& cgroups);
   // What a clone starts with, once it is rung.
   abi::Boot& boot() const;
 
