@@ -19,7 +19,7 @@
 namespace usetl::cri {
 
 // How the pod's limits and neighbours have held it up. None: this kernel, or this cgroup, does not
-// say. What the pod used is not read here: a USF had used some before it came.
+// say. What the pod used is not read here: its USFs' processes are not in the cgroup.
 struct CgroupEvents {
   std::optional<uint64_t> periods, throttled_periods, throttled_ns;
   std::optional<uint64_t> memory_failures;  // times that the memory limit was hit

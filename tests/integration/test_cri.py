@@ -123,12 +123,8 @@ class Containers(CriCase):
         ours = [path for path in ours if path.is_dir()]
         self.assertGreater(len(ours), 0)
         container = self.run_container(pod)
-        for path in ours:  # the worker, the USF
-            wait_until(lambda path=path: len((path / "tasks").read_text().split()) >= 2)
-        paths = {os.readlink(f"/proc/{process}/exe") for process in (ours[0] / "cgroup.procs").read_text().split()}
-        self.assertEqual({pathlib.Path(path).name for path in paths}, {"usetl-proxy", "usetl-usf"})
-        response = self.client.ExecSync(container_id=container, cmd=["true"])
-        self.assertEqual(response.exit_code, 0, response.stderr)
+        for path in ours:
+            wait_until(lambda path=path: (path / "cgroup.procs").read_text().strip())
         self.assertRegex(self.post(pod, {"name": "you"}), "you")
         self.stop(container, 0)
         self.client.StopPodSandbox(pod_sandbox_id=pod)

@@ -364,14 +364,13 @@ class Http(PodTest):
         self.assertEqual((end["code"], end["reason"]), (0, COMPLETED), end)
 
     @unittest.skipUnless(os.path.isdir("/sys/fs/cgroup/pids"), "no hierarchy of version 1")
-    def test_worker_and_usf_enter_the_cgroup(self):
+    def test_worker_enters_the_cgroup(self):
         group = pathlib.Path(f"/sys/fs/cgroup/pids/usetl-test-{os.getpid()}")
         group.mkdir()
         self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
         container = self.container(self.CODE, mode="http", cgroups=(str(group / "tasks"),))
-        started = container.started()
-        processes = {str(started["worker"]), str(started["usf"])}
-        wait_until(lambda: set((group / "cgroup.procs").read_text().split()) == processes)
+        worker = container.started()["worker"]
+        wait_until(lambda: (group / "cgroup.procs").read_text().split() == [str(worker)])
         container.stop(0)
         container.end()
 

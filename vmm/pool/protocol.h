@@ -15,13 +15,7 @@ enum class Request : uint32_t {
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
   // ready for another program (vmm/snapshot/clone.h). One at a time.
   kClone = 4,
-  // With up to kMaxCgroups descriptors, of the files "tasks" (version 2: "cgroup.procs") of
-  // cgroups: the process of the USF that this connection holds enters them, and ends with the claim,
-  // for memory stays charged to the cgroup that first used it. Not answered.
-  kEnterCgroups = 5,
 };
-
-inline constexpr size_t kMaxCgroups = 16;
 
 struct ClaimRequest {
   Request request;

@@ -242,15 +242,6 @@ Status UsfHandle::CopyTo(const Fd& image, const UsfHandle& clone, uint32_t order
   return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
 }
 
-Status UsfHandle::EnterCgroups(const std::vector<Fd>& cgroups) {
-  usable = false;
-  const usf::PlainCommand command{usf::Command::kEnterCgroups, 0};
-  std::vector<int> fds;
-  for (const Fd& cgroup : cgroups) fds.push_back(cgroup.get());
-  USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command), {}, fds));
-  return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
-}
-
 Status UsfHandle::BecomeCloneOf(const UsfHandle& original, const Fd& image) {
   const usf::PlainCommand command{usf::Command::kBecome, 0};
   // The clone's own process too can only read the container's files.

@@ -65,9 +65,6 @@ class UsfHandle {
   // used again.
   Status BecomeCloneOf(const UsfHandle& original, const Fd& image);
 
-  // Moves the process into cgroups; it is not used again after the present function.
-  Status EnterCgroups(const std::vector<Fd>& cgroups);
-
   // Memory that the host region takes now.
   uint64_t HostRegionBytes() const;
 

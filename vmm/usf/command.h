@@ -14,7 +14,6 @@ enum class Command : uint32_t {
   kCopyOut = 3,  // with descriptors of CopyOutFd; answered by kCopied, the function goes on
   kBecome = 4,   // to an idle one, with descriptors of BecomeFd; answered by kBecame or kFailed. It
                  // starts when the worker rings; the process serves no other function afterwards
-  kEnterCgroups = 5,  // with descriptors of cgroups, to write 0 to; kLog tells what fails
 };
 
 enum CopyOutFd : uint32_t { kImageOut, kRegionOut, kCopyOutFdCount };

@@ -17,7 +17,6 @@ constexpr int kPlainCalls[] = {
     SCMP_SYS(ppoll),            // sleeps while the guest is idle
     SCMP_SYS(recvmsg),          // commands of vmmd
     SCMP_SYS(sendmsg),          // answers and events to vmmd
-    SCMP_SYS(write),            // enters the pod's cgroups
     SCMP_SYS(close),            // descriptors that came with a command
     SCMP_SYS(munmap),           // libc gives large allocations back
     SCMP_SYS(madvise),          // rollback returns runs of zero pages, scrubs what is shared

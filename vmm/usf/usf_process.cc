@@ -257,22 +257,10 @@ Status UsfProcess::ServeCommand() {
       return TakeCopyOut(command.order, std::move(message->fds));
     case usf::Command::kBecome:
       return Become(std::move(message->fds));
-    case usf::Command::kEnterCgroups:
-      return EnterCgroups(message->fds);
     case usf::Command::kStart:
       break;
   }
   return Status(EPROTO, "vmmd sent an unknown command");
-}
-
-Status UsfProcess::EnterCgroups(const std::vector<Fd>& cgroups) {
-  for (const Fd& cgroup : cgroups) {
-    if (write(cgroup.get(), "0", 1) == 1) continue;  // 0: whoever writes
-    usf::EventRecord record{};
-    record.event = usf::Event::kLog;
-    USETL_RETURN_IF_ERROR(SendEvent(record, Status::Errno("entering the pod's cgroup").message()));
-  }
-  return Status();
 }
 
 Status UsfProcess::TakeCopyOut(uint32_t order, std::vector<Fd> fds) {

@@ -27,8 +27,6 @@ class UsfProcess {
   Status ServeCommand();
   Status RollBack();
   // Keeps what a kCopyOut came with until the guest stands where it can be copied.
-  // This process is charged to them from here on; it goes on after an error.
-  Status EnterCgroups(const std::vector<Fd>& cgroups);
   Status TakeCopyOut(uint32_t order, std::vector<Fd> fds);
   Status CopyOut();
   Status Become(std::vector<Fd> fds);

@@ -276,13 +276,6 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
         FailClone(connection, allowed);
       }
       return;
-    case pool::Request::kEnterCgroups: {
-      const size_t count = message.fds.size();
-      if (connection->usf == nullptr || connection->releasing || count > pool::kMaxCgroups) break;
-      // A USF that takes no command is as good as lost.
-      if (!connection->usf->EnterCgroups(message.fds).ok()) break;
-      return;
-    }
     case pool::Request::kInspect: {
       pool::ReplyRecord reply{};
       reply.reply = pool::Reply::kState;

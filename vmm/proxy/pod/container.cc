@@ -34,7 +34,6 @@ Container::Container(Fd usetld, Join join, Fd mount_service, Fd vmmd, etl::Objec
     : vmmd_(std::move(vmmd)),
       objects_(std::move(objects)),
       cgroups_(std::move(join.cgroups)),
-      in_cgroups_(join.in_cgroups),
       mount_service_(std::move(mount_service)),
       mounted_directories_(static_cast<uint32_t>(join.directories.size())),
       control_(std::move(usetld), std::move(join.control), std::move(join.exit_file),

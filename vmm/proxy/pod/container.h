@@ -97,8 +97,7 @@ class Container {
 
   Fd vmmd_;  // until the claim
   etl::ObjectStore objects_;
-  const std::vector<Fd> cgroups_;
-  bool in_cgroups_;
+  std::vector<Fd> cgroups_;  // until it has started
   Fd mount_service_;         // until the claim
   uint32_t mounted_directories_;
   Control control_;

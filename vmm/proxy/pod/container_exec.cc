@@ -66,9 +66,6 @@ void Container::OnCloned(ipc::Message message) {
   Exec* exec = awaiting_clones_.front();
   awaiting_clones_.erase(awaiting_clones_.begin());
   Result<std::unique_ptr<UsfLink>> link = UsfLink::OfClone(std::move(message));
-  if (link.ok() && !cgroups_.empty()) {
-    if (const Status entered = (*link)->EnterCgroups(cgroups_); !entered.ok()) link = entered;
-  }
   if (exec != nullptr) exec->Begin(std::move(link));
   // Those that left while they waited need none.
   while (!awaiting_clones_.empty() && awaiting_clones_.front() == nullptr) {

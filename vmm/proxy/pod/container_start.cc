@@ -137,12 +137,11 @@ Status Container::OnLoaded(const Reply& reply) {
 
 // What nobody waits for.
 void Container::SettleDown() {
-  Status entered = in_cgroups_ ? Status() : EnterCgroups(cgroups_);
-  in_cgroups_ = true;
-  if (entered.ok() && !cgroups_.empty()) entered = link_->EnterCgroups(cgroups_);
+  const Status entered = EnterCgroups(cgroups_);
   if (!entered.ok()) {
     std::fprintf(stderr, "usetl-proxy: container %s: %s\n", id_.c_str(), entered.message().c_str());
   }
+  cgroups_.clear();
   malloc_trim(0);
   TrimStack();
 }

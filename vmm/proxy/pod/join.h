@@ -21,7 +21,6 @@ struct Join {
   Fd control;                   // listening, SOCK_SEQPACKET
   Fd exit_file;                 // regular, writable
   std::vector<Fd> cgroups;      // of each hierarchy, writable
-  bool in_cgroups = false;      // this process has entered them
   std::vector<Fd> directories;  // that the function may change
   Identity identity;
 };

@@ -40,7 +40,7 @@ Result<Join> EnterPod(const Fd& usetld) {
   // While there is one thread, and before anything is charged.
   if (!join->cgroups.empty() && EnteredByThread(join->cgroups[0])) {
     USETL_RETURN_IF_ERROR(EnterCgroups(join->cgroups));
-    join->in_cgroups = true;
+    join->cgroups.clear();
   }
   return join;
 }

@@ -59,13 +59,6 @@ Status UsfLink::RequestClone() {
   return ipc::Send(vmmd_.get(), ipc::Bytes(request));
 }
 
-Status UsfLink::EnterCgroups(const std::vector<Fd>& cgroups) {
-  const pool::PlainRequest request{pool::Request::kEnterCgroups, 0};
-  std::vector<int> fds;
-  for (const Fd& cgroup : cgroups) fds.push_back(cgroup.get());
-  return ipc::Send(vmmd_.get(), ipc::Bytes(request), {}, fds);
-}
-
 abi::Boot& UsfLink::boot() const {
   return *reinterpret_cast<abi::Boot*>(control_.data() + abi::kBootOffset);
 }

@@ -27,8 +27,6 @@ class UsfLink {
   static Result<std::unique_ptr<UsfLink>> OfClone(ipc::Message cloned);
   // Asks vmmd for one; kCloned comes as a message that vmmd sends. One at a time.
   Status RequestClone();
-  // Moves the USF's process into these cgroups, soon.
-  Status EnterCgroups(const std::vector<Fd>& cgroups);
   // What a clone starts with, once it is rung.
   abi::Boot& boot() const;
 
