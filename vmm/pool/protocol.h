@@ -9,15 +9,16 @@
 namespace usetl::pool {
 
 enum class Request : uint32_t {
-  kClaim = 1,    // ClaimRequest; answered by kClaimed
+  // ClaimRequest; answered by kClaimed. The claims of a connection are of one tenant and runtime.
+  kClaim = 1,
   kRelease = 2,  // of the USF that this connection holds; answered by kReleased
-  kInspect = 3,  // answered by kState: JSON text
+  kInspect = 3,  // answered by kState: JSON text; not on a connection that has claimed
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
   // ready for another program (vmm/snapshot/clone.h). One at a time.
   kClone = 4,
   // With up to kMaxCgroups descriptors, of the files "tasks" (version 2: "cgroup.procs") of
-  // cgroups: the process of the USF that this connection holds enters them, and ends with the claim,
-  // for memory stays charged to the cgroup that first used it. Not answered.
+  // cgroups: the process of the USF that this connection holds enters them, and ends with the
+  // claim, for memory stays charged to the cgroup that first used it. Not answered.
   kEnterCgroups = 5,
 };
 

@@ -53,6 +53,11 @@ class Vmmd {
     uint64_t device = 0, inode = 0;  // of its snapshot's file
     std::chrono::steady_clock::time_point used;
   };
+  // Whom a connection serves.
+  struct Owner {
+    std::string tenant, runtime;
+    bool operator==(const Owner&) const = default;
+  };
   struct Connection {
     Fd socket;
     UsfHandle* usf = nullptr;
@@ -60,7 +65,7 @@ class Vmmd {
     bool waiting = false;  // for a USF
     bool waited = false;   // there was none when it asked
     pool::ClaimRequest claim{};
-    std::optional<std::string> tenant;  // of the first claim, and so of all
+    std::optional<Owner> owner;  // of the first claim, and so of all
     std::chrono::steady_clock::time_point give_up;
     bool releasing = false;  // wants an answer when the rollback is done
     std::optional<Clone> clone;
