@@ -159,11 +159,14 @@ Result<Booted> BootHere(const BootOrder& order) {
   // As in usf: the first entry starts a kernel thread, which the jail would refuse.
   USETL_RETURN_IF_ERROR((*vm)->machine().CompleteExit());
   const Ticks ticks(vm->get());
+  Result<Fd> file = Snapshot::NewFile();
+  if (!file.ok()) return file.status();
+  *memory = Memory();  // mapped by now; whoever has such a file can make it grow
   USETL_RETURN_IF_ERROR(EnterJail({kFirstUid + static_cast<uint32_t>(getpid()), root->Release(),
-                                   network->Release(), JailPurpose::kBake}));
+                                   network->Release(), JailPurpose::kBake, Snapshot::kMostSize}));
   USETL_RETURN_IF_ERROR(BootToReady(vm->get(), order.trace));
-  Result<Snapshot> snapshot =
-      Snapshot::Take(vm->get(), order.digests, order.kernel.digest, pagemap.get());
+  Result<Snapshot> snapshot = Snapshot::Take(vm->get(), order.digests, order.kernel.digest,
+                                             pagemap.get(), std::move(*file));
   if (!snapshot.ok()) return snapshot.status();
   return Booted{std::move(*snapshot), (*vm)->exits};
 }

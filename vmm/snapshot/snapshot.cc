@@ -73,8 +73,14 @@ Snapshot::~Snapshot() {
 Snapshot::Snapshot(Snapshot&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), clean_(std::move(other.clean_)) {}
 
+Result<Fd> Snapshot::NewFile() {
+  Fd file(memfd_create("usetl-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file.ok()) return Status::Errno("memory for a snapshot");
+  return file;
+}
+
 Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel,
-                                int pagemap) {
+                                int pagemap, Fd file) {
   USETL_RETURN_IF_ERROR(vm->machine().CompleteExit());
   Result<CpuState> cpu = vm->machine().SaveCpu();
   if (!cpu.ok()) return cpu.status();
@@ -112,16 +118,18 @@ Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const 
                                  index.get(), &offset));
   index->size = offset;
 
-  Snapshot snapshot;
-  snapshot.fd_ = memfd_create("usetl-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (snapshot.fd_ < 0) return Status::Errno("memfd_create");
-  if (ftruncate(snapshot.fd_, static_cast<off_t>(offset)) != 0) {
+  if (offset > kMostSize) {
+    return Status(E2BIG, "a snapshot of it would hold " + std::to_string(offset >> 20) +
+                             " MB, at most " + std::to_string(kMostSize >> 20) +
+                             " MB are allowed: it loads too much when it starts");
+  }
+  if (ftruncate(file.get(), static_cast<off_t>(offset)) != 0) {
     return Status::Errno("sizing a snapshot");
   }
   const auto put = [&](uint64_t at, const void* bytes, uint64_t size) -> Status {
     const auto* from = static_cast<const uint8_t*>(bytes);
     while (size > 0) {
-      const ssize_t n = pwrite(snapshot.fd_, from, size, static_cast<off_t>(at));
+      const ssize_t n = pwrite(file.get(), from, size, static_cast<off_t>(at));
       if (n <= 0) return Status::Errno("writing a snapshot to memory");
       from += n, at += n, size -= n;
     }
@@ -141,8 +149,8 @@ Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const 
     const uint8_t* base = run.part == PageRun::kRam ? memory.ram() : memory.frames();
     USETL_RETURN_IF_ERROR(put(run.offset, base + uint64_t{run.first} * kPage, run.count * kPage));
   }
-  USETL_RETURN_IF_ERROR(Seal(snapshot.fd_));
-  return Adopt(std::exchange(snapshot.fd_, -1));
+  USETL_RETURN_IF_ERROR(Seal(file.get()));
+  return Adopt(file.Release());
 }
 
 Result<Snapshot> Snapshot::Adopt(int fd) {

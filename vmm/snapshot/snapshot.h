@@ -58,10 +58,15 @@ inline constexpr uint64_t kControlImageSize =
 // A loaded snapshot. Copies share the memfd.
 class Snapshot {
  public:
-  // Takes the state of a VM that has reported kReady. `pagemap` is this process's
-  // /proc/self/pagemap.
+  // What a node holds in memory for each image that runs; the node's own takes 25 MB.
+  static constexpr uint64_t kMostSize = 256 << 20;
+
+  // An empty file in memory, for Take().
+  static Result<Fd> NewFile();
+  // Takes the state of a VM that has reported kReady into `file`. `pagemap` is this process's
+  // /proc/self/pagemap. E2BIG beyond kMostSize.
   static Result<Snapshot> Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel,
-                               int pagemap);
+                               int pagemap, Fd file);
   // Reads and checks a stored one; the Status says what differs and what to do.
   static Result<Snapshot> Load(const std::string& path, const std::vector<Digest>& packs,
                                const Digest& kernel);

@@ -40,9 +40,8 @@ Status WriteAll(int fd, const void* bytes, uint64_t size, const std::string& pat
 
 // The file that a snapshot is loaded into, writable.
 Result<Fd> NewMemory(uint64_t size) {
-  Fd fd(memfd_create("usetl-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd.ok()) return Status::Errno("memory for a snapshot");
-  if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
+  Result<Fd> fd = Snapshot::NewFile();
+  if (fd.ok() && ftruncate(fd->get(), static_cast<off_t>(size)) != 0) {
     return Status::Errno("sizing a snapshot");
   }
   return fd;
