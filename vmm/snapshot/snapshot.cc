@@ -73,6 +73,12 @@ Snapshot::~Snapshot() {
 Snapshot::Snapshot(Snapshot&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), clean_(std::move(other.clean_)) {}
 
+Status Snapshot::TooLarge(uint64_t size) {
+  return Status(E2BIG, "a snapshot of " + std::to_string(size >> 20) + " MB, at most " +
+                           std::to_string(kMostSize >> 20) +
+                           " MB are allowed: the image loads too much when its Python starts");
+}
+
 Result<Fd> Snapshot::NewFile() {
   Fd file(memfd_create("usetl-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file.ok()) return Status::Errno("memory for a snapshot");
@@ -118,11 +124,7 @@ Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const 
                                  index.get(), &offset));
   index->size = offset;
 
-  if (offset > kMostSize) {
-    return Status(E2BIG, "a snapshot of it would hold " + std::to_string(offset >> 20) +
-                             " MB, at most " + std::to_string(kMostSize >> 20) +
-                             " MB are allowed: it loads too much when it starts");
-  }
+  if (offset > kMostSize) return TooLarge(offset);
   if (ftruncate(file.get(), static_cast<off_t>(offset)) != 0) {
     return Status::Errno("sizing a snapshot");
   }
@@ -160,6 +162,7 @@ Result<Snapshot> Snapshot::Adopt(int fd) {
   if (size < static_cast<off_t>(sizeof(SnapshotIndex))) {
     return Status(EINVAL, "the snapshot is too short");
   }
+  if (size > static_cast<off_t>(kMostSize)) return TooLarge(size);
   void* clean = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   if (clean == MAP_FAILED) return Status::Errno("mapping a snapshot");
   snapshot.clean_ = Mapping(clean, size);
@@ -169,14 +172,22 @@ Result<Snapshot> Snapshot::Adopt(int fd) {
   return snapshot;
 }
 
+Status Snapshot::CheckVersion(const SnapshotIndex& i) {
+  if (i.magic != SnapshotIndex::kMagic) {
+    return Status(EINVAL, "the snapshot is damaged; bake the runtime again");
+  }
+  if (i.abi_version != abi::kAbiVersion) {
+    return Status(EPROTO, "the snapshot was baked by another version; bake the runtime again");
+  }
+  return Status();
+}
+
 Status Snapshot::CheckBounds() const {
   const SnapshotIndex& i = index();
   const Status bad(EINVAL, "the snapshot is damaged; bake the runtime again");
   const abi::Window file{0, clean_.size()};
-  if (i.magic != SnapshotIndex::kMagic || i.size != clean_.size()) return bad;
-  if (i.abi_version != abi::kAbiVersion) {
-    return Status(EPROTO, "the snapshot was baked by another version; bake the runtime again");
-  }
+  USETL_RETURN_IF_ERROR(CheckVersion(i));
+  if (i.size != clean_.size()) return bad;
   if (i.run_count > SnapshotIndex::kMaxRuns || i.pack_count > std::size(i.packs)) return bad;
   if (!file.Contains(i.cpu_offset, i.cpu_size) ||
       !file.Contains(i.tables_offset, abi::kTables.size) ||
@@ -184,11 +195,14 @@ Status Snapshot::CheckBounds() const {
     return bad;
   }
   if (i.ram_size > abi::kRam.size || i.frames_size > abi::kFrames.size || i.ram_size % kPage != 0 ||
-      i.frames_size % kPage != 0 || i.address_space.tables_used > abi::kTableArena.size ||
-      i.address_space.frames_used > i.frames_size ||
-      !abi::kTableArena.Contains(i.address_space.root, kPage)) {
+      i.frames_size % kPage != 0 || i.address_space.frames_used > i.frames_size ||
+      i.address_space.frames_used % kPage != 0) {
     return bad;
   }
+  // A usf process walks and extends them before it is in its jail.
+  const uint8_t* arena =
+      clean_.data() + i.tables_offset + abi::kTableArena.base - abi::kTables.base;
+  if (!PageTables::AreSound(arena, i.address_space.root, i.address_space.tables_used)) return bad;
   for (uint32_t r = 0; r < i.run_count; ++r) {
     const PageRun& run = i.runs[r];
     const uint64_t limit = run.part == PageRun::kRam ? i.ram_size : i.frames_size;

@@ -67,7 +67,8 @@ class Snapshot {
   // /proc/self/pagemap. E2BIG beyond kMostSize.
   static Result<Snapshot> Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel,
                                int pagemap, Fd file);
-  // Reads and checks a stored one; the Status says what differs and what to do.
+  // Reads and checks a stored one; the Status says what differs and what to do. One that does not
+  // fit or is beyond kMostSize costs next to nothing.
   static Result<Snapshot> Load(const std::string& path, const std::vector<Digest>& packs,
                                const Digest& kernel);
   // Adopts the file of one of the above (in usf). Checks bounds, not the checksum.
@@ -91,6 +92,11 @@ class Snapshot {
 
  private:
   Snapshot() = default;
+  static Status TooLarge(uint64_t size);
+  static Status CheckVersion(const SnapshotIndex& index);
+  // Whether a snapshot with this index is of these, before more of it is read.
+  static Status CheckOrigin(const SnapshotIndex& index, const std::vector<Digest>& packs,
+                            const Digest& kernel);
   Status CheckBounds() const;
 
   int fd_ = -1;
