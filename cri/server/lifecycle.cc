@@ -156,14 +156,16 @@ Status RemoveContainerOf(Node* node, Container& container) {
   }
   USETL_RETURN_IF_ERROR(node->store->RemoveContainer(record->id()));
   node->container_names.Release(ContainerName(record->config().metadata(), record->sandbox_id()));
-  node->leases.Drop(record->id());
-  // Of an image that was removed before this container, the rest can go now.
-  if (node->images->Find(record->image_id()).status().code() == ENOENT) {
-    node->image_collector.Collect();
-    USETL_RETURN_IF_ERROR(node->CollectRuntimes());
-  }
+  DropImage(node, record->id(), record->image_id());
   PublishContainerEvent(node, *record, v1::CONTAINER_DELETED_EVENT);
   return Status();
+}
+
+void DropImage(Node* node, const std::string& container, const std::string& image) {
+  node->leases.Drop(container);
+  if (node->images->Find(image).status().code() != ENOENT) return;
+  node->image_collector.Collect();
+  node->CollectRuntimes();
 }
 
 void StartCounting(Node* node, const std::string& container, Worker* worker) {
