@@ -17,6 +17,39 @@ std::string LogPath(const v1::PodSandboxConfig& pod, const v1::ContainerConfig& 
   return pod.log_directory() + "/" + container.log_path();
 }
 
+// From now on the image's runtime stays. ENOENT: it is not there, or was removed meanwhile, and
+// whoever did so may not have seen the lease.
+Result<image::ImagePtr> LeaseImage(Node* node, const std::string& container,
+                                   const std::string& reference) {
+  Result<image::ImageLease> lease = node->images->Lease(reference);
+  if (!lease.ok()) return lease.status();
+  const image::ImagePtr image = lease->shared_image();
+  node->leases.Keep(container, std::move(*lease));
+  if (const Status listed = node->images->Find(image->id).status(); !listed.ok()) {
+    DropImage(node, container, image->id);
+    return listed;
+  }
+  return image;
+}
+
+// Drops the lease of a container that does not come to be.
+class ImageGuard {
+ public:
+  ImageGuard(Node* node, const std::string& container, const std::string& image)
+      : node_(node), container_(container), image_(image) {}
+  ImageGuard(const ImageGuard&) = delete;
+  ImageGuard& operator=(const ImageGuard&) = delete;
+  ~ImageGuard() {
+    if (node_ != nullptr) DropImage(node_, container_, image_);
+  }
+  void Keep() { node_ = nullptr; }
+
+ private:
+  Node* node_;
+  const std::string& container_;
+  const std::string& image_;
+};
+
 // The runtime that is baked from the image; empty: it has no Python, or names a runtime.
 Result<std::string> OwnRuntime(Node* node, const SandboxRecord& pod, const image::ImagePtr& image,
                                const grpc::ServerContext& context) {
@@ -42,12 +75,14 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, refused->text);
   }
 
-  Result<image::ImageLease> lease = node_.images->Lease(config.image().image());
-  if (!lease.ok()) return ToGrpc(lease.status());
-  const image::Image& image = lease->image();
+  Result<std::string> id = NewId();
+  if (!id.ok()) return ToGrpc(id.status());
+  Result<image::ImagePtr> leased = LeaseImage(&node_, *id, config.image().image());
+  if (!leased.ok()) return ToGrpc(leased.status());
+  const image::Image& image = **leased;
+  ImageGuard image_guard(&node_, *id, image.id);
   // Before the lock: it may take as long as the client waits.
-  Result<std::string> runtime =
-      OwnRuntime(&node_, *sandbox->Get(), lease->shared_image(), *context);
+  Result<std::string> runtime = OwnRuntime(&node_, *sandbox->Get(), *leased, *context);
   if (!runtime.ok()) {
     if (runtime.status().code() == EINVAL) node_.metrics.CountRefusal("image");
     return ToGrpc(runtime.status());
@@ -59,8 +94,6 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the pod sandbox " + pod->id() + " is not ready");
   }
-  Result<std::string> id = NewId();
-  if (!id.ok()) return ToGrpc(id.status());
   const std::string name = ContainerName(config.metadata(), pod->id());
   if (usetl::Status status = node_.container_names.Reserve(name, *id); !status.ok()) {
     return ToGrpc(status.Annotate("failed to reserve container name"));
@@ -94,8 +127,8 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   if (context->IsCancelled()) return ToGrpc(usetl::Status(ECANCELED, "the client gave up"));
   if (usetl::Status status = node_.store->Add(record); !status.ok()) return ToGrpc(status);
   guard.Keep();
-  node_.leases.Keep(*id, std::move(*lease));
   node_.leases.KeepVolumes(*id, std::move(*volumes));
+  image_guard.Keep();
   PublishContainerEvent(&node_, record, v1::CONTAINER_CREATED_EVENT);
   response->set_container_id(*id);
   return grpc::Status::OK;

@@ -5,8 +5,8 @@ namespace usetl::cri {
 
 grpc::Status ImageService::RemoveImage(grpc::ServerContext*, const v1::RemoveImageRequest* request,
                                        v1::RemoveImageResponse*) {
-  usetl::Status removed = node_.images->Remove(request->image().image());
-  if (removed.ok()) removed = node_.CollectRuntimes();
+  const usetl::Status removed = node_.images->Remove(request->image().image());
+  if (removed.ok()) node_.CollectRuntimes();
   return ToGrpc(removed);
 }
 

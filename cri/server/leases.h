@@ -1,9 +1,10 @@
-// leases.h: keeps the images of existing containers on the disk.
+// leases.h: keeps the images of containers on the disk, from before they exist.
 #ifndef USETL_CRI_SERVER_LEASES_H_
 #define USETL_CRI_SERVER_LEASES_H_
 
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,14 @@ class Leases {
     const std::lock_guard lock(mutex_);
     leases_.erase(container);
     volumes_.erase(container);
+  }
+
+  // The ids of the images that containers have leases of.
+  std::set<std::string> ImageIds() {
+    const std::lock_guard lock(mutex_);
+    std::set<std::string> ids;
+    for (const auto& [container, lease] : leases_) ids.insert(lease.image().id);
+    return ids;
   }
 
   // What the container has a lease of, whether the store still lists it or not. ENOENT: none.

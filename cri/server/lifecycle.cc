@@ -158,21 +158,22 @@ Status RemoveContainerOf(Node* node, Container& container) {
   }
   USETL_RETURN_IF_ERROR(node->store->RemoveContainer(record->id()));
   node->container_names.Release(ContainerName(record->config().metadata(), record->sandbox_id()));
-  node->leases.Drop(record->id());
-  // Of images that were removed before this container, the rest can go now.
-  const auto removed = [&](const std::string& image) {
-    return node->images->Find(image).status().code() == ENOENT;
-  };
-  if (removed(record->image_id()) ||
+  const bool volume_removed =
       std::ranges::any_of(record->config().mounts(), [&](const v1::Mount& mount) {
-        return IsImageVolume(mount) && removed(mount.image().image_ref());
-      })) {
-    node->image_collector.Collect();
-    const Status collected = node->CollectRuntimes();
-    if (!collected.ok()) spdlog::warn("runtimes of images: {}", collected.message());
-  }
+        return IsImageVolume(mount) &&
+               node->images->Find(mount.image().image_ref()).status().code() == ENOENT;
+      });
+  DropImage(node, record->id(), record->image_id());
+  if (volume_removed) node->image_collector.Collect();
   PublishContainerEvent(node, *record, v1::CONTAINER_DELETED_EVENT);
   return Status();
+}
+
+void DropImage(Node* node, const std::string& container, const std::string& image) {
+  node->leases.Drop(container);
+  if (node->images->Find(image).status().code() != ENOENT) return;
+  node->image_collector.Collect();
+  node->CollectRuntimes();
 }
 
 void StartCounting(Node* node, const std::string& container, Worker* worker) {

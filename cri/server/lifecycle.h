@@ -43,6 +43,9 @@ Status StopContainerOf(Node* node, Container& container, std::chrono::millisecon
 // Kills it, if it runs, and forgets it. Idempotent.
 Status RemoveContainerOf(Node* node, Container& container);
 
+// The container does not use its image any more: of one that was removed before, the rest goes.
+void DropImage(Node* node, const std::string& container, const std::string& image);
+
 // Stores how a container ended. Called by the monitor, and at the start for those that ended while
 // no usetld was there.
 void OnContainerExit(Node* node, const std::string& id, std::optional<ContainerExit> exit);

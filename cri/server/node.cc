@@ -40,10 +40,7 @@ Result<std::unique_ptr<Node>> Node::Open(const NodeOptions& options) {
   if (!runtimes.ok()) return runtimes.status();
   node->runtimes = std::move(*runtimes);
   USETL_RETURN_IF_ERROR(node->TakeUp());
-  // They take room and harm nobody.
-  if (const Status collected = node->CollectRuntimes(); !collected.ok()) {
-    spdlog::warn("runtimes of images: {}", collected.message());
-  }
+  node->CollectRuntimes();
   return node;
 }
 
@@ -117,12 +114,20 @@ Status Node::TakeUp() {
   return Status();
 }
 
-Status Node::CollectRuntimes() {
+void Node::CollectRuntimes() {
+  if (const Status collected = CollectRuntimesNow(); !collected.ok()) {
+    spdlog::warn("runtimes of images: {}", collected.message());
+  }
+}
+
+Status Node::CollectRuntimesNow() {
   const Result<std::shared_ptr<const image::ImageList>> list = images->List();
   if (!list.ok()) return list.status();
   std::set<std::string> ids;
   for (const image::ImagePtr& image : (*list)->images) ids.insert(image->id);
   for (const auto& container : store->Containers()) ids.insert(container->image_id());
+  // Behind the list: who has a lease by then has seen the image in there (container_create.cc).
+  ids.merge(leases.ImageIds());
   return runtimes->Keep(ids);
 }
 

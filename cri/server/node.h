@@ -45,8 +45,9 @@ class Node {
     if (mounts != nullptr) mounts->Stop();  // its thread uses the monitor, whose thread uses it
   }
 
-  // Removes the runtimes of images that are gone and that no container uses.
-  Status CollectRuntimes();
+  // Removes the runtimes of images that are gone and that no container uses. What cannot be removed
+  // takes room and harms nobody: it is logged.
+  void CollectRuntimes();
 
   const NodeOptions options;
   const std::unique_ptr<Store> store;
@@ -71,6 +72,7 @@ class Node {
         image_collector(images.get()),
         namespaces(options.network_directory, options.ready_namespaces),
         cni(options.cni) {}
+  Status CollectRuntimesNow();
   Status ReleaseUnfinished();
   Status TakeUp();
   // As far as they are still there.

@@ -34,6 +34,7 @@ Status Database::Error(const std::string& what) const {
 Status Database::Create(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) == 0) return Status();
+  if (errno != ENOENT) return Status::Errno("look for " + path);
   const std::string temporary = path + ".new";
   // A log of writes belongs to a file that was moved away, too.
   for (const std::string& name : {temporary, temporary + "-journal", path + "-wal"}) {

@@ -28,7 +28,7 @@ MOUNTS = [
     ({"propagation": cri.PROPAGATION_HOST_TO_CONTAINER},
      "mount propagation is not supported: a function has a file tree of its own"),
     ({"recursive_read_only": True, "readonly": True}, "recursive read-only mounts are not supported"),
-    ({"host_path": "", "image": cri.ImageSpec(image="localhost/function:1")}, "image volumes are not supported"),
+    ({"host_path": "", "image": cri.ImageSpec(image="localhost/function:1")}, "an image volume has to be read-only"),
     ({"host_path": ""}, "a path on the host is missing"),
     ({"uidMappings": [cri.IDMapping(host_id=1, length=1)]}, "id-mapped mounts are not supported"),
     ({"gidMappings": [cri.IDMapping(host_id=1, length=1)]}, "id-mapped mounts are not supported"),

@@ -19,8 +19,8 @@ CLAIM = struct.Struct("=IIQ64s128s")
 ENDLESS = "def handler(e, c):\n print('on', flush=True)\n while True: pass\n"
 
 
-def claim(tenant: bytes) -> bytes:
-    return CLAIM.pack(1, 10_000, 0, b"python3.11", tenant)
+def claim(tenant: bytes, runtime: bytes = b"python3.11") -> bytes:
+    return CLAIM.pack(1, 10_000, 0, runtime, tenant)
 
 
 def children(pid: int) -> list[int]:
@@ -101,6 +101,19 @@ class Security(unittest.TestCase):
             self.assertEqual(len(fds), 5)
             peer.send(struct.pack("=II", 2, 0))
             self.assertEqual(struct.unpack_from("=I", peer.recv(1000))[0], 2)
+        self.answers()
+
+    def test_a_connection_reaches_no_image_but_its_own(self):
+        for message in (claim(b"a", b"image-" + b"0" * 32), struct.pack("=II", 3, 0), struct.pack("=II", 3, 1)):
+            peer = self.connect("vmmd")
+            peer.send(claim(b"a"))
+            _, fds, _, _ = socket.recv_fds(peer, 1000, 16)
+            for fd in fds:
+                os.close(fd)
+            peer.send(struct.pack("=II", 2, 0))
+            self.assertEqual(struct.unpack_from("=I", peer.recv(1000))[0], 2)
+            peer.send(message)
+            self.assertEqual(peer.recv(1000), b"", message[:4])
         self.answers()
 
     def test_regions_cannot_grow(self):

@@ -178,6 +178,21 @@ TEST_F(InterpreterTest, SaysWhatCannotRun) {
   EXPECT_EQ(refused("/plain").code(), ENOENT);
 }
 
+TEST_F(InterpreterTest, BoundsWhatAHostileImageMakesItDo) {
+  File("usr/bin/python3", "x", 0644);
+  std::string wide, around = "usr/bin";
+  for (int i = 0; i < 63; ++i) wide += "/nowhere:";
+  for (int i = 0; i < 500; ++i) around += "/../bin";
+  Link("around", around);
+  Link("twice", "around/../../" + around);
+  const pack::PackLayers layers = Layers();
+  EXPECT_EQ(Read(layers, "/around/python3"), "/usr/bin/python3: x");
+  EXPECT_EQ(Read(layers, "/twice/python3"), std::strerror(ENAMETOOLONG));
+  EXPECT_EQ(FindInterpreter(layers, wide + "/last").status().code(), ENOENT);
+  EXPECT_EQ(FindInterpreter(layers, wide + "/one:/more").status().code(), EINVAL);
+  EXPECT_EQ(FindInterpreter(layers, "/" + std::string(4096, 'x')).status().code(), EINVAL);
+}
+
 TEST_F(InterpreterTest, WantsTheLoaderInTheImage) {
   File("usr/bin/python3", Program(kGlibc));
   const pack::PackLayers layers = Layers();

@@ -7,7 +7,7 @@ using abi::PackType;
 
 constexpr int kMostLinks = 40;          // as Linux has it
 constexpr size_t kMostPath = 64 << 10;  // what is left to walk, links put in
-constexpr size_t kMostDepth = 4096;
+constexpr int kMostParts = 1024;        // names on the way, those of links too
 
 bool IsDirectory(const abi::PackEntry& entry) {
   return entry.type == PackType::kDirectory || entry.type == PackType::kOpaqueDirectory;
@@ -55,11 +55,14 @@ Result<PackLayers::File> PackLayers::Resolve(std::string_view path) const {
   if (packs_.empty()) return failed(ENOENT, "there is no layer");
   std::vector<Found> way = {Root()};
   std::string rest(path);
-  int links = 0;
-  while (!rest.empty()) {
-    const size_t slash = std::min(rest.find('/'), rest.size());
-    const std::string name = rest.substr(0, slash);
-    rest.erase(0, std::min(slash + 1, rest.size()));
+  size_t at = 0;  // how much of it is walked
+  int links = 0, parts = 0;
+  while (at < rest.size()) {
+    // An image chooses its links, and somebody waits for the answer.
+    if (++parts > kMostParts) return failed(ENAMETOOLONG, "too long a way");
+    const size_t slash = std::min(rest.find('/', at), rest.size());
+    const std::string name = rest.substr(at, slash - at);
+    at = slash + 1;
     if (name.empty() || name == ".") continue;
     if (!IsDirectory(*way.back().places.front().second)) return failed(ENOTDIR, "not a directory");
     if (name == "..") {
@@ -72,14 +75,15 @@ Result<PackLayers::File> PackLayers::Resolve(std::string_view path) const {
     if (entry->type == PackType::kSymlink) {
       const auto bytes = pack->Content(*entry);
       std::string target(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      if (++links > kMostLinks || target.size() + rest.size() > kMostPath) {
+      if (at < rest.size()) target.append(1, '/').append(rest, at);
+      if (++links > kMostLinks || target.size() > kMostPath) {
         return failed(ELOOP, "too many links");
       }
       if (target.starts_with('/')) way.resize(1);
-      rest = target.append(1, '/').append(rest);
+      rest = std::move(target);
+      at = 0;
       continue;
     }
-    if (way.size() == kMostDepth) return failed(ENAMETOOLONG, "too many directories");
     way.push_back(std::move(found));
   }
   std::string real;

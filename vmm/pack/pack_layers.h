@@ -23,7 +23,8 @@ class PackLayers {
     const abi::PackEntry* entry;
   };
   // What is at the absolute `path`, links followed as within the image. ENOENT, ENOTDIR; ELOOP for
-  // links without end. The file refers to this.
+  // links without end, ENAMETOOLONG for a way that is longer than any in earnest. The file refers
+  // to this.
   Result<File> Resolve(std::string_view path) const;
 
   const std::vector<Pack>& packs() const { return packs_; }

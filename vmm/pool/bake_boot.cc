@@ -23,7 +23,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr uint32_t kBakeUid = 700'000;  // behind those of USFs
+// Each has a user of its own, as its process has a number: behind those of USFs and of workers.
+constexpr uint32_t kFirstUid = 800'000;
 
 // What the child says in the end, with the snapshot's file when `error` is 0.
 struct Answer {
@@ -158,11 +159,14 @@ Result<Booted> BootHere(const BootOrder& order) {
   // As in usf: the first entry starts a kernel thread, which the jail would refuse.
   USETL_RETURN_IF_ERROR((*vm)->machine().CompleteExit());
   const Ticks ticks(vm->get());
-  USETL_RETURN_IF_ERROR(
-      EnterJail({kBakeUid, root->Release(), network->Release(), JailPurpose::kBake}));
+  Result<Fd> file = Snapshot::NewFile();
+  if (!file.ok()) return file.status();
+  *memory = Memory();  // mapped by now; whoever has such a file can make it grow
+  USETL_RETURN_IF_ERROR(EnterJail({kFirstUid + static_cast<uint32_t>(getpid()), root->Release(),
+                                   network->Release(), JailPurpose::kBake, Snapshot::kMostSize}));
   USETL_RETURN_IF_ERROR(BootToReady(vm->get(), order.trace));
-  Result<Snapshot> snapshot =
-      Snapshot::Take(vm->get(), order.digests, order.kernel.digest, pagemap.get());
+  Result<Snapshot> snapshot = Snapshot::Take(vm->get(), order.digests, order.kernel.digest,
+                                             pagemap.get(), std::move(*file));
   if (!snapshot.ok()) return snapshot.status();
   return Booted{std::move(*snapshot), (*vm)->exits};
 }

@@ -2,6 +2,7 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -10,6 +11,9 @@ namespace usetl {
 namespace {
 
 constexpr std::string_view kUsualSearch = "/usr/local/bin:/usr/bin:/bin";
+// Of an image's PATH; Linux itself takes no longer name of a file.
+constexpr size_t kMostSearch = 4096;
+constexpr int kMostDirectories = 64;
 constexpr std::string_view kLoader = "/lib64/ld-linux-x86-64.so.2";
 
 // Copies a structure out of a hostile file. False: it does not hold one there.
@@ -66,6 +70,11 @@ Status Check(const pack::PackLayers& layers, const std::string& program,
 
 Result<Interpreter> FindInterpreter(const pack::PackLayers& layers, std::string_view search) {
   if (search.empty()) search = kUsualSearch;
+  if (search.size() > kMostSearch || std::ranges::count(search, ':') >= kMostDirectories) {
+    return Status(EINVAL, "its PATH is too long: more than " + std::to_string(kMostSearch) +
+                              " characters or " + std::to_string(kMostDirectories) +
+                              " directories");
+  }
   while (!search.empty()) {
     const size_t colon = std::min(search.find(':'), search.size());
     const std::string directory(search.substr(0, colon));

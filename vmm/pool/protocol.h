@@ -9,9 +9,10 @@
 namespace usetl::pool {
 
 enum class Request : uint32_t {
-  kClaim = 1,    // ClaimRequest; answered by kClaimed
+  // ClaimRequest; answered by kClaimed. The claims of a connection are of one tenant and runtime.
+  kClaim = 1,
   kRelease = 2,  // of the USF that this connection holds; answered by kReleased
-  kInspect = 3,  // answered by kState: JSON text
+  kInspect = 3,  // answered by kState: JSON text; not on a connection that has claimed
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
   // ready for another program (vmm/snapshot/clone.h). One at a time.
   kClone = 4,

@@ -73,8 +73,20 @@ Snapshot::~Snapshot() {
 Snapshot::Snapshot(Snapshot&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)), clean_(std::move(other.clean_)) {}
 
+Status Snapshot::TooLarge(uint64_t size) {
+  return Status(E2BIG, "a snapshot of " + std::to_string(size >> 20) + " MB, at most " +
+                           std::to_string(kMostSize >> 20) +
+                           " MB are allowed: the image loads too much when its Python starts");
+}
+
+Result<Fd> Snapshot::NewFile() {
+  Fd file(memfd_create("usetl-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file.ok()) return Status::Errno("memory for a snapshot");
+  return file;
+}
+
 Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel,
-                                int pagemap) {
+                                int pagemap, Fd file) {
   USETL_RETURN_IF_ERROR(vm->machine().CompleteExit());
   Result<CpuState> cpu = vm->machine().SaveCpu();
   if (!cpu.ok()) return cpu.status();
@@ -112,16 +124,14 @@ Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const 
                                  index.get(), &offset));
   index->size = offset;
 
-  Snapshot snapshot;
-  snapshot.fd_ = memfd_create("usetl-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (snapshot.fd_ < 0) return Status::Errno("memfd_create");
-  if (ftruncate(snapshot.fd_, static_cast<off_t>(offset)) != 0) {
+  if (offset > kMostSize) return TooLarge(offset);
+  if (ftruncate(file.get(), static_cast<off_t>(offset)) != 0) {
     return Status::Errno("sizing a snapshot");
   }
   const auto put = [&](uint64_t at, const void* bytes, uint64_t size) -> Status {
     const auto* from = static_cast<const uint8_t*>(bytes);
     while (size > 0) {
-      const ssize_t n = pwrite(snapshot.fd_, from, size, static_cast<off_t>(at));
+      const ssize_t n = pwrite(file.get(), from, size, static_cast<off_t>(at));
       if (n <= 0) return Status::Errno("writing a snapshot to memory");
       from += n, at += n, size -= n;
     }
@@ -141,8 +151,8 @@ Result<Snapshot> Snapshot::Take(Vm* vm, const std::vector<Digest>& packs, const 
     const uint8_t* base = run.part == PageRun::kRam ? memory.ram() : memory.frames();
     USETL_RETURN_IF_ERROR(put(run.offset, base + uint64_t{run.first} * kPage, run.count * kPage));
   }
-  USETL_RETURN_IF_ERROR(Seal(snapshot.fd_));
-  return Adopt(std::exchange(snapshot.fd_, -1));
+  USETL_RETURN_IF_ERROR(Seal(file.get()));
+  return Adopt(file.Release());
 }
 
 Result<Snapshot> Snapshot::Adopt(int fd) {
@@ -152,6 +162,7 @@ Result<Snapshot> Snapshot::Adopt(int fd) {
   if (size < static_cast<off_t>(sizeof(SnapshotIndex))) {
     return Status(EINVAL, "the snapshot is too short");
   }
+  if (size > static_cast<off_t>(kMostSize)) return TooLarge(size);
   void* clean = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   if (clean == MAP_FAILED) return Status::Errno("mapping a snapshot");
   snapshot.clean_ = Mapping(clean, size);
@@ -161,14 +172,22 @@ Result<Snapshot> Snapshot::Adopt(int fd) {
   return snapshot;
 }
 
+Status Snapshot::CheckVersion(const SnapshotIndex& i) {
+  if (i.magic != SnapshotIndex::kMagic) {
+    return Status(EINVAL, "the snapshot is damaged; bake the runtime again");
+  }
+  if (i.abi_version != abi::kAbiVersion) {
+    return Status(EPROTO, "the snapshot was baked by another version; bake the runtime again");
+  }
+  return Status();
+}
+
 Status Snapshot::CheckBounds() const {
   const SnapshotIndex& i = index();
   const Status bad(EINVAL, "the snapshot is damaged; bake the runtime again");
   const abi::Window file{0, clean_.size()};
-  if (i.magic != SnapshotIndex::kMagic || i.size != clean_.size()) return bad;
-  if (i.abi_version != abi::kAbiVersion) {
-    return Status(EPROTO, "the snapshot was baked by another version; bake the runtime again");
-  }
+  USETL_RETURN_IF_ERROR(CheckVersion(i));
+  if (i.size != clean_.size()) return bad;
   if (i.run_count > SnapshotIndex::kMaxRuns || i.pack_count > std::size(i.packs)) return bad;
   if (!file.Contains(i.cpu_offset, i.cpu_size) ||
       !file.Contains(i.tables_offset, abi::kTables.size) ||
@@ -176,11 +195,14 @@ Status Snapshot::CheckBounds() const {
     return bad;
   }
   if (i.ram_size > abi::kRam.size || i.frames_size > abi::kFrames.size || i.ram_size % kPage != 0 ||
-      i.frames_size % kPage != 0 || i.address_space.tables_used > abi::kTableArena.size ||
-      i.address_space.frames_used > i.frames_size ||
-      !abi::kTableArena.Contains(i.address_space.root, kPage)) {
+      i.frames_size % kPage != 0 || i.address_space.frames_used > i.frames_size ||
+      i.address_space.frames_used % kPage != 0) {
     return bad;
   }
+  // A usf process walks and extends them before it is in its jail.
+  const uint8_t* arena =
+      clean_.data() + i.tables_offset + abi::kTableArena.base - abi::kTables.base;
+  if (!PageTables::AreSound(arena, i.address_space.root, i.address_space.tables_used)) return bad;
   for (uint32_t r = 0; r < i.run_count; ++r) {
     const PageRun& run = i.runs[r];
     const uint64_t limit = run.part == PageRun::kRam ? i.ram_size : i.frames_size;

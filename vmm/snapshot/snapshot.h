@@ -58,11 +58,17 @@ inline constexpr uint64_t kControlImageSize =
 // A loaded snapshot. Copies share the memfd.
 class Snapshot {
  public:
-  // Takes the state of a VM that has reported kReady. `pagemap` is this process's
-  // /proc/self/pagemap.
+  // What a node holds in memory for each image that runs; the node's own takes 25 MB.
+  static constexpr uint64_t kMostSize = 256 << 20;
+
+  // An empty file in memory, for Take().
+  static Result<Fd> NewFile();
+  // Takes the state of a VM that has reported kReady into `file`. `pagemap` is this process's
+  // /proc/self/pagemap. E2BIG beyond kMostSize.
   static Result<Snapshot> Take(Vm* vm, const std::vector<Digest>& packs, const Digest& kernel,
-                               int pagemap);
-  // Reads and checks a stored one; the Status says what differs and what to do.
+                               int pagemap, Fd file);
+  // Reads and checks a stored one; the Status says what differs and what to do. One that does not
+  // fit or is beyond kMostSize costs next to nothing.
   static Result<Snapshot> Load(const std::string& path, const std::vector<Digest>& packs,
                                const Digest& kernel);
   // Adopts the file of one of the above (in usf). Checks bounds, not the checksum.
@@ -86,6 +92,11 @@ class Snapshot {
 
  private:
   Snapshot() = default;
+  static Status TooLarge(uint64_t size);
+  static Status CheckVersion(const SnapshotIndex& index);
+  // Whether a snapshot with this index is of these, before more of it is read.
+  static Status CheckOrigin(const SnapshotIndex& index, const std::vector<Digest>& packs,
+                            const Digest& kernel);
   Status CheckBounds() const;
 
   int fd_ = -1;

@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "vmm/snapshot/snapshot.h"
 
@@ -38,11 +40,20 @@ Status WriteAll(int fd, const void* bytes, uint64_t size, const std::string& pat
   return Status();
 }
 
+Status ReadAll(int fd, uint8_t* to, uint64_t size, const std::string& path) {
+  while (size > 0) {
+    const ssize_t n = read(fd, to, size);
+    if (n < 0) return Status::Errno("read " + path);
+    if (n == 0) return Status(EINVAL, path + ": the snapshot was cut while it was read");
+    to += n, size -= n;
+  }
+  return Status();
+}
+
 // The file that a snapshot is loaded into, writable.
 Result<Fd> NewMemory(uint64_t size) {
-  Fd fd(memfd_create("usetl-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd.ok()) return Status::Errno("memory for a snapshot");
-  if (ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
+  Result<Fd> fd = Snapshot::NewFile();
+  if (fd.ok() && ftruncate(fd->get(), static_cast<off_t>(size)) != 0) {
     return Status::Errno("sizing a snapshot");
   }
   return fd;
@@ -74,6 +85,24 @@ Status Snapshot::Store(const std::string& path) const {
   return status;
 }
 
+Status Snapshot::CheckOrigin(const SnapshotIndex& index, const std::vector<Digest>& packs,
+                             const Digest& kernel) {
+  USETL_RETURN_IF_ERROR(CheckVersion(index));
+  const Result<std::string> cpu = CpuFingerprint();
+  if (!cpu.ok()) return cpu.status();
+  if (strnlen(index.cpu, sizeof index.cpu) == sizeof index.cpu || *cpu != index.cpu) {
+    return Status(ESTALE, "baked on another CPU model; bake the runtime again here");
+  }
+  if (index.kernel != kernel) {
+    return Status(ESTALE, "baked with another guest kernel; bake the runtime again");
+  }
+  if (packs.size() > std::size(index.packs) || index.pack_count != packs.size() ||
+      !std::equal(packs.begin(), packs.end(), index.packs)) {
+    return Status(ESTALE, "baked from another image; bake the runtime again");
+  }
+  return Status();
+}
+
 Result<Snapshot> Snapshot::Load(const std::string& path, const std::vector<Digest>& packs,
                                 const Digest& kernel) {
   const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -84,19 +113,22 @@ Result<Snapshot> Snapshot::Load(const std::string& path, const std::vector<Diges
   if (fstat(file.get(), &info) != 0) return Status::Errno("stat " + path);
   if (read(file.get(), &header, sizeof header) != sizeof header) return bad;
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 ||
-      header.size != static_cast<uint64_t>(info.st_size) - sizeof header) {
+      header.size != static_cast<uint64_t>(info.st_size) - sizeof header ||
+      header.size < sizeof(SnapshotIndex)) {
     return bad;
   }
+  if (header.size > kMostSize) return TooLarge(header.size).Annotate(path);
   Result<Fd> memory = NewMemory(header.size);
   if (!memory.ok()) return memory.status();
   void* mapped = mmap(nullptr, header.size, PROT_READ | PROT_WRITE, MAP_SHARED, memory->get(), 0);
   if (mapped == MAP_FAILED) return Status::Errno("mapping a snapshot");
   Mapping bytes(mapped, header.size);
-  for (uint64_t done = 0; done < header.size;) {
-    const ssize_t n = read(file.get(), bytes.data() + done, header.size - done);
-    if (n <= 0) return n < 0 ? Status::Errno("read " + path) : bad;
-    done += n;
-  }
+  USETL_RETURN_IF_ERROR(ReadAll(file.get(), bytes.data(), sizeof(SnapshotIndex), path));
+  const auto& index = *reinterpret_cast<const SnapshotIndex*>(bytes.data());
+  const Status fits = CheckOrigin(index, packs, kernel);
+  if (!fits.ok()) return fits.Annotate(path);
+  USETL_RETURN_IF_ERROR(
+      ReadAll(file.get(), bytes.data() + sizeof index, header.size - sizeof index, path));
   uint8_t checksum[32];
   USETL_RETURN_IF_ERROR(Checksum(bytes.data(), bytes.size(), checksum));
   if (std::memcmp(checksum, header.checksum, sizeof checksum) != 0) return bad;
@@ -104,18 +136,6 @@ Result<Snapshot> Snapshot::Load(const std::string& path, const std::vector<Diges
   USETL_RETURN_IF_ERROR(Seal(*memory));
   Result<Snapshot> snapshot = Adopt(memory->Release());
   if (!snapshot.ok()) return snapshot.status().Annotate(path);
-  const SnapshotIndex& index = snapshot->index();
-  Result<std::string> cpu = CpuFingerprint();
-  if (!cpu.ok()) return cpu.status();
-  if (strnlen(index.cpu, sizeof index.cpu) == sizeof index.cpu || *cpu != index.cpu) {
-    return Status(ESTALE, path + ": baked on another CPU model; bake the runtime again here");
-  }
-  if (index.kernel != kernel) {
-    return Status(ESTALE, path + ": baked with another guest kernel; bake the runtime again");
-  }
-  if (index.pack_count != packs.size() || !std::equal(packs.begin(), packs.end(), index.packs)) {
-    return Status(ESTALE, path + ": baked from another image; bake the runtime again");
-  }
   return snapshot;
 }
 

@@ -15,8 +15,6 @@
 namespace usetl {
 namespace {
 
-constexpr rlim_t kMostSnapshot = 1 << 30;
-
 Status Limit(__rlimit_resource resource, rlim_t value, const char* name) {
   rlimit limit{value, value};
   return setrlimit(resource, &limit) == 0 ? Status() : Status::Errno(name);
@@ -25,7 +23,6 @@ Status Limit(__rlimit_resource resource, rlim_t value, const char* name) {
 }  // namespace
 
 Status EnterJail(const JailConfig& config) {
-  const bool bake = config.purpose == JailPurpose::kBake;
   if (setns(config.network_fd, CLONE_NEWNET) != 0)
     return Status::Errno("setns to the empty network");
   if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) != 0) return Status::Errno("unshare");
@@ -41,7 +38,7 @@ Status EnterJail(const JailConfig& config) {
 
   USETL_RETURN_IF_ERROR(Limit(RLIMIT_CORE, 0, "RLIMIT_CORE"));
   USETL_RETURN_IF_ERROR(Limit(RLIMIT_NOFILE, 64, "RLIMIT_NOFILE"));
-  USETL_RETURN_IF_ERROR(Limit(RLIMIT_FSIZE, bake ? kMostSnapshot : 0, "RLIMIT_FSIZE"));
+  USETL_RETURN_IF_ERROR(Limit(RLIMIT_FSIZE, config.most_file, "RLIMIT_FSIZE"));
   USETL_RETURN_IF_ERROR(Limit(RLIMIT_MSGQUEUE, 0, "RLIMIT_MSGQUEUE"));
 
   for (int capability = 0; capability <= CAP_LAST_CAP; ++capability) {
@@ -58,7 +55,7 @@ Status EnterJail(const JailConfig& config) {
   USETL_RETURN_IF_ERROR(Limit(RLIMIT_NPROC, 0, "RLIMIT_NPROC"));
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Status::Errno("PR_SET_DUMPABLE");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Status::Errno("PR_SET_NO_NEW_PRIVS");
-  return ApplySeccomp(bake);
+  return ApplySeccomp(config.purpose == JailPurpose::kBake);
 }
 
 }  // namespace usetl

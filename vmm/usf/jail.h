@@ -10,7 +10,7 @@ namespace usetl {
 
 enum class JailPurpose {
   kServe,  // a usf process
-  kBake,   // one that takes a snapshot at the end: it may write memory files of limited size
+  kBake,   // one that takes a snapshot at the end: it may write to the files that it has
 };
 
 struct JailConfig {
@@ -18,6 +18,7 @@ struct JailConfig {
   int empty_root_fd;  // becomes the root directory
   int network_fd;     // an empty network namespace, shared by USFs
   JailPurpose purpose = JailPurpose::kServe;
+  uint64_t most_file = 0;  // bytes, of each file that it writes
 };
 
 // In this order: namespaces, empty root, resource limits, no capabilities, own uid, no_new_privs,

@@ -1,6 +1,8 @@
 #include "vmm/usf/page_tables.h"
 
+#include <bitset>
 #include <cstring>
+#include <utility>
 
 #include "vmm/platform/x86.h"
 
@@ -27,6 +29,34 @@ Status Full() { return Status(ENOMEM, "the page-table arena of the USF is full")
 
 PageTables::PageTables(uint8_t* arena, uint64_t root, uint64_t used)
     : arena_(arena), root_(root), used_(used), batch_start_(used), root_before_(root) {}
+
+bool PageTables::AreSound(const uint8_t* arena, uint64_t root, uint64_t used) {
+  if (used > abi::kTableArena.size || used % abi::kPageSize != 0) return false;
+  const abi::Window tables{abi::kTableArena.base, used};
+  // At a level each table is looked at once, however often it is linked, and from wherever.
+  std::bitset<abi::kTableArena.size / abi::kPageSize> seen[4];
+  std::vector<std::pair<uint64_t, int>> rest;
+  const auto add = [&](uint64_t table, int level) {
+    if (table % abi::kPageSize != 0 || !tables.Contains(table, abi::kPageSize)) return false;
+    const uint64_t page = (table - tables.base) / abi::kPageSize;
+    if (level > 0 && !seen[level][page]) rest.emplace_back(table, level);
+    seen[level].set(page);
+    return true;
+  };
+  if (!add(root, 3)) return false;
+  while (!rest.empty()) {
+    const auto [table, level] = rest.back();
+    rest.pop_back();
+    for (uint64_t i = 0; i < 512; ++i) {
+      uint64_t entry;
+      std::memcpy(&entry, arena + (table - tables.base) + i * sizeof entry, sizeof entry);
+      if (!(entry & kPresent)) continue;
+      const bool leaf = entry & kHuge;
+      if (leaf ? level > 1 : !add(entry & kAddressMask, level - 1)) return false;
+    }
+  }
+  return true;
+}
 
 uint64_t* PageTables::Table(uint64_t gpa) const {
   return reinterpret_cast<uint64_t*>(arena_ + (gpa - abi::kTableArena.base));

@@ -20,6 +20,9 @@ class PageTables {
  public:
   // `arena` is the host's address of abi::kTableArena; pages before `used` hold tables already.
   PageTables(uint8_t* arena, uint64_t root, uint64_t used);
+  // Whether these may be given to the above, whoever wrote them: all tables that `root` leads to
+  // lie in the first `used` bytes of the arena.
+  static bool AreSound(const uint8_t* arena, uint64_t root, uint64_t used);
 
   // Starts an empty root. REQUIRES: an unused arena.
   Status Start();

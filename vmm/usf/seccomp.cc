@@ -1,5 +1,6 @@
 #include "vmm/usf/seccomp.h"
 
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -34,10 +35,8 @@ constexpr int kBakeCalls[] = {
     SCMP_SYS(clock_nanosleep),  // waits for the guest's timers
     SCMP_SYS(write),            // lines of a trace
     SCMP_SYS(pread64),          // which pages were ever touched
-    SCMP_SYS(memfd_create),     // the snapshot: made,
-    SCMP_SYS(ftruncate),        // sized,
+    SCMP_SYS(ftruncate),        // the snapshot: sized,
     SCMP_SYS(pwrite64),         // filled,
-    SCMP_SYS(fcntl),            // sealed,
     SCMP_SYS(lseek),            // measured
     SCMP_SYS(setitimer),        // the tick ends
     SCMP_SYS(rt_sigaction),     // and its handler
@@ -74,6 +73,10 @@ Status ApplySeccomp(bool bake) {
   }
   for (const int call : kBakeCalls) {
     if (bake && error == 0) error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
+  }
+  if (bake && error == 0) {  // the snapshot: sealed
+    error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+                             SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS));
   }
   for (const unsigned long request : kIoctls) {
     if (error == 0) {

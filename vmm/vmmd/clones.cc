@@ -50,7 +50,7 @@ void Vmmd::ServeClones() {
     if (!connection.clone || connection.clone->copy != nullptr) continue;
     Status failed;
     Pool* const pool = connection.usf->pool;
-    if (UsfHandle* copy = pool->ClaimForClone(*connection.tenant)) {
+    if (UsfHandle* copy = pool->ClaimForClone(connection.owner->tenant)) {
       failed = StartClone(&connection, copy);
     } else if (!pool->launch_error.empty()) {
       failed = Status(EIO, pool->launch_error);
@@ -103,7 +103,7 @@ void Vmmd::OnBecame(UsfHandle* copy) {
   const bool sent = ipc::Send(connection->socket.get(), ipc::Bytes(reply), {}, fds).ok();
   if (!sent) Drop(connection);
   Connection& holder = connections_[own];  // references of a map stay
-  holder.tenant = connection->tenant;
+  holder.owner = connection->owner;
   holder.claim = connection->claim;
   holder.socket = std::move(pair->first);
   holder.usf = copy;

@@ -246,18 +246,22 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
   if (message.bytes.size() < sizeof plain) return Close(connection->socket.get());
   std::memcpy(&plain, message.bytes.data(), sizeof plain);
   switch (plain.request) {
-    case pool::Request::kClaim:
+    case pool::Request::kClaim: {
       if (message.bytes.size() != sizeof connection->claim || connection->usf != nullptr) break;
       std::memcpy(&connection->claim, message.bytes.data(), sizeof connection->claim);
       if (connection->claim.tenant[0] == 0) break;  // no name means fresh here
-      // A worker that a function has taken over must not reach the USFs of other tenants.
-      if (!connection->tenant) connection->tenant = pool::Text(connection->claim.tenant);
-      if (*connection->tenant != pool::Text(connection->claim.tenant)) break;
+      // A worker that a function has taken over must not reach the USFs of other tenants, nor
+      // their images.
+      const Owner owner{pool::Text(connection->claim.tenant),
+                        pool::Text(connection->claim.runtime)};
+      if (!connection->owner) connection->owner = owner;
+      if (*connection->owner != owner) break;
       connection->waiting = true;
       connection->waited = false;
       connection->give_up =
           SteadyClock::now() + std::chrono::milliseconds(connection->claim.wait_ms);
       return;
+    }
     case pool::Request::kRelease: {
       if (connection->usf == nullptr || connection->releasing || connection->clone) break;
       connection->releasing = connection->usf->pool->Release(connection->usf);
@@ -277,6 +281,7 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
       }
       return;
     case pool::Request::kInspect: {
+      if (connection->owner) break;  // nor learn what they are called
       pool::ReplyRecord reply{};
       reply.reply = pool::Reply::kState;
       Tell(connection, reply, Inspect(plain.brief == 1));

@@ -47,11 +47,27 @@ class Vmmd {
     Fd image;
     std::chrono::steady_clock::time_point give_up;
   };
+  // Which file a snapshot was read from: another one is renamed to its place.
+  struct FileIdentity {
+    uint64_t device = 0, inode = 0;
+    int64_t changed_s = 0, changed_ns = 0;
+    bool operator==(const FileIdentity&) const = default;
+  };
   // The USFs of a runtime of an image.
   struct ImagePool {
     std::unique_ptr<Pool> pool;
-    uint64_t device = 0, inode = 0;  // of its snapshot's file
+    FileIdentity snapshot;
     std::chrono::steady_clock::time_point used;
+  };
+  struct FailedImage {
+    FileIdentity snapshot;
+    Status why;
+    std::chrono::steady_clock::time_point when;
+  };
+  // Whom a connection serves.
+  struct Owner {
+    std::string tenant, runtime;
+    bool operator==(const Owner&) const = default;
   };
   struct Connection {
     Fd socket;
@@ -60,7 +76,7 @@ class Vmmd {
     bool waiting = false;  // for a USF
     bool waited = false;   // there was none when it asked
     pool::ClaimRequest claim{};
-    std::optional<std::string> tenant;  // of the first claim, and so of all
+    std::optional<Owner> owner;  // of the first claim, and so of all
     std::chrono::steady_clock::time_point give_up;
     bool releasing = false;  // wants an answer when the rollback is done
     std::optional<Clone> clone;
@@ -75,9 +91,16 @@ class Vmmd {
   // The pool of the runtime; opens that of an image.
   Result<Pool*> FindPool(const std::string& runtime);
   Status OpenImagePool(const std::string& runtime);
+  Status OpenImagePool(const std::string& runtime, const FileIdentity& file);
+  Result<FileIdentity> IdentifySnapshot(const std::string& runtime) const;
+  // Drops the pool that was not used for longest, when there are too many. EAGAIN: all are in use.
+  Status MakeRoomForImage();
+  bool IsAwaited(const Pool& pool) const;
   std::vector<Pool*> Pools() const;
   // Drops the pools of images that are gone, or were not used for long.
   void LookAtImages();
+  // Drops those of old_pools_ that nobody uses any more.
+  void DropOldPools();
   // Keeps as many USFs of images as are waited for, and one for a while after their last use.
   void FollowDemand();
   // The next pool that lacks a USF and may have one; null when there is none.
@@ -123,6 +146,7 @@ class Vmmd {
   PoolCounters counters_;
   std::unique_ptr<Pool> pool_;
   std::map<std::string, ImagePool> image_pools_;
+  std::map<std::string, FailedImage> failed_images_;  // that could not be opened, of late
   // Of images that are gone or were made anew: they end with what still runs.
   std::vector<std::unique_ptr<Pool>> old_pools_;
   std::chrono::steady_clock::time_point looked_;  // at image_pools_

@@ -15,6 +15,10 @@ using SteadyClock = std::chrono::steady_clock;
 // After its last use an image's pool keeps one USF ready for so long, and then none.
 constexpr std::chrono::minutes kReserve{10};
 constexpr std::chrono::seconds kLook{1};  // at the files of images' runtimes
+// Each holds a snapshot in memory, and opening one stops the loop: neither has to be done as often
+// as somebody asks.
+constexpr size_t kMostImages = 64;
+constexpr std::chrono::seconds kTryAgain{10};  // to open one that cannot be opened
 
 }  // namespace
 
@@ -41,14 +45,31 @@ Result<Pool*> Vmmd::FindPool(const std::string& runtime) {
   return image.pool.get();
 }
 
-// Takes the loop some 50 ms, most of it the snapshot's checksum: once for an image.
-Status Vmmd::OpenImagePool(const std::string& runtime) {
-  const std::string& directory = options_.image_runtimes;
+Result<Vmmd::FileIdentity> Vmmd::IdentifySnapshot(const std::string& runtime) const {
   struct stat file;
-  if (stat((directory + "/" + runtime + "/snapshot").c_str(), &file) != 0) {
-    return Status::Errno("runtime '" + runtime + "' in " + directory);
+  if (stat((options_.image_runtimes + "/" + runtime + "/snapshot").c_str(), &file) != 0) {
+    return Status::Errno("runtime '" + runtime + "' in " + options_.image_runtimes);
   }
-  Result<Runtime> opened = OpenRuntime(directory, runtime, options_.kernel);
+  return FileIdentity{file.st_dev, file.st_ino, file.st_mtim.tv_sec, file.st_mtim.tv_nsec};
+}
+
+Status Vmmd::OpenImagePool(const std::string& runtime) {
+  const Result<FileIdentity> file = IdentifySnapshot(runtime);
+  if (!file.ok()) return file.status();
+  const auto now = SteadyClock::now();
+  std::erase_if(failed_images_,
+                [&](const auto& item) { return now - item.second.when >= kTryAgain; });
+  const auto failed = failed_images_.find(runtime);
+  if (failed != failed_images_.end() && failed->second.snapshot == *file) return failed->second.why;
+  USETL_RETURN_IF_ERROR(MakeRoomForImage());
+  const Status opened = OpenImagePool(runtime, *file);
+  if (!opened.ok()) failed_images_.insert_or_assign(runtime, FailedImage{*file, opened, now});
+  return opened;
+}
+
+// Takes the loop some 50 ms, most of it the snapshot's checksum: once for an image.
+Status Vmmd::OpenImagePool(const std::string& runtime, const FileIdentity& file) {
+  Result<Runtime> opened = OpenRuntime(options_.image_runtimes, runtime, options_.kernel);
   if (!opened.ok()) return opened.status();
   const uint64_t least = opened->snapshot.index().ram_size;
   if (options_.usf.ram_limit < least) {
@@ -59,9 +80,33 @@ Status Vmmd::OpenImagePool(const std::string& runtime) {
   none.size = 0;
   ImagePool& image = image_pools_[runtime];
   image.pool = NewPool(std::move(*opened), none);
-  image.device = file.st_dev;
-  image.inode = file.st_ino;
+  image.snapshot = file;
   return Status();
+}
+
+// Pools of images that are gone are not counted: each has a USF, and of these there are so many.
+Status Vmmd::MakeRoomForImage() {
+  if (image_pools_.size() < kMostImages) return Status();
+  auto oldest = image_pools_.end();
+  for (auto it = image_pools_.begin(); it != image_pools_.end(); ++it) {
+    const Pool& pool = *it->second.pool;
+    if (pool.Count(UsfState::kClaimed) > 0 || IsAwaited(pool)) continue;
+    if (oldest == image_pools_.end() || it->second.used < oldest->second.used) oldest = it;
+  }
+  if (oldest == image_pools_.end()) {
+    return Status(EAGAIN, "functions of " + std::to_string(kMostImages) +
+                              " images that bring their own Python run on this node, as many as it "
+                              "serves; end one, or use another node");
+  }
+  old_pools_.push_back(std::move(oldest->second.pool));
+  image_pools_.erase(oldest);
+  DropOldPools();
+  return Status();
+}
+
+bool Vmmd::IsAwaited(const Pool& pool) const {
+  return std::ranges::any_of(connections_,
+                             [&](const auto& item) { return item.second.pool == &pool; });
 }
 
 void Vmmd::LookAtImages() {
@@ -69,19 +114,19 @@ void Vmmd::LookAtImages() {
   for (auto it = image_pools_.begin(); it != image_pools_.end();) {
     const auto item = it++;
     ImagePool& image = item->second;
-    struct stat file;
-    const std::string path = options_.image_runtimes + "/" + item->first + "/snapshot";
-    const bool gone =
-        stat(path.c_str(), &file) != 0 || file.st_dev != image.device || file.st_ino != image.inode;
+    const Result<FileIdentity> file = IdentifySnapshot(item->first);
+    const bool gone = !file.ok() || *file != image.snapshot;
     if (!gone && looked_ - image.used < kReserve) continue;
     old_pools_.push_back(std::move(image.pool));
     image_pools_.erase(item);
   }
+  DropOldPools();
+}
+
+void Vmmd::DropOldPools() {
   std::erase_if(old_pools_, [this](const std::unique_ptr<Pool>& pool) {
-    const bool awaited = std::ranges::any_of(
-        connections_, [&](const auto& connection) { return connection.second.pool == pool.get(); });
     pool->RemoveIdle();
-    return !awaited && pool->usfs().empty();
+    return !IsAwaited(*pool) && pool->usfs().empty();
   });
 }
 
