@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 
 // One that takes its time must not keep out all others.
 constexpr int kThreads = 2;
-constexpr std::chrono::minutes kTryAgain{1};
+constexpr std::chrono::minutes kTryAgain{1}, kLastTryAgain{60};
+constexpr std::string_view kUnfinished = ".new";  // behind the name of what is being made
 
 std::string NameOf(const image::Image& image) {
   return image.repo_tags.empty() ? image.id : image.repo_tags.front();
@@ -37,6 +38,13 @@ Status LookInto(const image::Image& image) {
   return FindInterpreter(*layers, search).status();
 }
 
+// How long to leave one alone that has failed so often.
+std::chrono::minutes PauseAfter(int failures) {
+  auto pause = kTryAgain;
+  for (int i = 1; i < failures && pause < kLastTryAgain; ++i) pause *= 2;
+  return std::min(pause, kLastTryAgain);
+}
+
 Status Remove(const fs::path& path) {
   std::error_code error;
   fs::remove_all(path, error);
@@ -51,7 +59,7 @@ Result<std::unique_ptr<ImageRuntimes>> ImageRuntimes::Open(const std::string& di
   fs::create_directories(directory, error);
   if (error) return Status(error.value(), "create " + directory + ": " + error.message());
   for (fs::directory_iterator it(directory, error), end; !error && it != end; it.increment(error)) {
-    if (it->path().extension() == ".new") USETL_RETURN_IF_ERROR(Remove(it->path()));
+    if (it->path().extension() == kUnfinished) USETL_RETURN_IF_ERROR(Remove(it->path()));
   }
   if (error) return Status(error.value(), "read " + directory + ": " + error.message());
   std::unique_ptr<ImageRuntimes> runtimes(new ImageRuntimes(directory));
@@ -91,7 +99,7 @@ ImageRuntimes::Entry& ImageRuntimes::Find(const image::ImagePtr& image,
       if (looked.code() == ENOENT) {
         entry->second.state = State::kNoPython;
       } else if (!looked.ok()) {
-        entry->second = {State::kFailed, image, looked, Clock::now()};
+        entry->second = {State::kFailed, image, looked, Clock::now(), 1};
       } else {
         queue_.push_back(image->id);
         changed_.notify_all();
@@ -100,10 +108,10 @@ ImageRuntimes::Entry& ImageRuntimes::Find(const image::ImagePtr& image,
   }
   Entry& entry = found->second;
   const bool again = entry.state == State::kFailed && entry.failure.code() != EINVAL &&
-                     Clock::now() - entry.failed >= kTryAgain;
+                     Clock::now() - entry.failed >= PauseAfter(entry.failures);
   if (again) {
     entry.state = State::kWanted;
-    queue_.push_back(image->id);
+    failed_.push_back(image->id);
     changed_.notify_all();
   }
   return entry;
@@ -143,8 +151,12 @@ Status ImageRuntimes::Keep(const std::set<std::string>& ids) {
   std::set<std::string> names;
   for (const std::string& id : ids) names.insert(ImageRuntimeName(id));
   const std::lock_guard lock(mutex_);
-  // What is being made is removed when it is done: its entry is gone then.
-  for (const std::string& id : making_) names.insert(ImageRuntimeName(id));
+  // What is being made is removed when it is done: its entry is gone then. What a killed process
+  // left half made has no other name to stay by.
+  for (const std::string& id : making_) {
+    names.insert(ImageRuntimeName(id));
+    names.insert(ImageRuntimeName(id).append(kUnfinished));
+  }
   std::erase_if(entries_, [&](const auto& entry) { return !ids.contains(entry.first); });
   changed_.notify_all();
   std::error_code error;
@@ -152,9 +164,9 @@ Status ImageRuntimes::Keep(const std::set<std::string>& ids) {
   for (fs::directory_iterator it(directory_, error), end; !error && it != end;
        it.increment(error)) {
     const std::string name = it->path().filename();
-    if (IsImageRuntime(name) && !names.contains(name)) {
-      unused.push_back(it->path());
-    }
+    std::string_view runtime = name;
+    if (runtime.ends_with(kUnfinished)) runtime.remove_suffix(kUnfinished.size());
+    if (IsImageRuntime(runtime) && !names.contains(name)) unused.push_back(it->path());
   }
   if (error) return Status(error.value(), "read " + directory_ + ": " + error.message());
   for (const fs::path& path : unused) USETL_RETURN_IF_ERROR(Remove(path));
@@ -173,17 +185,23 @@ Status ImageRuntimes::Make(const image::Image& image) {
   return Status();
 }
 
+std::deque<std::string>* ImageRuntimes::Next(std::deque<std::string>::iterator* place) {
+  for (auto* queue : {&queue_, &failed_}) {
+    *place = std::ranges::find_if(*queue, [&](const auto& id) { return !making_.contains(id); });
+    if (*place != queue->end()) return queue;
+  }
+  return nullptr;
+}
+
 void ImageRuntimes::Work() {
   std::unique_lock lock(mutex_);
   for (;;) {
-    auto next = queue_.end();
-    changed_.wait(lock, [&] {
-      next = std::ranges::find_if(queue_, [&](const auto& id) { return !making_.contains(id); });
-      return stopping_ || next != queue_.end();
-    });
+    std::deque<std::string>* queue = nullptr;
+    std::deque<std::string>::iterator next;
+    changed_.wait(lock, [&] { return stopping_ || (queue = Next(&next)) != nullptr; });
     if (stopping_) return;
     const std::string id = *next;
-    queue_.erase(next);
+    queue->erase(next);
     auto entry = entries_.find(id);
     if (entry == entries_.end() || entry->second.state != State::kWanted) continue;
     const image::ImagePtr image = entry->second.image;
@@ -200,6 +218,7 @@ void ImageRuntimes::Work() {
     }
     entry->second.state = made.ok() ? State::kReady : State::kFailed;
     entry->second.failure = made;
+    entry->second.failures = made.ok() ? 0 : entry->second.failures + 1;
     entry->second.failed = Clock::now();
     if (!made.ok() && !stopping_) {
       spdlog::warn("image {} cannot be run: {}", NameOf(*image), made.message());

@@ -39,7 +39,8 @@ class ImageRuntimes {
   void Prepare(const image::ImagePtr& image);
   // The name of the image's runtime; empty: it has no Python. Waits until `deadline` for one that
   // is being made: EINPROGRESS. EINVAL: its Python cannot run here; ECHILD: baking failed, and is
-  // tried again a minute later. The packs of `image` must stay meanwhile.
+  // tried again a minute later, two minutes after that, and so on up to an hour. The packs of
+  // `image` must stay meanwhile.
   Result<std::string> Get(const image::ImagePtr& image, Clock::time_point deadline);
   // Removes the runtimes of all images but those with these ids.
   Status Keep(const std::set<std::string>& ids);
@@ -51,12 +52,15 @@ class ImageRuntimes {
     image::ImagePtr image;
     Status failure;
     Clock::time_point failed;
+    int failures = 0;  // in a row
   };
 
   explicit ImageRuntimes(std::string directory) : directory_(std::move(directory)) {}
   // Looks the image up, and into it when it is new. REQUIRES: lock holds mutex_; it is let go
   // meanwhile.
   Entry& Find(const image::ImagePtr& image, std::unique_lock<std::mutex>* lock);
+  // The place of the next that is to be made; null: there is none. REQUIRES: mutex_.
+  std::deque<std::string>* Next(std::deque<std::string>::iterator* place);
   void Work();
   Status Make(const image::Image& image);
 
@@ -66,8 +70,10 @@ class ImageRuntimes {
   std::condition_variable changed_;
   bool stopping_ = false;
   std::map<std::string, Entry> entries_;  // by image id
-  std::deque<std::string> queue_;         // ids
-  std::set<std::string> making_;          // ids: one process at a time for each
+  // Ids. One that failed before is made when nothing else is to do: it is likely to fail again, and
+  // to take its time.
+  std::deque<std::string> queue_, failed_;
+  std::set<std::string> making_;  // ids: one process at a time for each
   std::vector<std::thread> threads_;
 };
 

@@ -125,7 +125,10 @@ class FullImages(CriCase):
         self.assertGreater(used(), before)
         self.assertLess(used(), before + (50 << 20))  # the snapshot: layers are not there twice
         self.client.StartContainer(container_id=container)
+        unfinished = "image-" + "0" * 32 + ".new"  # by a process that was killed
+        (self.directory / "images/runtimes" / unfinished).mkdir()
         self.client.RemoveImage(image=cri.ImageSpec(image="localhost/removed:1"))
+        self.assertNotIn(unfinished, self.runtimes())
         self.assertEqual(json.loads(self.post(pod, {}))["pure"], "pure")
         self.assertIn(runtime, self.runtimes())
         self.assertIn(runtime, self.node.usetl("inspect").stdout)
