@@ -122,6 +122,8 @@ class MailboxDevice final : public Device {
         return -EINVAL;
     }
     PostRecord(type, header.id, buffer + sizeof header, header.size - sizeof header);
+    // It is on its way to the next record: a stop that comes now is its own, not the function's.
+    if (type == abi::RecordType::kLoaded || type == abi::RecordType::kResult) SetAgentReads(true);
     return static_cast<int64_t>(size);
   }
   uint32_t Poll() override { return (agent_records().empty() ? 0 : kPollIn) | kPollOut; }
