@@ -4,6 +4,11 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include <chrono>
+#include <fstream>
+#include <string>
+#include <thread>
+
 #include "cni_fixture.h"
 #include "cri/network/cni_config.h"
 #include "vmm/base/fd.h"
@@ -97,11 +102,17 @@ TEST_F(CniPluginRun, HangingOneIsKilledWithItsChildren) {
   const Status status = RunCniPlugin(call(1000), "hangs", "{}").status();
   EXPECT_EQ(status.code(), ETIMEDOUT);
   EXPECT_EQ(status.message(), "network plugin hangs, ADD: took longer than 1000 ms: waits");
-  const int child = std::stoi(Read("child"));
-  // Killed, though whoever inherited it may not have reaped it yet.
-  std::ifstream stat("/proc/" + std::to_string(child) + "/stat");
-  std::string number, name, state = "gone";
-  stat >> number >> name >> state;
+  // The signal is under way when the call returns, and whoever inherits the child may be slow to
+  // reap it.
+  const std::string stat = "/proc/" + Read("child").substr(0, Read("child").find('\n')) + "/stat";
+  std::string state;
+  for (int i = 0; i < 1000; ++i) {
+    std::string number, name;
+    state = "gone";
+    std::ifstream(stat) >> number >> name >> state;
+    if (state == "gone" || state == "Z") break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
   EXPECT_TRUE(state == "gone" || state == "Z") << state;
 }
 
