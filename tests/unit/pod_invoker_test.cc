@@ -89,8 +89,10 @@ class InvokerTest : public testing::Test {
 constexpr char kPlain[] = R"({"ok":true,"http":{"status":201,"headers":[["X-A","é"],)"
                           R"(["Transfer-Encoding","chunked"]],"body":"done"}})";
 
-TEST_F(InvokerTest, OneAtATime) {
-  Invoker invoker = Make();
+TEST_F(InvokerTest, OneAtATimeWithATimeout) {
+  Invoker::Options options;
+  options.timeout = std::chrono::hours(1);
+  Invoker invoker = Make(options);
   Told first, second;
   const uint64_t number = invoker.Invoke(Get("/a"), std::make_unique<Sink>(&first));
   invoker.Invoke(Get("/b"), std::make_unique<Sink>(&second));
@@ -108,9 +110,66 @@ TEST_F(InvokerTest, OneAtATime) {
   EXPECT_EQ(Answer(&invoker, number, kPlain).code(), EPROTO) << "answered twice";
 }
 
+TEST_F(InvokerTest, SomeAreGivenAheadAndAnsweredInOrder) {
+  Invoker invoker = Make();
+  Told told[6];
+  uint64_t numbers[6];
+  for (int i = 0; i < 6; ++i) {
+    numbers[i] = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[i]));
+  }
+  EXPECT_EQ(posted_.size(), 4u);
+  EXPECT_EQ(Answer(&invoker, numbers[1], kPlain).code(), EPROTO) << "not its turn";
+  ASSERT_TRUE(Answer(&invoker, numbers[0], kPlain).ok());
+  EXPECT_TRUE(told[0].ended);
+  EXPECT_FALSE(told[1].ended);
+  EXPECT_EQ(posted_.size(), 5u);
+  invoker.Cancel(numbers[1]);
+  ASSERT_TRUE(Answer(&invoker, numbers[1], kPlain).ok());
+  EXPECT_EQ(told[1].status, 0) << "its client has left";
+  full_ = true;
+  ASSERT_TRUE(Answer(&invoker, numbers[2], kPlain).ok());
+  EXPECT_EQ(posted_.size(), 6u);
+  invoker.Abandon(Status(EIO, "lost"));
+  EXPECT_EQ(told[2].status, 201);
+  EXPECT_EQ(told[3].status, 502) << "it was being served";
+  EXPECT_EQ(told[4].status, 503) << "given, not begun";
+  EXPECT_EQ(told[5].status, 503);
+  EXPECT_TRUE(invoker.idle());
+}
+
+TEST_F(InvokerTest, NothingIsGivenBesideALargeBody) {
+  Invoker invoker = Make();
+  Told told[3];
+  HttpCall large = Get("/large");
+  large.body = std::string(9 << 10, 'x');
+  const uint64_t first = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));
+  const uint64_t second = invoker.Invoke(std::move(large), std::make_unique<Sink>(&told[1]));
+  invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[2]));
+  EXPECT_EQ(posted_.size(), 1u);
+  ASSERT_TRUE(Answer(&invoker, first, kPlain).ok());
+  ASSERT_EQ(posted_.size(), 2u);
+  EXPECT_TRUE(posted_[1].second["http"].contains("body_path"));
+  ASSERT_TRUE(Answer(&invoker, second, kPlain).ok());
+  EXPECT_EQ(posted_.size(), 3u);
+}
+
+TEST_F(InvokerTest, ARequestThatTheRingHadNoRoomForIsNotAnswered) {
+  Invoker invoker = Make();
+  Told told[2];
+  full_ = true;
+  const uint64_t number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));
+  invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[1]));
+  EXPECT_EQ(Answer(&invoker, number, kPlain).code(), EPROTO);
+  full_ = false;
+  invoker.Turn();
+  EXPECT_EQ(posted_.size(), 2u);
+  ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
+}
+
 TEST_F(InvokerTest, RefusesWhenFullAndWhenClosed) {
   Invoker::Options options;
   options.queue = 1;
+  options.timeout = std::chrono::hours(1);  // the function has one request at a time
   Invoker invoker = Make(options);
   Told told[4];
   for (int i = 0; i < 3; ++i) invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[i]));
@@ -203,6 +262,8 @@ TEST_F(InvokerTest, CancelledAndAbandoned) {
     invoker.Cancel(number);
     invoker.Cancel(waits);
     ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
+    EXPECT_FALSE(invoker.idle()) << "the function has the second";
+    ASSERT_TRUE(Answer(&invoker, waits, kPlain).ok());
     EXPECT_TRUE(invoker.idle());
     EXPECT_FALSE(told[0].ended || told[1].ended);
     invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));

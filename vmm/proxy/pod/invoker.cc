@@ -12,6 +12,9 @@ namespace {
 
 constexpr size_t kMaxInline = 8 << 10;  // of a body within the record, whatever it becomes there
 constexpr size_t kMaxPayload = abi::kMaxRecord - sizeof(abi::RecordHeader);
+// Requests that the function has at once. Most of what there is to gain is gained with 4; whoever
+// leaves meanwhile is served in vain.
+constexpr size_t kMostGiven = 4;
 
 std::span<const uint8_t> AsBytes(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
@@ -47,21 +50,23 @@ uint64_t Invoker::Invoke(HttpCall call, std::unique_ptr<AnswerSink> sink) {
 }
 
 void Invoker::Cancel(uint64_t number) {
-  if (current_ && current_->number == number) {
-    current_->sink.reset();
+  const auto same = [number](const Request& request) { return request.number == number; };
+  if (const auto found = std::ranges::find_if(given_, same); found != given_.end()) {
+    found->sink.reset();
     // The function may wait for the rest.
-    if (current_->end == Request::End::kNone) current_->end = Request::End::kBroken;
+    if (found->end == Request::End::kNone) found->end = Request::End::kBroken;
     SendBody();
     return;
   }
-  const auto same = [number](const Request& request) { return request.number == number; };
-  waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), same), waiting_.end());
+  std::erase_if(waiting_, same);
 }
 
 Invoker::Request* Invoker::Find(uint64_t number) {
-  if (current_ && current_->number == number) return &*current_;
-  const auto found = std::ranges::find(waiting_, number, &Request::number);
-  return found == waiting_.end() ? nullptr : &*found;
+  for (std::deque<Request>* requests : {&given_, &waiting_}) {
+    const auto found = std::ranges::find(*requests, number, &Request::number);
+    if (found != requests->end()) return &*found;
+  }
+  return nullptr;
 }
 
 void Invoker::Body(uint64_t number, std::string_view bytes) {
@@ -79,22 +84,23 @@ void Invoker::BodyEnd(uint64_t number) {
 }
 
 void Invoker::SendBody() {
-  if (!current_ || !current_->streams || !record_.empty() || body_ended_) return;
-  std::string& body = current_->body;
-  const bool broken = current_->end == Request::End::kBroken;
+  if (given_.empty() || !given_.front().streams || !record_.empty() || body_ended_) return;
+  Request& request = given_.front();
+  std::string& body = request.body;
+  const bool broken = request.end == Request::End::kBroken;
   size_t sent = 0;
   while (!broken && sent < body.size() && body_sent_ < abi::kBodyWindow) {
     const std::string_view piece = std::string_view(body).substr(
         sent, std::min(abi::kMaxBodyData, abi::kBodyWindow - body_sent_));
-    if (!usf_.post(abi::RecordType::kBodyData, current_->number, piece)) break;
+    if (!usf_.post(abi::RecordType::kBodyData, request.number, piece)) break;
     sent += piece.size();
     body_sent_ += static_cast<uint32_t>(piece.size());
   }
   body.erase(0, sent);
-  if (current_->end == Request::End::kNone || (!broken && !body.empty())) return;
+  if (request.end == Request::End::kNone || (!broken && !body.empty())) return;
   const abi::BodyEnd end{broken, 0};
   const std::string_view payload(reinterpret_cast<const char*>(&end), sizeof end);
-  body_ended_ = usf_.post(abi::RecordType::kBodyEnd, current_->number, payload);
+  body_ended_ = usf_.post(abi::RecordType::kBodyEnd, request.number, payload);
 }
 
 Status Invoker::OnBodyTaken(std::span<const uint8_t> payload) {
@@ -104,7 +110,7 @@ Status Invoker::OnBodyTaken(std::span<const uint8_t> payload) {
   if (taken.bytes > body_sent_)
     return Status(EPROTO, "the guest took more of a body than there is");
   body_sent_ -= taken.bytes;
-  if (current_->sink != nullptr) current_->sink->OnBodyTaken(taken.bytes);
+  if (given_.front().sink != nullptr) given_.front().sink->OnBodyTaken(taken.bytes);
   SendBody();
   return Status();
 }
@@ -133,36 +139,50 @@ Result<std::string> Invoker::Encode(const HttpCall& call) {
   return record;
 }
 
-void Invoker::Turn() {
-  while (!current_ && !waiting_.empty()) {
-    current_ = std::move(waiting_.front());
-    waiting_.pop_front();
-    Result<std::string> record = Encode(current_->call);
-    if (record.ok()) {
-      record_ = std::move(*record);
-      current_->call = {};
-      break;
-    }
+bool Invoker::Request::alone() const { return streams || call.body.size() > kMaxInline; }
+
+bool Invoker::MayGive() const {
+  if (waiting_.empty() || !record_.empty()) return false;
+  if (given_.empty()) return true;
+  return options_.timeout.count() == 0 && given_.size() < kMostGiven && !body_ &&
+         !given_.front().streams && !waiting_.front().alone();
+}
+
+void Invoker::EncodeNext() {
+  Request request = std::move(waiting_.front());
+  waiting_.pop_front();
+  Result<std::string> record = Encode(request.call);
+  if (!record.ok()) {
     const bool headers = record.status().code() == E2BIG;
-    Refuse(current_->sink.get(), headers ? 431 : 413, record.status().message() + "\n");
-    current_->sink.reset();
-    Finish(Status());
+    Refuse(request.sink.get(), headers ? 431 : 413, record.status().message() + "\n");
+    return ReleaseBody();
   }
-  if (record_.empty()) return SendBody();  // what the ring had no room for
-  if (!usf_.post(abi::RecordType::kInvoke, current_->number, record_)) return;
-  std::string().swap(record_);
+  record_ = std::move(*record);
+  request.call = {};
+  given_.push_back(std::move(request));
+}
+
+void Invoker::Turn() {
+  while (!record_.empty() || MayGive()) {
+    if (record_.empty()) EncodeNext();
+    if (record_.empty()) continue;  // it was refused
+    if (!usf_.post(abi::RecordType::kInvoke, given_.back().number, record_)) return;
+    std::string().swap(record_);
+    if (options_.timeout.count() != 0) deadline_ = Clock::now() + options_.timeout;
+  }
   SendBody();
-  if (options_.timeout.count() != 0) deadline_ = Clock::now() + options_.timeout;
 }
 
 void Invoker::Finish(const Status& status) {
-  if (current_->sink != nullptr) current_->sink->OnEnd(status);
-  current_.reset();
-  record_.clear();
+  if (given_.front().sink != nullptr) given_.front().sink->OnEnd(status);
+  given_.pop_front();
   deadline_.reset();
   head_sent_ = body_ended_ = false;
   body_sent_ = 0;
-  // Nothing of the function looks at the body of a request that it has answered.
+  ReleaseBody();  // nothing of the function looks at the body of a request that it has answered
+}
+
+void Invoker::ReleaseBody() {
   if (body_) usf_.region->Release(*body_);
   body_.reset();
 }
@@ -182,8 +202,8 @@ Status Invoker::TakeBody(const std::string& path, std::string* body) const {
 void Invoker::Fail(std::string_view report) {
   usf_.log(report);
   if (head_sent_) return Finish(Status(EIO, "the function failed in the midst of its answer"));
-  Refuse(current_->sink.get(), 500, "the function failed; its log says why\n");
-  current_->sink.reset();
+  Refuse(given_.front().sink.get(), 500, "the function failed; its log says why\n");
+  given_.front().sink.reset();
   Finish(Status());
 }
 
@@ -198,9 +218,9 @@ void Invoker::OnResult(std::string_view text) {
     const Status taken = TakeBody(reply->body_path, &reply->body);
     if (!taken.ok()) return Fail(taken.message());
   }
-  if (reply->head && current_->sink != nullptr) {
-    current_->sink->OnHead(*reply->head, reply->body.size());
-    if (!reply->body.empty()) current_->sink->OnData(reply->body);
+  if (reply->head && given_.front().sink != nullptr) {
+    given_.front().sink->OnHead(*reply->head, reply->body.size());
+    if (!reply->body.empty()) given_.front().sink->OnData(reply->body);
   }
   Finish(Status());
 }
@@ -210,15 +230,16 @@ void Invoker::OnHead(std::string_view text) {
   if (!head.ok()) {
     // The function may go on sending; nobody listens.
     usf_.log(head.status().message());
-    Refuse(current_->sink.get(), 500, "the function failed; its log says why\n");
-    current_->sink.reset();
+    Refuse(given_.front().sink.get(), 500, "the function failed; its log says why\n");
+    given_.front().sink.reset();
   }
   head_sent_ = true;
-  if (current_->sink != nullptr) current_->sink->OnHead(*head, std::nullopt);
+  if (given_.front().sink != nullptr) given_.front().sink->OnHead(*head, std::nullopt);
 }
 
 Status Invoker::OnRecord(abi::RecordType type, uint64_t id, std::span<const uint8_t> payload) {
-  if (!current_ || !record_.empty() || id != current_->number) {
+  const bool posted = given_.size() > (record_.empty() ? 0 : 1);
+  if (!posted || id != given_.front().number) {
     return Status(EPROTO, "the guest answered what nobody asked");
   }
   const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
@@ -233,7 +254,7 @@ Status Invoker::OnRecord(abi::RecordType type, uint64_t id, std::span<const uint
       return Status();
     case abi::RecordType::kAnswerData:
       if (!head_sent_) return Status(EPROTO, "the guest sent a body without a head");
-      if (current_->sink != nullptr) current_->sink->OnData(text);
+      if (given_.front().sink != nullptr) given_.front().sink->OnData(text);
       return Status();
     case abi::RecordType::kBodyTaken:
       return OnBodyTaken(payload);
@@ -244,15 +265,20 @@ Status Invoker::OnRecord(abi::RecordType type, uint64_t id, std::span<const uint
 
 void Invoker::Abandon(const Status& why) {
   closed_ = true;
-  if (current_) {
-    if (!head_sent_) {
-      Refuse(current_->sink.get(), why.code() == ETIMEDOUT ? 504 : 502, "the function was lost\n");
-      current_->sink.reset();
-    }
+  if (!given_.empty() && head_sent_) {
+    Finish(why);
+  } else if (!given_.empty()) {
+    Refuse(given_.front().sink.get(), why.code() == ETIMEDOUT ? 504 : 502,
+           "the function was lost\n");
+    given_.front().sink.reset();
     Finish(why);
   }
-  for (Request& request : waiting_) Refuse(request.sink.get(), 503, "the function ends\n");
-  waiting_.clear();
+  // The function answers one after the other: the others it has not begun.
+  for (std::deque<Request>* requests : {&given_, &waiting_}) {
+    for (Request& request : *requests) Refuse(request.sink.get(), 503, "the function ends\n");
+    requests->clear();
+  }
+  record_.clear();
 }
 
 }  // namespace usetl::pod

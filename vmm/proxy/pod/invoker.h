@@ -1,8 +1,10 @@
-// invoker.h: HTTP requests for one USF, one at a time.
+// invoker.h: HTTP requests for one USF, which serves one at a time.
 //
 // The gateway takes requests apart and writes answers; in between they are here: queued, given to
-// the function as kInvoke records, their answers put together and checked. Single-threaded, never
-// blocks. Whoever owns the USF's rings calls in with its records.
+// the function as kInvoke records, their answers put together and checked. A few are given ahead:
+// the function goes from one to the next without waiting for this process, and while its memory is
+// in the caches. Single-threaded, never blocks. Whoever owns the USF's rings calls in with its
+// records.
 #ifndef USETL_VMM_PROXY_POD_INVOKER_H_
 #define USETL_VMM_PROXY_POD_INVOKER_H_
 
@@ -46,9 +48,10 @@ class Invoker {
   using Clock = std::chrono::steady_clock;
 
   struct Options {
-    uint32_t queue = 100;                  // requests that wait
-    std::chrono::milliseconds timeout{0};  // of one, from when the function has it; 0: none
-    uint64_t max_body = 32 << 20;          // of an answer that is not streamed
+    uint32_t queue = 100;  // requests that wait
+    // Of one, from when the function has it; 0: none. With a timeout nothing is given ahead.
+    std::chrono::milliseconds timeout{0};
+    uint64_t max_body = 32 << 20;  // of an answer that is not streamed
   };
   // The USF. `region` and `guest` outlive the invoker. Post: false when the ring is full; Turn()
   // tries again.
@@ -72,7 +75,7 @@ class Invoker {
   // has goes on until it is answered.
   void Cancel(uint64_t number);
 
-  // Gives the function the next request when it has none. Call after anything has happened.
+  // Gives the function what it may have. Call after anything has happened.
   void Turn();
   // kResult, kAnswerHead, kAnswerData or kBodyTaken. What is wrong with an answer is the function's
   // error; an error of this: the guest broke the protocol.
@@ -81,7 +84,7 @@ class Invoker {
   // When the function has taken too long with what it has; it cannot go on then.
   std::optional<Clock::time_point> deadline() const { return deadline_; }
   // Nothing runs and nothing waits.
-  bool idle() const { return !current_ && waiting_.empty(); }
+  bool idle() const { return given_.empty() && waiting_.empty(); }
   // No further requests: 503 for what comes; what is here goes on.
   void Close() { closed_ = true; }
   // The USF is gone: everything is answered with an error (502, 503 for what only waited).
@@ -96,10 +99,17 @@ class Invoker {
     bool streams = false;
     std::string body;  // what the function has not been sent
     enum class End { kNone, kComplete, kBroken } end = End::kNone;
+    // Its body is more than the record: nothing is given to the function beside it.
+    bool alone() const;
   };
 
+  // Whether the next of those that wait may be given now.
+  bool MayGive() const;
   // The record of a request; a body that does not fit it goes to the region.
   Result<std::string> Encode(const HttpCall& call);
+  // From the first of those that wait to `record_`, or refused.
+  void EncodeNext();
+  void ReleaseBody();
   Request* Find(uint64_t number);
   // Sends what the window and the ring have room for.
   void SendBody();
@@ -115,8 +125,9 @@ class Invoker {
   Options options_;
   Usf usf_;
   std::deque<Request> waiting_;
-  std::optional<Request> current_;
-  std::string record_;            // of `current_`, until it is posted
+  std::deque<Request> given_;  // answered in this order; the first is being served
+  std::string record_;         // of the last in `given_`, until it is posted
+  // Of the first in `given_`:
   std::optional<uint32_t> body_;  // entry of its body in the region
   uint32_t body_sent_ = 0;        // bytes of a body in pieces that the function has not used
   bool body_ended_ = false;       // it knows of the end
