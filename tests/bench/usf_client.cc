@@ -73,7 +73,7 @@ std::string UsfClient::WaitFor(abi::RecordType type) {
     if (!link_->PrepareWait()) continue;
     pollfd fds[2] = {{link_->event_fd(), POLLIN, 0}, {link_->vmmd_fd(), POLLIN, 0}};
     if (poll(fds, 2, 10'000) <= 0) Die("the function does not answer");
-    link_->EndWait();
+    link_->EndWait(fds[0].revents != 0);
     if (fds[1].revents != 0) Die("the function ended");
   }
 }

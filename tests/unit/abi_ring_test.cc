@@ -80,11 +80,25 @@ TEST_F(RingTest, BytesWrapAround) {
 
 TEST_F(RingTest, WaitingConsumerIsSeenByTheProducer) {
   EXPECT_TRUE(consumer.PrepareWait());
-  EXPECT_TRUE(producer.ConsumerWaits());
+  EXPECT_TRUE(producer.BellDue());
   consumer.EndWait();
   ASSERT_TRUE(producer.Put(1, 1, "x", 1));
   EXPECT_FALSE(consumer.PrepareWait());
-  EXPECT_FALSE(producer.ConsumerWaits());
+  EXPECT_FALSE(producer.BellDue());
+}
+
+TEST_F(RingTest, OneBellUntilTheConsumerMoves) {
+  EXPECT_TRUE(consumer.PrepareWait());
+  ASSERT_TRUE(producer.Put(1, 1, "x", 1));
+  EXPECT_TRUE(producer.BellDue());
+  ASSERT_TRUE(producer.Put(1, 2, "y", 1));
+  EXPECT_FALSE(producer.BellDue()) << "it was rung and has not looked yet";
+  consumer.EndWait();
+  ASSERT_EQ(consumer.Take(&header, payload.data()), RingRead::kRecord);
+  ASSERT_EQ(consumer.Take(&header, payload.data()), RingRead::kRecord);
+  EXPECT_TRUE(consumer.PrepareWait());
+  ASSERT_TRUE(producer.Put(1, 3, "z", 1));
+  EXPECT_TRUE(producer.BellDue());
 }
 
 // Both ends at once, each asleep now and then: nothing is lost, doubled or seen half written.
@@ -99,7 +113,7 @@ TEST_F(RingTest, CarriesRecordsBetweenThreads) {
       while (!producer.Put(1, id, body.data(), static_cast<uint32_t>(body.size()))) {
         std::this_thread::yield();
       }
-      if (producer.ConsumerWaits()) ++bells;
+      if (producer.BellDue()) ++bells;
     }
   });
   uint64_t heard = 0;

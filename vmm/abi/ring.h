@@ -95,10 +95,14 @@ class RingProducer {
     return size;
   }
 
-  // True: the consumer sleeps and must be rung. Call after Put.
-  bool ConsumerWaits() const {
+  // True: the consumer sleeps and must be rung now. Call after Put. Once is enough until it has
+  // taken what it was rung for: it does not sleep before.
+  bool BellDue() {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return __atomic_load_n(&theirs_->waiting, __ATOMIC_RELAXED) != 0;
+    if (__atomic_load_n(&theirs_->waiting, __ATOMIC_RELAXED) == 0) return false;
+    if (static_cast<int64_t>(rung_for_ - LoadAcquire(theirs_->index)) > 0) return false;
+    rung_for_ = LoadOwn(mine_->index);
+    return true;
   }
 
  private:
@@ -106,6 +110,7 @@ class RingProducer {
   const RingLine* theirs_ = nullptr;
   uint8_t* data_ = nullptr;
   uint32_t capacity_ = 0;
+  uint64_t rung_for_ = 0;  // the end of what was published when it was last rung
 };
 
 enum class RingRead { kRecord, kEmpty, kBroken };

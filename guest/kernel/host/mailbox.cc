@@ -108,7 +108,7 @@ void AcknowledgeInput(uint32_t bytes) {
   constexpr auto kType = static_cast<uint16_t>(abi::RecordType::kInputTaken);
   if (g_input_taken == 0 || !g_to_host.Put(kType, 0, &taken, sizeof taken, nullptr, 0)) return;
   g_input_taken = 0;
-  if (g_to_host.ConsumerWaits()) KickWorker();
+  if (g_to_host.BellDue()) KickWorker();
 }
 
 void ResetMailbox() {
@@ -165,10 +165,10 @@ void PollMailbox() {
 int64_t PostRecord(abi::RecordType type, uint64_t id, const void* head, uint32_t head_size,
                    const void* body, uint32_t body_size) {
   while (!g_to_host.Put(static_cast<uint16_t>(type), id, head, head_size, body, body_size)) {
-    if (g_to_host.ConsumerWaits()) KickWorker();
+    if (g_to_host.BellDue()) KickWorker();
     WaitForRoom();
   }
-  if (g_to_host.ConsumerWaits()) KickWorker();
+  if (g_to_host.BellDue()) KickWorker();
   return 0;
 }
 
@@ -178,12 +178,12 @@ int64_t AskHost(const abi::MountChange& change, const void* body, uint32_t body_
   g_change_done = false;
   ++g_change;
   while (!g_to_host.Put(kType, g_change, &change, sizeof change, body, body_size)) {
-    if (g_to_host.ConsumerWaits()) KickWorker();
+    if (g_to_host.BellDue()) KickWorker();
     SetRoomWanted(true);
     Idle(After(Monotonic(), kRecheckNs));
     PollMailbox();
   }
-  if (g_to_host.ConsumerWaits()) KickWorker();
+  if (g_to_host.BellDue()) KickWorker();
   for (;;) {
     PollMailbox();
     if (g_change_done) return -int64_t{g_change_error};
@@ -199,7 +199,7 @@ int64_t WriteOutput(int stream, const void* user, uint64_t size) {
   while (done < size) {
     const uint64_t chunk = size - done < kMaxFrame ? size - done : kMaxFrame;
     while (g_output.Free() < sizeof(abi::OutputFrame) + chunk) {
-      if (g_output.ConsumerWaits()) KickWorker();
+      if (g_output.BellDue()) KickWorker();
       WaitForRoom();
     }
     // Nothing sleeps from here on: the static buffer is this thread's alone.
@@ -211,7 +211,7 @@ int64_t WriteOutput(int stream, const void* user, uint64_t size) {
     g_output.PutBytes(frame_bytes, sizeof frame + chunk);
     done += chunk;
   }
-  if (g_output.ConsumerWaits()) KickWorker();
+  if (g_output.BellDue()) KickWorker();
   return static_cast<int64_t>(done);
 }
 
@@ -220,16 +220,19 @@ void TryOutput(int stream, const char* bytes, uint64_t size) {
   if (g_output.Free() < sizeof frame + size) return;
   g_output.PutBytes(&frame, sizeof frame);
   g_output.PutBytes(bytes, static_cast<uint32_t>(size));
-  if (g_output.ConsumerWaits()) KickWorker();
+  if (g_output.BellDue()) KickWorker();
 }
 
 void Idle(uint64_t deadline) {
   if (!g_from_host.PrepareWait()) return;
-  // A caller often answers at once: a short poll saves an exit and a wake-up.
-  const uint64_t spin = host_page().spin_ns;
-  if (spin != 0) {
+  // A caller may answer at once: a short poll saves an exit and a wake-up. Where answers take
+  // longer it takes time from whoever is to give them.
+  static bool answered_soon = true;
+  constexpr uint64_t kSoon = 3;  // times the poll: a wake-up takes twice that
+  const uint64_t spin = host_page().spin_ns, begin = Monotonic();
+  if (answered_soon && spin != 0) {
     g_from_host.EndWait();
-    const uint64_t until = After(Monotonic(), spin);
+    const uint64_t until = After(begin, spin);
     while (Monotonic() < until) {
       for (int i = 0; i < 32; ++i) {
         if (!g_from_host.Empty()) return;
@@ -241,6 +244,7 @@ void Idle(uint64_t deadline) {
   guest_page().call.deadline = deadline;
   CallHost(abi::CallOp::kIdle);
   g_from_host.EndWait();
+  answered_soon = Monotonic() < After(begin, kSoon * spin);
 }
 
 }  // namespace usetl::kernel

@@ -124,7 +124,7 @@ Status Container::Wait(int most_ms) {
     timeout = timeout < 0 ? bounded : std::min(timeout, bounded);
   }
   const int ready = poll(fds.data(), fds.size(), timeout);
-  link_->EndWait();
+  link_->EndWait(ready > 0 && fds[0].revents != 0);
   if (ready < 0 && errno != EINTR) return Status::Errno("poll");
   if (ready <= 0) return Status();
   if (fds[6].revents != 0) mounts_->OnService();

@@ -107,7 +107,7 @@ bool Exec::PrepareWait() {
 void Exec::Turn() {
   TakeSession();
   if (done_ || link_ == nullptr) return;
-  link_->EndWait();
+  link_->EndWait(/*rung=*/true);  // perhaps
   for (StreamWriter& output : outputs_) output.Flush();
   if (!ended_) TakeInput();
   TakeRecords();

@@ -92,7 +92,7 @@ Status Session::Loop() {
     int timeout = static_cast<int>(std::min<int64_t>(left.count() + 1, 1000));
     if (busy || congested()) timeout = busy ? 0 : 1;
     const int ready = poll(fds, 4, timeout);
-    link_->EndWait();
+    link_->EndWait(ready > 0 && fds[0].revents != 0);
     if (ready < 0 && errno != EINTR) return Status::Errno("poll");
     if (ready <= 0) continue;
     if (fds[3].revents != 0) etl_->OnReady();

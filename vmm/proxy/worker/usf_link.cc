@@ -112,7 +112,7 @@ bool UsfLink::Post(abi::RecordType type, uint64_t id, std::span<const uint8_t> h
                      static_cast<uint32_t>(tail.size()))) {
     return false;
   }
-  if (to_guest_.ConsumerWaits()) RingForRoom();
+  if (to_guest_.BellDue()) RingForRoom();
   return true;
 }
 
@@ -140,13 +140,14 @@ bool UsfLink::PrepareWait() {
   const bool records = to_host_.PrepareWait();
   const bool output = output_.PrepareWait();
   if (records && output) return true;
-  EndWait();
+  EndWait(false);
   return false;
 }
 
-void UsfLink::EndWait() {
+void UsfLink::EndWait(bool rung) {
   to_host_.EndWait();
   output_.EndWait();
+  if (!rung) return;
   uint64_t count;
   (void)!read(host_event_.get(), &count, sizeof count);  // EAGAIN: it did not ring
 }

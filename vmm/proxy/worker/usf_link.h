@@ -41,7 +41,8 @@ class UsfLink {
 
   // Announces sleep. False: something is there already.
   bool PrepareWait();
-  void EndWait();
+  // `rung`: what poll(2) says of event_fd().
+  void EndWait(bool rung);
 
   // A message that vmmd sent unasked.
   Result<ipc::Message> ReceiveFromVmmd() { return ipc::Receive(vmmd_.get()); }
