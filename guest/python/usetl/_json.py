@@ -18,6 +18,9 @@ _encode_value = c_make_encoder(
 )
 
 
+encode_text = encode_basestring
+
+
 def encode(value: Any) -> str:
     try:
         return "".join(_encode_value(value, 0))

@@ -9,13 +9,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from usetl import _abi, _device
-from usetl._json import encode
+from usetl._json import encode, encode_text
 from usetl._output import flush
 from usetl._result_file import ResultFile
 from usetl.errors import UsetlError
 from usetl.headers import _FORBIDDEN, _NAME
 
 TEXT = ("content-type", "text/plain; charset=utf-8")
+_JSON = ("content-type", "application/json")
+_JSON_PAYLOAD = (
+    b'{"ok":true,"http":{"status":200,"headers":[["content-type","application/json"]],"body":%b}}'
+)
 
 
 class AnswerError(UsetlError):
@@ -66,6 +70,16 @@ class Answer:
             if len(payload) > _abi.MAX_JSON:
                 raise AnswerError("the headers of the answer are too large")
         self._payload = payload
+
+    def json(self, value: Any) -> None:
+        """The complete answer of most functions: a value in JSON, status 200."""
+        text = encode(value)
+        payload = _JSON_PAYLOAD % encode_text(text).encode()
+        if len(payload) <= _abi.MAX_JSON:
+            self._payload = payload
+            return
+        self.start(200, [_JSON])
+        self.whole(text.encode())
 
     def piece(self, data: bytes | bytearray | memoryview) -> None:
         """The next bytes of the body. They are gathered when the function has declared a length

@@ -22,7 +22,7 @@ def carries_event(request: Request) -> bool:
     kind = request.media_type
     if kind.startswith(_BATCH):
         raise Refusal(415, "batches of CloudEvents are not supported")
-    return kind == _STRUCTURED or "ce-specversion" in request.headers
+    return kind == _STRUCTURED or request.field("ce-specversion") != ""
 
 
 def from_request(request: Request) -> dict[str, Any]:

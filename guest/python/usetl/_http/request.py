@@ -15,7 +15,6 @@ from usetl.errors import UsetlError
 from usetl.headers import Headers
 
 _MAX_FIELDS = 1000  # of a query or form
-_BODY_KEYS = ("body", "body_base64", "body_path", "body_stream")
 
 
 class Refusal(UsetlError):
@@ -44,6 +43,7 @@ class Request:
         self._number = number
         self._body: bytes | None = None
         self._headers: Headers | None = None
+        self._media_type: str | None = None
 
     @property
     def headers(self) -> Headers:
@@ -54,7 +54,19 @@ class Request:
     @property
     def media_type(self) -> str:
         """Of the body, in lower case and without parameters; empty when not said."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = self._media_type
+        if kind is None:
+            kind = self.field("content-type").partition(";")[0].strip().lower()
+            self._media_type = kind
+        return kind
+
+    def field(self, name: str) -> str:
+        """The first header of this name, which is in lower case as the host's are; empty: none.
+        Without the index that `headers` makes: most requests need one or two."""
+        for one, value in self.pairs:
+            if one == name:
+                return value
+        return ""
 
     @property
     def is_json(self) -> bool:
@@ -63,7 +75,8 @@ class Request:
 
     @property
     def has_body(self) -> bool:
-        return any(self._parts.get(key) for key in _BODY_KEYS)
+        get = self._parts.get
+        return bool(get("body") or get("body_base64") or get("body_path") or get("body_stream"))
 
     @property
     def streams(self) -> bool:

@@ -21,6 +21,9 @@ _BYTES = (bytes, bytearray, memoryview)
 
 def reply(value: Any, answer: Answer) -> None:
     """Sends what a handler returned."""
+    if type(value) is dict and "statusCode" not in value and "specversion" not in value:
+        answer.json(value)
+        return
     status, headers = 200, []
     if type(value) is tuple:
         value, status, headers = _take_apart(value)
