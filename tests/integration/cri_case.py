@@ -112,7 +112,7 @@ class CriCase(unittest.TestCase):
 
     def call(self, pod: str, *arguments: str, port: int = 8080) -> str:
         info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
-        done = subprocess.run(["nsenter", f"--net={info['networkNamespace']}", "curl", "-sS", "-m", "20",
+        done = subprocess.run(["nsenter", f"--net={info['networkNamespace']}", "curl", "-sS", "-m", "60",
                                f"http://127.0.0.1:{port}/", *arguments], capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 

@@ -62,7 +62,7 @@ class Node:
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -111,7 +111,7 @@ def start_daemon(test, program: str, *options: str) -> tuple[subprocess.Popen, s
     return daemon, said
 
 
-def wait_until(condition, seconds: float = 20.0) -> None:
+def wait_until(condition, seconds: float = 60.0) -> None:
     """Polls; the bound only keeps a broken test from hanging."""
     end = time.monotonic() + seconds
     while not condition():

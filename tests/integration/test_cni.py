@@ -24,7 +24,7 @@ with socket.create_server(("0.0.0.0", 7000)) as server:
 """
 CALL = """
 import socket, sys
-with socket.create_connection((sys.argv[1], int(sys.argv[2])), 20) as connection:
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 60) as connection:
     connection.sendall(b"hello from ")
     print(connection.recv(100).decode())
 """
@@ -106,12 +106,12 @@ class Network(CniCase):
     def talk(self, server: str, client: str, address: str, port: int) -> str:
         """What a client in one namespace (empty: the tests' own) gets from a server in another."""
         with subprocess.Popen(enter(server, ECHO), stdout=subprocess.PIPE, text=True) as listening:
-            killer = threading.Timer(30, listening.kill)
+            killer = threading.Timer(90, listening.kill)
             killer.start()
             self.assertEqual(listening.stdout.readline(), "listening\n")
             command = enter(client, CALL, address, str(port))
             done = subprocess.run(command if client else command[2:], capture_output=True, text=True, check=False,
-                                  timeout=30)
+                                  timeout=90)
             if done.returncode != 0:
                 listening.kill()
             killer.cancel()

@@ -57,7 +57,7 @@ class FullDisk(CriCase):
         self.post(pod, {"die": 1})
         status = self.wait_exited(container)
         self.assertEqual((status.exit_code, status.reason), (134, "Error"))
-        self.stop(container, 5)
+        self.stop(container, 30)
         self.kill()
         self.make_room()
         self.start()
@@ -77,7 +77,7 @@ class Logs(CriCase):
         wait_until(lambda: "called seen" in log.read_text())
         self.assertNotIn("unseen", log.read_text())
         shutil.rmtree(log.parent)
-        self.stop(container, 5)
+        self.stop(container, 30)
         self.assertEqual(self.status(container).exit_code, 0)
 
     def test_directory_is_none(self):

@@ -91,6 +91,7 @@ class Execs(unittest.TestCase):
         cls.addClassCleanup(cls.node.close)
 
     def setUp(self):
+        wait_until(lambda: self.claimed() == 0)  # the last test's container ends by itself
         self.pod = Pod()
         self.addCleanup(self.pod.close)
         directory = tempfile.TemporaryDirectory(prefix="test-usetl-")

@@ -340,7 +340,7 @@ class WithLiars(unittest.TestCase):
         process = store.start("pull", name)
         wait_until(lambda: server.asked(image.layers[0]))
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         self.assertEqual((process.returncode, store.files("leases")), (130, set()))
 
     def test_endless_manifest(self):
@@ -522,7 +522,7 @@ class WithLiars(unittest.TestCase):
         store.pull(name)
         config = store.images()[0]["id"][7:]
         (store.path / "blobs/sha256" / config).write_bytes(b"{}")
-        self.assertIn("damaged", store.start("ls").communicate(timeout=20)[1])
+        self.assertIn("damaged", store.start("ls").communicate(timeout=60)[1])
         store.pull(name)  # mends it
         self.assertEqual(len(store.images()), 1)
         index = store.path / "index.json"

@@ -52,7 +52,7 @@ class Endpoint(CriCase):
     OPTIONS = ("--metrics", ADDRESS)
 
     def scrape(self) -> dict:
-        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60) as answer:
             self.assertTrue(answer.headers["Content-Type"].startswith("text/plain"))
             return prometheus.parse(answer.read().decode())
 
@@ -77,7 +77,7 @@ class Endpoint(CriCase):
         self.assertEqual(seen["usetl_log_lines_lost_total"][()], 0)
         self.assertEqual(seen["usetl_containers"][(("state", "running"),)], 1)
         # What an ended container has counted stays.
-        self.stop(container, 5)
+        self.stop(container, 30)
         seen = self.scrape()
         self.assertEqual(seen["usetl_http_request_duration_seconds_count"][()], 3)
         self.assertEqual(seen["usetl_containers"][(("state", "exited"),)], 1)
@@ -137,7 +137,7 @@ class Endpoint(CriCase):
         hits = [seen["usetl_pool_claims_total"][(("result", "hit"),)] for seen in (before, after)]
         self.assertEqual(hits[1] - hits[0], 1)
         self.assertEqual(after["usetl_pool_usfs"][(("state", "claimed"),)], 1)
-        self.stop(container, 5)
+        self.stop(container, 30)
         wait_until(lambda: self.value("usetl_rollback_duration_seconds_count")
                    > before["usetl_rollback_duration_seconds_count"][()])
 
@@ -176,7 +176,7 @@ class Endpoint(CriCase):
     def test_nothing_but_metrics_is_served(self):
         for path in ("/", "/index.html", "/../../etc/passwd"):
             with self.assertRaises(urllib.error.HTTPError) as raised:
-                urllib.request.urlopen(f"http://{ADDRESS}{path}", timeout=20)
+                urllib.request.urlopen(f"http://{ADDRESS}{path}", timeout=60)
             self.assertEqual(raised.exception.code, 404)
             raised.exception.close()
 
@@ -204,7 +204,7 @@ class Options(unittest.TestCase):
                                    "--images", f"{directory}/images", "--namespaces", f"{directory}/netns",
                                    "--vmmd", f"{directory}/none.sock", "--no-network", "--metrics", ADDRESS)
             self.assertEqual(said, "ready\n")
-            with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60) as answer:
                 seen = prometheus.parse(answer.read().decode())
             self.assertEqual(seen["usetl_vmmd_up"][()], 0)
             self.assertNotIn("usetl_pool_usfs", seen)
@@ -215,10 +215,10 @@ class Options(unittest.TestCase):
     def test_up_passes_it_on(self):
         node = Node("--cri", "--no-network", "--metrics", ADDRESS)
         self.addCleanup(node.close)
-        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60) as answer:
             self.assertEqual(prometheus.parse(answer.read().decode())["usetl_vmmd_up"][()], 1)
         alone = subprocess.run([BUILD / "usetl", "up", "--metrics", ADDRESS], capture_output=True, text=True,
-                               timeout=20, check=False)
+                               timeout=60, check=False)
         self.assertNotEqual(alone.returncode, 0)
         self.assertIn("--cri", alone.stderr)
 

@@ -38,7 +38,7 @@ async def app(scope, receive, send):
 # Sends a line only when the one before has come back.
 CONVERSATION = """
 import http.client
-connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=20)
+connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=60)
 connection.putrequest("POST", "/")
 connection.putheader("Transfer-Encoding", "chunked")
 connection.endheaders()
@@ -94,7 +94,7 @@ class Uploads(CriCase):
         pod = self.serve("asgi:app")
         info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
         done = subprocess.run(["nsenter", f"--net={info['networkNamespace']}", sys.executable, "-c", CONVERSATION],
-                              capture_output=True, text=True, check=False, timeout=60)
+                              capture_output=True, text=True, check=False, timeout=120)
         self.assertEqual((done.stdout, done.stderr), ("ONE\nTWO\nTHREE\n", ""))
 
     def test_a_client_that_leaves_does_not_end_the_function(self):

@@ -10,6 +10,7 @@ import grpc
 from cri import container_config, cri, pod_config
 from daemons import Daemons
 from node import wait_until
+from processes import ended
 
 FUNCTION = """
 import time
@@ -149,7 +150,7 @@ class WalkCase(unittest.TestCase):
 
     def curl(self, pod: str, event: dict) -> subprocess.Popen:
         address = self.client.PodSandboxStatus(pod_sandbox_id=pod).status.network.ip
-        return subprocess.Popen(["curl", "-sS", "-m", "20", "-H", "content-type: application/json", "-d",
+        return subprocess.Popen(["curl", "-sS", "-m", "60", "-H", "content-type: application/json", "-d",
                                  json.dumps(event), f"http://{address}:8080/"], stdout=subprocess.PIPE,
                                 stderr=subprocess.DEVNULL, text=True)
 
@@ -257,7 +258,8 @@ class WalkCase(unittest.TestCase):
     def test_06_request_in_flight(self):
         pod = self.run_pod()
         container = self.run_container(pod)
-        request = self.curl(pod, {"name": "slow", "sleep": 0.5})
+        # Who is killed with it never answers, however long that takes.
+        request = self.curl(pod, {"name": "slow", "sleep": 0.5 if self.VICTIM == "usetld" else 60})
         self.logged("serving")
         self.kill()
         answer = request.communicate()[0]
@@ -328,11 +330,10 @@ class Usetld(WalkCase):
         info = json.loads(self.client.ContainerStatus(container_id=container, verbose=True).info["info"])
         self.daemons.kill("usetld")
         self.daemons.kill("usetl-proxy")
-        wait_until(lambda: not pathlib.Path(f"/proc/{info['workerPid']}").exists())
+        wait_until(lambda: ended(info["workerPid"]))
         self.daemons.start("usetl-proxy")
         self.daemons.start("usetld")
         self.lost(container)
-
 
     def test_12_everything_killed(self):
         pod = self.run_pod()

@@ -37,7 +37,7 @@ class StreamingForward : public testing::Test {
   }
   Fd Accept() {
     Fd accepted(accept(pod_.get(), nullptr, nullptr));
-    const timeval limit{10, 0};
+    const timeval limit{60, 0};
     setsockopt(accepted.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return accepted;
   }
