@@ -9,9 +9,9 @@ import tempfile
 
 import grpc
 from cri import BUILD, container_config, cri
+from cri_case import CriCase
 from image_file import layout_of, write_layer
 from node import wait_until
-from test_cri import CriCase
 
 SITE = "opt/venv/lib/python3.11/site-packages"
 VENV = {"opt/venv/pyvenv.cfg": "home = /usr/bin\nversion = 3.11\n",
