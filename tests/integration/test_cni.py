@@ -11,7 +11,7 @@ import unittest
 
 import grpc
 from cri import Client, cri, pod_config
-from node import in_network_namespace, start_daemon, wait_until
+from node import in_network_namespace, start_daemon
 
 PLUGINS = "/usr/lib/cni"
 ECHO = """

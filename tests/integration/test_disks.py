@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 
 import grpc
-from cri import cri
 from cri_case import EXITED, CriCase
 from node import start_daemon, wait_until
 

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 from node import Node, wait_until
-from test_pods import Container, Pod
+from container_case import Container, Pod
 
 EXEC, EXEC_FAILED, EXEC_EXITED, RESIZE = 18, 32, 33, 34
 FUNCTION = """

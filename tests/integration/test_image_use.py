@@ -105,7 +105,7 @@ class Removal(UseCase):
 
 
 class Pulls(UseCase):
-    """What `usetl image` is tested with in test_images, as clients of the CRI see it."""
+    """What `usetl image` is tested with in test_image_lies, as clients of the CRI see it."""
 
     def refused(self, image: FakeImage, message: str, code=grpc.StatusCode.INVALID_ARGUMENT) -> None:
         server = FakeRegistry(image)
