@@ -10,6 +10,7 @@ import threading
 import unittest
 
 import grpc
+from cgroups import make_cgroup
 from cri import Client, cri, pod_config
 from node import in_network_namespace, start_daemon
 
@@ -158,19 +159,14 @@ class Cgroups(CniCase):
         return found if found[0].is_dir() else [pathlib.Path("/sys/fs/cgroup")]
 
     def make_parent(self, parent: str) -> list[pathlib.Path]:
-        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-        hierarchies = [pathlib.Path(line.split()[4]) for line in mounts if " - cgroup" in line]
-        for path in hierarchies:
-            (path / parent[1:]).mkdir(exist_ok=True)
-            self.addCleanup((path / parent[1:]).rmdir)
-            for name in ("cpuset.cpus", "cpuset.mems"):
-                if (path / name).exists():
-                    (path / parent[1:] / name).write_text((path / name).read_text())
-        return hierarchies
+        made = make_cgroup(parent)
+        for path in made:
+            self.addCleanup(path.rmdir)
+        return made
 
     def test_pod_has_one_below_its_parent(self):
         parent = f"/usetl-test-{os.getpid()}"
-        hierarchies = self.make_parent(parent)
+        parents = self.make_parent(parent)
         resources = cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20)
         pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, resources=resources))
         ours = f"{parent}/usetl-{pod[:16]}"
@@ -179,8 +175,8 @@ class Cgroups(CniCase):
         info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
         self.assertEqual(info["cgroup"], ours)
         self.stop(pod)
-        for path in hierarchies:
-            self.assertFalse((path / ours[1:]).exists())
+        for path in parents:
+            self.assertFalse((path / f"usetl-{pod[:16]}").exists())
 
     def test_limits_are_changed(self):
         parent = f"/usetl-test-{os.getpid()}"

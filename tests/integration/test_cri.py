@@ -10,6 +10,7 @@ import threading
 import unittest
 
 import grpc
+from cgroups import make_cgroup
 from cri import Client, cri, pod_config
 from cri_case import EXITED, RUNNING, CriCase
 from node import start_daemon, wait_until
@@ -110,17 +111,12 @@ class Options(unittest.TestCase):
 
 class Containers(CriCase):
     def test_runs_in_the_cgroup_of_its_pod(self):
-        parent = f"usetl-test-{os.getpid()}"
-        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-        hierarchies = [pathlib.Path(line.split()[4]) for line in mounts if " - cgroup" in line]
-        for path in hierarchies:
-            (path / parent).mkdir()
-            self.addCleanup((path / parent).rmdir)
-            for name in ("cpuset.cpus", "cpuset.mems"):
-                if (path / name).exists():
-                    (path / parent / name).write_text((path / name).read_text())
-        pod = self.run_pod(linux=cri.LinuxPodSandboxConfig(cgroup_parent=f"/{parent}"))
-        ours = [path / parent / f"usetl-{pod[:16]}" for path in hierarchies]
+        parent = f"/usetl-test-{os.getpid()}"
+        made = make_cgroup(parent)
+        for path in made:
+            self.addCleanup(path.rmdir)
+        pod = self.run_pod(linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent))
+        ours = [path / f"usetl-{pod[:16]}" for path in made]
         ours = [path for path in ours if path.is_dir()]
         self.assertGreater(len(ours), 0)
         container = self.run_container(pod)

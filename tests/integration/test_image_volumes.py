@@ -11,7 +11,7 @@ import tempfile
 import grpc
 from cri import BUILD, cri
 from cri_case import EXITED, RUNNING
-from image_file import layout_of
+from image_file import import_layout, layout_of
 from mount_case import MountCase
 from node import wait_until
 
@@ -52,9 +52,7 @@ class VolumeCase(MountCase):
     def add_image(cls, name: str, *layers: list) -> None:
         with tempfile.TemporaryDirectory() as made:
             tars = [layer(pathlib.Path(made) / f"{i}.tar", *entries) for i, entries in enumerate(layers)]
-            layout = layout_of(pathlib.Path(made) / "layout", tars)
-            subprocess.run([BUILD / "usetl", "image", "import", "--store", cls.directory / "images", layout,
-                            "--name", name], check=True, capture_output=True)
+            import_layout(cls.directory / "images", layout_of(pathlib.Path(made) / "layout", tars), name)
 
     def volume_of(self, image: str = DATA, path: str = "/volume", sub_path: str = "", **fields) -> "cri.Mount":
         fields.setdefault("readonly", True)

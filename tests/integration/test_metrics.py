@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ import urllib.request
 import grpc
 import prometheus
 from cri import Client, container_config, cri, pod_config
-from image_file import make_layout
+from image_file import add_image
 from node import BUILD, Node, start_daemon, wait_until
 from registry import FakeImage, FakeRegistry, tar
 from cri_case import CriCase
@@ -83,19 +82,17 @@ class Endpoint(CriCase):
         self.assertEqual(seen["usetl_containers"][(("state", "exited"),)], 1)
 
     def test_requests_of_functions(self):
-        made = pathlib.Path(tempfile.mkdtemp(prefix="usetl-image-"))
-        self.addCleanup(shutil.rmtree, made)
-        layout = make_layout(made, {"main.py": FETCH}, "--config.workingdir", "/")
-        subprocess.run([BUILD / "usetl", "image", "import", "--store", self.directory / "images", layout,
-                        "--name", "localhost/fetch:1"], check=True, capture_output=True)
+        add_image(self.directory / "images", "localhost/fetch:1", {"main.py": FETCH}, "--config.workingdir", "/")
+        served = tempfile.TemporaryDirectory(prefix="usetl-test-")
+        self.addCleanup(served.cleanup)
         pod = self.run_pod(annotations={"usetl.dev/allow": "http://127.0.0.1:8081"})
         config = container_config("fetch", "localhost/fetch:1")
         container = self.client.CreateContainer(pod_sandbox_id=pod, config=config, sandbox_config=self.pod).container_id
         self.client.StartContainer(container_id=container)
-        (made / "file").write_bytes(b"x" * 1234)
+        pathlib.Path(served.name, "file").write_bytes(b"x" * 1234)
         info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
         server = subprocess.Popen(["nsenter", f"--net={info['networkNamespace']}", "python3", "-m", "http.server", "-b",
-                                   "127.0.0.1", "-d", made, "8081"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                   "127.0.0.1", "-d", served.name, "8081"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.terminate)
         wait_until(lambda: "size" in self.post(pod, {"url": "http://127.0.0.1:8081/file"}))

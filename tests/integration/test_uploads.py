@@ -9,9 +9,9 @@ import subprocess
 import sys
 import tempfile
 
-from cri import BUILD, container_config
-from image_file import make_layout
+from cri import container_config
 from cri_case import CriCase
+from image_file import add_image
 
 WSGI = """
 import hashlib
@@ -61,9 +61,8 @@ class Uploads(CriCase):
         super().setUpClass()
         made = pathlib.Path(tempfile.mkdtemp(prefix="usetl-image-"))
         cls.addClassCleanup(shutil.rmtree, made)
-        layout = make_layout(made, {"function/wsgi.py": WSGI, "function/asgi.py": ASGI}, "--config.workingdir", "/function")
-        subprocess.run([BUILD / "usetl", "image", "import", "--store", cls.directory / "images", layout, "--name",
-                        "localhost/upload:1"], check=True, capture_output=True)
+        add_image(cls.directory / "images", "localhost/upload:1",
+                  {"function/wsgi.py": WSGI, "function/asgi.py": ASGI}, "--config.workingdir", "/function")
         cls.file = made / "body"
         cls.file.write_bytes(os.urandom(1 << 20) * (SIZE >> 20))
         cls.digest = hashlib.sha256(cls.file.read_bytes()).hexdigest()
