@@ -44,10 +44,12 @@ class StreamingForward : public testing::Test {
   static std::string ReadAll(const Fd& fd) {
     std::string all;
     char part[4096];
-    for (ssize_t size; (size = read(fd.get(), part, sizeof part)) > 0;) {
+    for (;;) {
+      const ssize_t size = read(fd.get(), part, sizeof part);
+      if (size < 0 && errno == EINTR) continue;
+      if (size <= 0) return all;
       all.append(part, static_cast<size_t>(size));
     }
-    return all;
   }
   static void Say(const Fd& fd, std::string_view text) {
     ASSERT_EQ(write(fd.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));

@@ -161,6 +161,7 @@ StreamingClient::StreamingClient(const StreamingWorld& world)
 void StreamingClient::Send(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t size = send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (size < 0 && errno == EINTR) continue;
     if (size <= 0) return;  // the server left; what it answers says why
     bytes.remove_prefix(static_cast<size_t>(size));
   }
@@ -171,6 +172,8 @@ std::string StreamingClient::Receive(size_t size) {
   size_t got = 0;
   while (got < size) {
     const ssize_t part = recv(fd(), bytes.data() + got, size - got, 0);
+    // With a time limit that is also what it says when it was stopped and goes on.
+    if (part < 0 && errno == EINTR) continue;
     if (part < 0 && errno == EAGAIN) ADD_FAILURE() << "nothing came for a minute";
     if (part <= 0) break;
     got += static_cast<size_t>(part);
@@ -193,6 +196,7 @@ bool StreamingClient::AtEnd() {
   for (;;) {
     char bytes[4096];
     const ssize_t size = recv(fd(), bytes, sizeof bytes, 0);
+    if (size < 0 && errno == EINTR) continue;
     if (size == 0 || (size < 0 && errno != EAGAIN)) return true;
     if (size < 0) return false;
   }
