@@ -56,9 +56,10 @@ Result<std::string> OwnRuntime(Node* node, const SandboxRecord& pod, const image
   using std::chrono::milliseconds;
   if (!NamedRuntime(*image, pod.config()).empty()) return std::string();
   constexpr milliseconds kMost{60'000}, kForTheAnswer{200};
-  const auto left = context.deadline() - std::chrono::system_clock::now();
-  const auto patience =
-      std::min(std::chrono::duration_cast<milliseconds>(left) - kForTheAnswer, kMost);
+  const auto left = std::chrono::duration_cast<milliseconds>(context.deadline() -
+                                                             std::chrono::system_clock::now());
+  // An answer that says what goes on has to arrive in time, also from a node that is busy baking.
+  const auto patience = std::min(left - std::max(left / 4, kForTheAnswer), kMost);
   return node->runtimes->Get(image, ImageRuntimes::Clock::now() + patience);
 }
 

@@ -35,12 +35,8 @@ import xml.etree.ElementTree as ElementTree
 import zipfile
 import zlib
 
-_tests = []
-
-
-def test(function):
-    _tests.append(function)
-    return function
+import check
+from check import test
 
 
 @test
@@ -198,20 +194,5 @@ def text():
     assert sys.getfilesystemencoding() == "utf-8" and locale.getpreferredencoding(False)
 
 
-def main():
-    failed = 0
-    for function in _tests:
-        try:
-            function()
-            print("ok", function.__name__, flush=True)
-        except BaseException as error:
-            failed = 1
-            place = error.__traceback__
-            while place.tb_next:
-                place = place.tb_next
-            print(f"FAIL {function.__name__}: {error!r} at line {place.tb_lineno}", flush=True)
-    return failed
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check.main())

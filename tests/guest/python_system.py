@@ -20,12 +20,8 @@ import tempfile
 import threading
 import time
 
-_tests = []
-
-
-def test(function):
-    _tests.append(function)
-    return function
+import check
+from check import test
 
 
 @test
@@ -266,20 +262,5 @@ def memory():
         pass
 
 
-def main():
-    failed = 0
-    for function in _tests:
-        try:
-            function()
-            print("ok", function.__name__, flush=True)
-        except BaseException as error:
-            failed = 1
-            place = error.__traceback__
-            while place.tb_next:
-                place = place.tb_next
-            print(f"FAIL {function.__name__}: {error!r} at line {place.tb_lineno}", flush=True)
-    return failed
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check.main())

@@ -3,14 +3,12 @@
 import json
 import os
 import pathlib
-import shutil
 import subprocess
-import tempfile
 import unittest
 
 import grpc
-from cri import BUILD, Client, container_config, cri, pod_config
-from image_file import make_layout
+from cri import Client, container_config, cri, pod_config
+from image_file import add_image
 from node import Node, start_daemon, wait_until
 
 MAIN = """
@@ -48,12 +46,8 @@ class CriCase(unittest.TestCase):
         cls.node = Node(pool=3, verify=True)
         cls.addClassCleanup(cls.node.close)
         cls.directory = pathlib.Path(cls.node.directory)
-        made = pathlib.Path(tempfile.mkdtemp(prefix="usetl-image-"))
-        cls.addClassCleanup(shutil.rmtree, made)
-        layout = make_layout(made, {"function/main.py": MAIN, "function/job.py": JOB},
-                             "--config.workingdir", "/function", "--config.env", "MODE=image")
-        subprocess.run([BUILD / "usetl", "image", "import", "--store", cls.directory / "images", layout,
-                        "--name", "localhost/function:1"], check=True, capture_output=True)
+        add_image(cls.directory / "images", "localhost/function:1", {"function/main.py": MAIN, "function/job.py": JOB},
+                  "--config.workingdir", "/function", "--config.env", "MODE=image")
 
     def setUp(self):
         self.start()
@@ -112,7 +106,7 @@ class CriCase(unittest.TestCase):
 
     def call(self, pod: str, *arguments: str, port: int = 8080) -> str:
         info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
-        done = subprocess.run(["nsenter", f"--net={info['networkNamespace']}", "curl", "-sS", "-m", "20",
+        done = subprocess.run(["nsenter", f"--net={info['networkNamespace']}", "curl", "-sS", "-m", "60",
                                f"http://127.0.0.1:{port}/", *arguments], capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 

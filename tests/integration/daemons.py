@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import tempfile
 
+from cgroups import make_cgroup
 from cri import BUILD, Client
-from image_file import make_layout
+from image_file import add_image
 from node import in_network_namespace, spawn_daemon
 
 PLUGINS = "/usr/lib/cni"
@@ -32,10 +33,7 @@ class Daemons:
         self.client = None
 
     def add_image(self, name: str, files: dict[str, str], *config: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="usetl-image-") as made:
-            layout = make_layout(pathlib.Path(made), files, *config)
-            subprocess.run([BUILD / "usetl", "image", "import", "--store", self.directory / "images", layout,
-                            "--name", name], check=True, capture_output=True)
+        add_image(self.directory / "images", name, files, *config)
 
     def options(self, program: str) -> list[str]:
         at = str(self.directory)
@@ -95,14 +93,7 @@ class Daemons:
 
     def make_cgroup(self) -> list[pathlib.Path]:
         """What kubelet makes for a pod, in each hierarchy. The caller removes it."""
-        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-        made = [pathlib.Path(line.split()[4]) / self.cgroup[1:] for line in mounts if " - cgroup" in line]
-        for path in made:
-            path.mkdir()
-            for name in ("cpuset.cpus", "cpuset.mems"):
-                if (path.parent / name).exists():
-                    (path / name).write_text((path.parent / name).read_text())
-        return made
+        return make_cgroup(self.cgroup)
 
     def all_usfs_idle(self) -> bool:
         counts = self.inspect()

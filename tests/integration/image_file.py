@@ -4,6 +4,9 @@ import io
 import pathlib
 import subprocess
 import tarfile
+import tempfile
+
+from node import BUILD
 
 
 def make_layout(directory: pathlib.Path, files: dict[str, str], *config: str) -> pathlib.Path:
@@ -33,3 +36,14 @@ def layout_of(layout: pathlib.Path, layers: list[pathlib.Path], *config: str) ->
                     ["config", "--image", image, *config]):
         subprocess.run(["umoci", *map(str, command)], check=True, capture_output=True)
     return layout
+
+
+def import_layout(store: pathlib.Path | str, layout: pathlib.Path, name: str) -> None:
+    subprocess.run([BUILD / "usetl", "image", "import", "--store", store, layout, "--name", name], check=True,
+                   capture_output=True)
+
+
+def add_image(store: pathlib.Path | str, name: str, files: dict[str, str], *config: str) -> None:
+    """Into an image store, under this name."""
+    with tempfile.TemporaryDirectory(prefix="usetl-image-") as made:
+        import_layout(store, make_layout(pathlib.Path(made), files, *config), name)

@@ -172,5 +172,5 @@ class RealRegistry:
 
     def close(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
         self.log.close()

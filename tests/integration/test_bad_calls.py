@@ -23,20 +23,20 @@ class Malformed(CriCase):
                     call = channel.unary_stream(f"/{service.full_name}/{method.name}")
                     with self.subTest(method.name):
                         with self.assertRaises(grpc.RpcError) as raised:
-                            list(call(b"\x0a\xff", timeout=20))
+                            list(call(b"\x0a\xff", timeout=60))
                         self.assertIn(raised.exception.code(), (Code.INTERNAL, Code.UNIMPLEMENTED))
                     if method.server_streaming:
                         continue  # what parses may go on for ever
                     for _ in range(20):
                         try:
-                            list(call(noise.randbytes(noise.randrange(1, 200)), timeout=20))
+                            list(call(noise.randbytes(noise.randrange(1, 200)), timeout=60))
                         except grpc.RpcError as error:
                             self.assertNotEqual(error.code(), Code.DEADLINE_EXCEEDED, method.name)
             with self.assertRaises(grpc.RpcError) as raised:
-                channel.unary_unary("/runtime.v1.RuntimeService/Nothing")(b"", timeout=20)
+                channel.unary_unary("/runtime.v1.RuntimeService/Nothing")(b"", timeout=60)
             self.assertEqual(raised.exception.code(), Code.UNIMPLEMENTED)
             with self.assertRaises(grpc.RpcError) as raised:
-                channel.unary_unary("/runtime.v1.RuntimeService/Version")(bytes(17 << 20), timeout=20)
+                channel.unary_unary("/runtime.v1.RuntimeService/Version")(bytes(17 << 20), timeout=60)
             self.assertEqual(raised.exception.code(), Code.RESOURCE_EXHAUSTED)
         self.assertIsNone(self.usetld.poll())
         self.assertEqual(len(self.client.ListPodSandbox().items), 0)
@@ -154,7 +154,7 @@ class AtOnce(CriCase):
                          [Code.OK, *[Code.FAILED_PRECONDITION] * others])
         self.assertIn("you", self.post(pod, {"name": "you"}))
         everyone = [Code.OK] * self.TIMES
-        self.assertEqual(self.codes(self.client.StopContainer, container_id=container, timeout=5), everyone)
+        self.assertEqual(self.codes(self.client.StopContainer, container_id=container, timeout=30), everyone)
         self.assertEqual((self.status(container).state, self.status(container).exit_code), (EXITED, 0))
         self.assertEqual(self.codes(self.client.RemoveContainer, container_id=container), everyone)
         self.assertEqual(self.codes(self.client.StopPodSandbox, pod_sandbox_id=pod), everyone)
@@ -205,7 +205,7 @@ class GivenUp(CriCase):
         server = FakeRegistry(FakeImage(tar(("function/main.py", b"x"))), answer)
         self.addCleanup(server.close)
         call = self.client.begin("PullImage", image=cri.ImageSpec(image=f"{server.host}/a/b:1"))
-        self.assertTrue(asked.wait(20))
+        self.assertTrue(asked.wait(60))
         call.cancel()
         leases = self.directory / "images/leases"
         wait_until(lambda: list(leases.iterdir()) == [])

@@ -10,9 +10,11 @@ import threading
 import unittest
 
 import grpc
+from cgroups import make_cgroup
 from cri import Client, cri, pod_config
 from cri_case import EXITED, RUNNING, CriCase
 from node import start_daemon, wait_until
+from processes import ended
 
 
 class Pods(CriCase):
@@ -109,17 +111,12 @@ class Options(unittest.TestCase):
 
 class Containers(CriCase):
     def test_runs_in_the_cgroup_of_its_pod(self):
-        parent = f"usetl-test-{os.getpid()}"
-        mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-        hierarchies = [pathlib.Path(line.split()[4]) for line in mounts if " - cgroup" in line]
-        for path in hierarchies:
-            (path / parent).mkdir()
-            self.addCleanup((path / parent).rmdir)
-            for name in ("cpuset.cpus", "cpuset.mems"):
-                if (path / name).exists():
-                    (path / parent / name).write_text((path / name).read_text())
-        pod = self.run_pod(linux=cri.LinuxPodSandboxConfig(cgroup_parent=f"/{parent}"))
-        ours = [path / parent / f"usetl-{pod[:16]}" for path in hierarchies]
+        parent = f"/usetl-test-{os.getpid()}"
+        made = make_cgroup(parent)
+        for path in made:
+            self.addCleanup(path.rmdir)
+        pod = self.run_pod(linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent))
+        ours = [path / f"usetl-{pod[:16]}" for path in made]
         ours = [path for path in ours if path.is_dir()]
         self.assertGreater(len(ours), 0)
         container = self.run_container(pod)
@@ -142,7 +139,7 @@ class Containers(CriCase):
                                    "-w", "%{http_code}"), "400")
         self.assertEqual(self.call(pod, "-d", '{"fail":1}', "-H", "content-type: application/json", "-w", "%{http_code}",
                                    "-o", "/dev/null"), "500")
-        self.stop(container, 5)
+        self.stop(container, 30)
         status = self.status(container)
         self.assertEqual((status.state, status.exit_code, status.reason), (EXITED, 0, "Completed"))
         self.assertGreaterEqual(status.finished_at, status.started_at)
@@ -281,10 +278,10 @@ class Containers(CriCase):
                  cri.CONTAINER_STOPPED_EVENT: "stopped", cri.CONTAINER_DELETED_EVENT: "deleted"}
         # The stream has no history, and its begin is not answered: send until it is seen to listen.
         seen = []
-        threading.Thread(target=lambda: seen.extend(_until_deleted(stream)), daemon=True).start()
-        wait_until(lambda: self._pod_comes_and_goes() or seen)
-        wait_until(lambda: seen[-1].container_event_type == cri.CONTAINER_DELETED_EVENT)
-        self.assertEqual([types[event.container_event_type] for event in seen[-4:]][-2:], ["stopped", "deleted"])
+        listener = threading.Thread(target=lambda: seen.extend(_until_one_has_gone(stream)), daemon=True)
+        listener.start()
+        wait_until(lambda: self._pod_comes_and_goes() or not listener.is_alive())
+        self.assertEqual([types[event.container_event_type] for event in seen[-2:]], ["stopped", "deleted"])
         self.assertEqual(seen[-1].container_id, seen[-1].pod_sandbox_status.id)
 
     def _pod_comes_and_goes(self) -> None:
@@ -292,10 +289,14 @@ class Containers(CriCase):
         self.client.RemovePodSandbox(pod_sandbox_id=pod)
 
 
-def _until_deleted(stream):
+def _until_one_has_gone(stream):
+    """Stopped and deleted: the first event that is seen may be the last of a pod."""
+    stopped = set()
     for event in stream:
         yield event
-        if event.container_event_type == cri.CONTAINER_DELETED_EVENT:
+        if event.container_event_type == cri.CONTAINER_STOPPED_EVENT:
+            stopped.add(event.container_id)
+        if event.container_event_type == cri.CONTAINER_DELETED_EVENT and event.container_id in stopped:
             stream.cancel()
             return
 
@@ -327,7 +328,7 @@ class Restart(CriCase):
         self.start()
         self.assertEqual(self.status(container), before)
         self.assertEqual(json.loads(self.post(pod, {"name": "still"}))["hello"], "still")
-        self.assertIn("called still", pathlib.Path(before.log_path).read_text())
+        wait_until(lambda: "called still" in pathlib.Path(before.log_path).read_text())  # a thread writes it
         self.stop(job, 0)
         self.assertEqual(self.status(job).exit_code, 137)
         self.assert_fails(grpc.StatusCode.ALREADY_EXISTS, "reserve", self.client.RunPodSandbox, config=self.pod)
@@ -338,10 +339,10 @@ class Restart(CriCase):
         worker = json.loads(self.client.ContainerStatus(container_id=container, verbose=True).info["info"])["workerPid"]
         info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
         self.kill()
-        subprocess.run(["nsenter", f"--net={info['networkNamespace']}", "curl", "-s", "-m", "20", "-d", '{"die":1}',
+        subprocess.run(["nsenter", f"--net={info['networkNamespace']}", "curl", "-s", "-m", "60", "-d", '{"die":1}',
                         "-H", "content-type: application/json", "http://127.0.0.1:8080/"], check=False,
                        capture_output=True)
-        wait_until(lambda: not os.path.exists(f"/proc/{worker}"))
+        wait_until(lambda: ended(worker))
         self.start()
         status = self.status(container)
         self.assertEqual((status.state, status.exit_code, status.reason), (EXITED, 134, "Error"))

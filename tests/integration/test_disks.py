@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 
 import grpc
-from cri import cri
 from cri_case import EXITED, CriCase
 from node import start_daemon, wait_until
 
@@ -57,7 +56,7 @@ class FullDisk(CriCase):
         self.post(pod, {"die": 1})
         status = self.wait_exited(container)
         self.assertEqual((status.exit_code, status.reason), (134, "Error"))
-        self.stop(container, 5)
+        self.stop(container, 30)
         self.kill()
         self.make_room()
         self.start()
@@ -77,7 +76,7 @@ class Logs(CriCase):
         wait_until(lambda: "called seen" in log.read_text())
         self.assertNotIn("unseen", log.read_text())
         shutil.rmtree(log.parent)
-        self.stop(container, 5)
+        self.stop(container, 30)
         self.assertEqual(self.status(container).exit_code, 0)
 
     def test_directory_is_none(self):

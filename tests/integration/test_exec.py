@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 from node import Node, wait_until
-from test_pods import Container, Pod
+from container_case import Container, Pod
 
 EXEC, EXEC_FAILED, EXEC_EXITED, RESIZE = 18, 32, 33, 34
 FUNCTION = """
@@ -91,6 +91,7 @@ class Execs(unittest.TestCase):
         cls.addClassCleanup(cls.node.close)
 
     def setUp(self):
+        wait_until(lambda: self.claimed() == 0)  # the last test's container ends by itself
         self.pod = Pod()
         self.addCleanup(self.pod.close)
         directory = tempfile.TemporaryDirectory(prefix="test-usetl-")

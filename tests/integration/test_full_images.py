@@ -9,9 +9,9 @@ import tempfile
 
 import grpc
 from cri import BUILD, container_config, cri
+from cri_case import CriCase
 from image_file import layout_of, write_layer
 from node import wait_until
-from test_cri import CriCase
 
 SITE = "opt/venv/lib/python3.11/site-packages"
 VENV = {"opt/venv/pyvenv.cfg": "home = /usr/bin\nversion = 3.11\n",
@@ -27,7 +27,7 @@ def read(path):
     return open(path).read() if os.path.exists(path) else None
 """
 # Lines of a .pth file, which Python executes when it starts.
-SLOW = "import time; time.sleep(3)\n"
+SLOW = "import time; time.sleep(8)\n"
 BROKEN = "import os, sys; sys.stderr.write('no good'); sys.stderr.flush(); os._exit(3)\n"
 
 
@@ -74,7 +74,7 @@ class FullImages(CriCase):
         answer = {"prefix": "/opt/venv", "program": "/opt/venv/bin/python3", "pure": "pure", "variable": "image",
                   "vi": False, "cat": True, "mounted": "from the host"}
         self.assertEqual(json.loads(self.post(pod, {})), answer)
-        done = self.client.ExecSync(container_id=container, timeout=20,
+        done = self.client.ExecSync(container_id=container, timeout=60,
                                     cmd=["python3", "-c", "import sys, purepkg; print(sys.prefix, purepkg.VALUE)"])
         self.assertEqual((done.stdout, done.exit_code), (b"/opt/venv pure\n", 0), done.stderr)
         # A usetld that comes up anew finds the runtime, and the pod goes on.
@@ -101,7 +101,7 @@ class FullImages(CriCase):
     def test_preparing(self):
         pod = self.run_pod()
         self.assert_fails(grpc.StatusCode.UNAVAILABLE, "^preparing image localhost/slow:1: ", self.client.CreateContainer,
-                          seconds=1, pod_sandbox_id=pod, config=container_config("function", "localhost/slow:1"),
+                          seconds=4, pod_sandbox_id=pod, config=container_config("function", "localhost/slow:1"),
                           sandbox_config=self.pod)
         self.create(pod, image="slow")
 

@@ -2,14 +2,13 @@
 
 import os
 import pathlib
-import subprocess
 import tarfile
 import tempfile
 
 import grpc
-from cri import BUILD, container_config, cri
+from cri import container_config, cri
 from cri_case import CriCase
-from image_file import make_layout
+from image_file import add_image
 from node import wait_until
 from registry import FakeImage, FakeRegistry, digest, tar
 
@@ -23,10 +22,7 @@ FILES = {
 
 class UseCase(CriCase):
     def add_image(self, name: str, files: dict[str, str], *config: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="usetl-image-") as made:
-            layout = make_layout(pathlib.Path(made), files, "--config.workingdir", "/function", *config)
-            subprocess.run([BUILD / "usetl", "image", "import", "--store", self.directory / "images", layout,
-                            "--name", name], check=True, capture_output=True)
+        add_image(self.directory / "images", name, files, "--config.workingdir", "/function", *config)
 
     def create_of(self, pod: str, image: str, **fields) -> str:
         config = container_config("use", image, **fields)
@@ -105,7 +101,7 @@ class Removal(UseCase):
 
 
 class Pulls(UseCase):
-    """What `usetl image` is tested with in test_images, as clients of the CRI see it."""
+    """What `usetl image` is tested with in test_image_lies, as clients of the CRI see it."""
 
     def refused(self, image: FakeImage, message: str, code=grpc.StatusCode.INVALID_ARGUMENT) -> None:
         server = FakeRegistry(image)

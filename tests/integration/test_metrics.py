@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ import urllib.request
 import grpc
 import prometheus
 from cri import Client, container_config, cri, pod_config
-from image_file import make_layout
+from image_file import add_image
 from node import BUILD, Node, start_daemon, wait_until
 from registry import FakeImage, FakeRegistry, tar
 from cri_case import CriCase
@@ -52,7 +51,7 @@ class Endpoint(CriCase):
     OPTIONS = ("--metrics", ADDRESS)
 
     def scrape(self) -> dict:
-        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60) as answer:
             self.assertTrue(answer.headers["Content-Type"].startswith("text/plain"))
             return prometheus.parse(answer.read().decode())
 
@@ -77,25 +76,23 @@ class Endpoint(CriCase):
         self.assertEqual(seen["usetl_log_lines_lost_total"][()], 0)
         self.assertEqual(seen["usetl_containers"][(("state", "running"),)], 1)
         # What an ended container has counted stays.
-        self.stop(container, 5)
+        self.stop(container, 30)
         seen = self.scrape()
         self.assertEqual(seen["usetl_http_request_duration_seconds_count"][()], 3)
         self.assertEqual(seen["usetl_containers"][(("state", "exited"),)], 1)
 
     def test_requests_of_functions(self):
-        made = pathlib.Path(tempfile.mkdtemp(prefix="usetl-image-"))
-        self.addCleanup(shutil.rmtree, made)
-        layout = make_layout(made, {"main.py": FETCH}, "--config.workingdir", "/")
-        subprocess.run([BUILD / "usetl", "image", "import", "--store", self.directory / "images", layout,
-                        "--name", "localhost/fetch:1"], check=True, capture_output=True)
+        add_image(self.directory / "images", "localhost/fetch:1", {"main.py": FETCH}, "--config.workingdir", "/")
+        served = tempfile.TemporaryDirectory(prefix="usetl-test-")
+        self.addCleanup(served.cleanup)
         pod = self.run_pod(annotations={"usetl.dev/allow": "http://127.0.0.1:8081"})
         config = container_config("fetch", "localhost/fetch:1")
         container = self.client.CreateContainer(pod_sandbox_id=pod, config=config, sandbox_config=self.pod).container_id
         self.client.StartContainer(container_id=container)
-        (made / "file").write_bytes(b"x" * 1234)
+        pathlib.Path(served.name, "file").write_bytes(b"x" * 1234)
         info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
         server = subprocess.Popen(["nsenter", f"--net={info['networkNamespace']}", "python3", "-m", "http.server", "-b",
-                                   "127.0.0.1", "-d", made, "8081"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                   "127.0.0.1", "-d", served.name, "8081"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(server.wait)
         self.addCleanup(server.terminate)
         wait_until(lambda: "size" in self.post(pod, {"url": "http://127.0.0.1:8081/file"}))
@@ -137,7 +134,7 @@ class Endpoint(CriCase):
         hits = [seen["usetl_pool_claims_total"][(("result", "hit"),)] for seen in (before, after)]
         self.assertEqual(hits[1] - hits[0], 1)
         self.assertEqual(after["usetl_pool_usfs"][(("state", "claimed"),)], 1)
-        self.stop(container, 5)
+        self.stop(container, 30)
         wait_until(lambda: self.value("usetl_rollback_duration_seconds_count")
                    > before["usetl_rollback_duration_seconds_count"][()])
 
@@ -176,7 +173,7 @@ class Endpoint(CriCase):
     def test_nothing_but_metrics_is_served(self):
         for path in ("/", "/index.html", "/../../etc/passwd"):
             with self.assertRaises(urllib.error.HTTPError) as raised:
-                urllib.request.urlopen(f"http://{ADDRESS}{path}", timeout=20)
+                urllib.request.urlopen(f"http://{ADDRESS}{path}", timeout=60)
             self.assertEqual(raised.exception.code, 404)
             raised.exception.close()
 
@@ -204,7 +201,7 @@ class Options(unittest.TestCase):
                                    "--images", f"{directory}/images", "--namespaces", f"{directory}/netns",
                                    "--vmmd", f"{directory}/none.sock", "--no-network", "--metrics", ADDRESS)
             self.assertEqual(said, "ready\n")
-            with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60) as answer:
                 seen = prometheus.parse(answer.read().decode())
             self.assertEqual(seen["usetl_vmmd_up"][()], 0)
             self.assertNotIn("usetl_pool_usfs", seen)
@@ -215,10 +212,10 @@ class Options(unittest.TestCase):
     def test_up_passes_it_on(self):
         node = Node("--cri", "--no-network", "--metrics", ADDRESS)
         self.addCleanup(node.close)
-        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=60) as answer:
             self.assertEqual(prometheus.parse(answer.read().decode())["usetl_vmmd_up"][()], 1)
         alone = subprocess.run([BUILD / "usetl", "up", "--metrics", ADDRESS], capture_output=True, text=True,
-                               timeout=20, check=False)
+                               timeout=60, check=False)
         self.assertNotEqual(alone.returncode, 0)
         self.assertIn("--cri", alone.stderr)
 

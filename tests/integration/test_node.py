@@ -11,6 +11,7 @@ import threading
 import unittest
 
 from node import BUILD, Node, wait_until
+from processes import status_of
 
 ONE = "def handler(e, c):\n return 1\n"
 LOOP = "import os\ndef handler(e, c):\n os.write(1, b'running\\n')\n while True: pass\n"
@@ -36,8 +37,7 @@ class LivingNode(unittest.TestCase):
         pids = [usf["pid"] for usf in self.state()["usfs"]]
         uids = set()
         for pid in pids:
-            status = dict(line.split(":\t", 1) for line in
-                          pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+            status = status_of(pid)
             self.assertEqual(int(status["CapEff"], 16) | int(status["CapBnd"], 16), 0)
             self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
             uids.add(status["Uid"].split()[0])

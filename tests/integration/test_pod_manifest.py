@@ -1,13 +1,11 @@
 """usetl run --pod: a Kubernetes manifest on a node without a cluster."""
 
 import json
-import pathlib
 import signal
 import subprocess
-import tempfile
 import unittest
 
-from image_file import make_layout
+from image_file import add_image
 from node import BUILD, Node, wait_until
 
 FUNCTION = """
@@ -37,12 +35,9 @@ class PodManifests(unittest.TestCase):
     def setUpClass(cls):
         cls.node = Node("--cri", "--no-network", pool=4)
         cls.addClassCleanup(cls.node.close)
-        with tempfile.TemporaryDirectory() as directory:
-            layout = make_layout(pathlib.Path(directory), {
-                "function/main.py": FUNCTION, "function/job.py": "print('job done')\n",
-                "function/fails.py": "import sys\nsys.exit(7)\n"}, "--config.workingdir", "/function")
-            subprocess.run([BUILD / "usetl", "image", "import", "--store", f"{cls.node.directory}/images", layout,
-                            "--name", "localhost/web:1"], check=True, capture_output=True)
+        files = {"function/main.py": FUNCTION, "function/job.py": "print('job done')\n",
+                 "function/fails.py": "import sys\nsys.exit(7)\n"}
+        add_image(f"{cls.node.directory}/images", "localhost/web:1", files, "--config.workingdir", "/function")
 
     def command(self, *more: str) -> list:
         return [BUILD / "usetl", "run", "--pod", "-", "--socket", f"{self.node.directory}/usetl.sock",

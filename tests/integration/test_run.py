@@ -31,7 +31,7 @@ class Handlers(NodeCase):
         try:
             path = pathlib.Path(self.node.directory) / "quick.py"
             path.write_text("print(1)\n")
-            done = subprocess.run([BUILD / "usetl", "run", path, "--node", self.node.directory, "--timeout", "300ms"],
+            done = subprocess.run([BUILD / "usetl", "run", path, "--node", self.node.directory, "--timeout", "2s"],
                                   stdin=read, capture_output=True, text=True, timeout=60, check=False)
         finally:
             os.close(read)
@@ -47,7 +47,7 @@ class Handlers(NodeCase):
             ours.send(b"x")
             path = pathlib.Path(self.node.directory) / "quick.py"
             path.write_text("print(1)\n")
-            done = subprocess.run([BUILD / "usetl", "run", path, "--node", self.node.directory, "--timeout", "300ms"],
+            done = subprocess.run([BUILD / "usetl", "run", path, "--node", self.node.directory, "--timeout", "2s"],
                                   stdin=theirs, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 124, done.stderr)
         self.assertIn("standard input did not end", done.stderr)

@@ -40,7 +40,7 @@ class Soak(unittest.TestCase):
                                            config=container_config("function", "localhost/soak:1")).container_id
         if number % STARTED == 0:
             client.StartContainer(container_id=container)
-            client.StopContainer(container_id=container, timeout=10)
+            client.StopContainer(container_id=container, timeout=30)
             self.assertEqual(client.ContainerStatus(container_id=container).status.exit_code, 0)
         if number % 3 == 0:
             client.RemoveContainer(container_id=container)

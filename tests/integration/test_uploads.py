@@ -9,9 +9,9 @@ import subprocess
 import sys
 import tempfile
 
-from cri import BUILD, container_config
-from image_file import make_layout
+from cri import container_config
 from cri_case import CriCase
+from image_file import add_image
 
 WSGI = """
 import hashlib
@@ -38,7 +38,7 @@ async def app(scope, receive, send):
 # Sends a line only when the one before has come back.
 CONVERSATION = """
 import http.client
-connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=20)
+connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=60)
 connection.putrequest("POST", "/")
 connection.putheader("Transfer-Encoding", "chunked")
 connection.endheaders()
@@ -61,9 +61,8 @@ class Uploads(CriCase):
         super().setUpClass()
         made = pathlib.Path(tempfile.mkdtemp(prefix="usetl-image-"))
         cls.addClassCleanup(shutil.rmtree, made)
-        layout = make_layout(made, {"function/wsgi.py": WSGI, "function/asgi.py": ASGI}, "--config.workingdir", "/function")
-        subprocess.run([BUILD / "usetl", "image", "import", "--store", cls.directory / "images", layout, "--name",
-                        "localhost/upload:1"], check=True, capture_output=True)
+        add_image(cls.directory / "images", "localhost/upload:1",
+                  {"function/wsgi.py": WSGI, "function/asgi.py": ASGI}, "--config.workingdir", "/function")
         cls.file = made / "body"
         cls.file.write_bytes(os.urandom(1 << 20) * (SIZE >> 20))
         cls.digest = hashlib.sha256(cls.file.read_bytes()).hexdigest()
@@ -94,7 +93,7 @@ class Uploads(CriCase):
         pod = self.serve("asgi:app")
         info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
         done = subprocess.run(["nsenter", f"--net={info['networkNamespace']}", sys.executable, "-c", CONVERSATION],
-                              capture_output=True, text=True, check=False, timeout=60)
+                              capture_output=True, text=True, check=False, timeout=120)
         self.assertEqual((done.stdout, done.stderr), ("ONE\nTWO\nTHREE\n", ""))
 
     def test_a_client_that_leaves_does_not_end_the_function(self):

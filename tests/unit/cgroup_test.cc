@@ -9,6 +9,7 @@
 
 #include "cri/cgroup/cgroup_files.h"
 #include "cri/cgroup/pod_cgroup.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace usetl::cri {
 namespace {
@@ -180,14 +181,10 @@ TEST_F(RealCgroup, FailureLeavesNothing) {
 class FakeUnified : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "/cgroup-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    mount = name;
     std::filesystem::create_directories(mount + "/pod/usetl-0123456789abcdef");
     Write("/pod/cgroup.controllers", "cpu io memory pids\n");
     Write("/pod/cgroup.subtree_control", "");
   }
-  void TearDown() override { std::filesystem::remove_all(mount); }
   void Write(const std::string& file, const std::string& text) {
     std::ofstream(mount + file) << text;
   }
@@ -198,7 +195,8 @@ class FakeUnified : public testing::Test {
     return *ReadCgroupFile(mount + "/pod/usetl-0123456789abcdef/" + file);
   }
   Hierarchies All() { return {true, {{mount, {}}}}; }
-  std::string mount;
+  const test::TemporaryDirectory directory;
+  const std::string mount = directory.path();
 };
 
 TEST_F(FakeUnified, LimitsAndEvents) {

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/unit/temporary_directory.h"
+
 namespace usetl::cri {
 namespace {
 
@@ -76,19 +78,14 @@ TEST(CniConfig, Refused) {
 
 class Directory : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "/cni-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    path = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(path); }
   void Write(const std::string& file, const std::string& text) {
     std::ofstream(path + "/" + file) << text;
   }
   static std::string Named(const std::string& name) {
     return R"({"cniVersion":"1.0.0","name":")" + name + R"(","type":"ptp"})";
   }
-  std::string path;
+  const test::TemporaryDirectory made;
+  const std::string path = made.path();
 };
 
 TEST_F(Directory, FirstByName) {

@@ -11,20 +11,18 @@
 #include <sstream>
 #include <string>
 
+#include "tests/unit/temporary_directory.h"
+
 namespace usetl::cri {
 
 class PluginCase : public testing::Test {
  protected:
   void SetUp() override {
     signal(SIGPIPE, SIG_IGN);  // as usetld does
-    std::string name = testing::TempDir() + "/cni-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    path = name;
     for (const char* sub : {"/conf", "/bin", "/other"}) {
       std::filesystem::create_directory(path + sub);
     }
   }
-  void TearDown() override { std::filesystem::remove_all(path); }
 
   void Write(const std::string& file, const std::string& text) {
     std::ofstream(path + "/" + file) << text;
@@ -39,7 +37,8 @@ class PluginCase : public testing::Test {
     return text.str();
   }
 
-  std::string path;
+  const test::TemporaryDirectory made;
+  const std::string path = made.path();
 };
 
 }  // namespace usetl::cri

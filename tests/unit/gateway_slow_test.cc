@@ -71,7 +71,7 @@ TEST(SlowClient, ThatTakesNoAnswerIsCutOff) {
   world.Exchange(&client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   world.Answer(world.backend.ids[0], std::string(8 << 20, 'x'));
   pollfd ready{world.server->poll_fd(), POLLIN, 0};
-  while (world.server->counters().open != 0 && poll(&ready, 1, 10'000) > 0) {
+  while (world.server->counters().open != 0 && poll(&ready, 1, 60'000) > 0) {
     world.server->OnReady();
   }
   EXPECT_EQ(world.server->counters().open, 0u);

@@ -35,7 +35,7 @@ class GatewayTcp : public testing::Test {
   template <typename Done>
   void RunUntil(Done done) {
     pollfd ready{world_.server->poll_fd(), POLLIN, 0};
-    while (!done() && poll(&ready, 1, 10'000) > 0) world_.server->OnReady();
+    while (!done() && poll(&ready, 1, 60'000) > 0) world_.server->OnReady();
     EXPECT_TRUE(done());
   }
   void Reset(GatewayClient* client) {

@@ -85,7 +85,7 @@ struct GatewayWorld {
   std::string RunUntilClosed(GatewayClient* client) {
     std::string all;
     pollfd ready{server->poll_fd(), POLLIN, 0};
-    while (!client->ended() && poll(&ready, 1, 10'000) > 0) {
+    while (!client->ended() && poll(&ready, 1, 60'000) > 0) {
       server->OnReady();
       all += client->Receive();
     }

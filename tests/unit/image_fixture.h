@@ -5,7 +5,6 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
@@ -15,6 +14,7 @@
 
 #include "cri/image/digest.h"
 #include "cri/image/image_store.h"
+#include "tests/unit/temporary_directory.h"
 
 namespace usetl::image {
 
@@ -45,14 +45,6 @@ inline std::string Tar(const std::map<std::string, std::string>& files) {
 
 class ImageTest : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/image_test.XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    directory_ = name;
-    store_path_ = directory_ / "store";
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   std::unique_ptr<ImageStore> OpenStore(const StoreConfig& config = {}) {
     auto store = ImageStore::Open(store_path_, config);
     EXPECT_TRUE(store.ok()) << store.status().message();
@@ -102,7 +94,8 @@ class ImageTest : public testing::Test {
     return store_path_ / "packs" / (HexOf(DigestOf(tar)) + ".pack");
   }
 
-  fs::path directory_, store_path_;
+  const test::TemporaryDirectory made_;
+  const fs::path directory_ = made_.path(), store_path_ = directory_ / "store";
   int layouts_ = 0;
 };
 

@@ -1,22 +1,12 @@
 // Bodies that reach a function in pieces.
-#include <gtest/gtest.h>
-#include <sys/mman.h>
-
 #include <cstring>
 
-#include "vmm/base/fd.h"
-#include "vmm/proxy/pod/invoker.h"
+#include "tests/unit/pod_invoker_fixture.h"
 
 namespace usetl::pod {
 namespace {
 
 using abi::RecordType;
-
-struct Posted {
-  RecordType type;
-  uint64_t id;
-  std::string payload;
-};
 
 class CountingSink final : public AnswerSink {
  public:
@@ -30,25 +20,8 @@ class CountingSink final : public AnswerSink {
   uint64_t* const taken_;
 };
 
-class InvokerBody : public testing::Test {
+class InvokerBody : public InvokerCase {
  protected:
-  static constexpr uint64_t kSize = 1 << 20;
-
-  InvokerBody()
-      : memory_(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-                kSize),
-        region_(memory_.data(), kSize, false),
-        guest_(nullptr, 0),
-        invoker_({}, {&region_, &guest_,
-                      [this](RecordType type, uint64_t id, std::string_view payload) {
-                        if (room_ == 0) return false;
-                        --room_;
-                        posted_.push_back({type, id, std::string(payload)});
-                        return true;
-                      },
-                      [](std::string_view) {}}) {
-    region_.Format();
-  }
   uint64_t Invoke(const std::string& body) {
     HttpCall call;
     call.method = "PUT";
@@ -59,8 +32,8 @@ class InvokerBody : public testing::Test {
   }
   Status Take(uint64_t id, uint32_t bytes) {
     const abi::BodyTaken record{bytes, 0};
-    return invoker_.OnRecord(RecordType::kBodyTaken, id,
-                             {reinterpret_cast<const uint8_t*>(&record), sizeof record});
+    return Send(&invoker_, RecordType::kBodyTaken, id,
+                {reinterpret_cast<const char*>(&record), sizeof record});
   }
   // What was sent of the body, and whether its end, and as a broken one.
   std::string Sent(bool* ended = nullptr, bool* broken = nullptr) const {
@@ -76,13 +49,8 @@ class InvokerBody : public testing::Test {
     return body;
   }
 
-  Mapping memory_;
-  HostRegion region_;
-  GuestRegionView guest_;
-  std::vector<Posted> posted_;
-  size_t room_ = 1000;
   uint64_t taken_ = 0;
-  Invoker invoker_;
+  Invoker invoker_ = Make();
 };
 
 TEST_F(InvokerBody, GoesByTheWindow) {
@@ -123,10 +91,7 @@ TEST_F(InvokerBody, WhoWaitsKeepsItsBody) {
   invoker_.BodyEnd(first);
   EXPECT_EQ(Sent(), "a");
   const std::string result = R"({"ok":true,"http":{"status":204,"headers":[]}})";
-  ASSERT_TRUE(invoker_
-                  .OnRecord(RecordType::kResult, first,
-                            {reinterpret_cast<const uint8_t*>(result.data()), result.size()})
-                  .ok());
+  ASSERT_TRUE(Send(&invoker_, RecordType::kResult, first, result).ok());
   EXPECT_EQ(Sent(), "abc");
 }
 
@@ -143,7 +108,7 @@ TEST_F(InvokerBody, TellsOfAClientThatLeft) {
 TEST_F(InvokerBody, AGuestCannotTakeWhatWasNotSent) {
   const uint64_t id = Invoke("abc");
   EXPECT_EQ(Take(id, 4).code(), EPROTO);
-  EXPECT_EQ(invoker_.OnRecord(RecordType::kBodyTaken, id, {}).code(), EPROTO);
+  EXPECT_EQ(Send(&invoker_, RecordType::kBodyTaken, id, "").code(), EPROTO);
   EXPECT_TRUE(Take(id, 3).ok());
   EXPECT_EQ(Take(id, 1).code(), EPROTO);
   EXPECT_EQ(Take(id + 1, 0).code(), EPROTO) << "of another request";

@@ -1,11 +1,7 @@
-#include <gtest/gtest.h>
-#include <sys/mman.h>
-
 #include <nlohmann/json.hpp>
 
-#include "vmm/base/fd.h"
+#include "tests/unit/pod_invoker_fixture.h"
 #include "vmm/proxy/gateway/http_text.h"
-#include "vmm/proxy/pod/invoker.h"
 
 namespace usetl::pod {
 namespace {
@@ -41,30 +37,8 @@ class Sink final : public AnswerSink {
   Told* told_;
 };
 
-class InvokerTest : public testing::Test {
+class InvokerTest : public InvokerCase {
  protected:
-  static constexpr uint64_t kSize = 1 << 20;
-
-  InvokerTest()
-      : memory_(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-                kSize),
-        region_(memory_.data(), kSize, false),
-        guest_(nullptr, 0) {
-    region_.Format();
-  }
-  Invoker Make(Invoker::Options options = {}) {
-    Invoker::Usf usf;
-    usf.region = &region_;
-    usf.guest = &guest_;
-    usf.post = [this](RecordType type, uint64_t id, std::string_view payload) {
-      EXPECT_EQ(type, RecordType::kInvoke);
-      if (full_) return false;
-      posted_.emplace_back(id, json::parse(payload));
-      return true;
-    };
-    usf.log = [this](std::string_view report) { log_.append(report); };
-    return Invoker(options, std::move(usf));
-  }
   static HttpCall Get(std::string path) {
     HttpCall call;
     call.method = "GET";
@@ -74,16 +48,12 @@ class InvokerTest : public testing::Test {
   }
   static Status Answer(Invoker* invoker, uint64_t id, std::string_view text,
                        RecordType type = RecordType::kResult) {
-    return invoker->OnRecord(type, id,
-                             {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+    return Send(invoker, type, id, text);
   }
-
-  Mapping memory_;
-  HostRegion region_;
-  GuestRegionView guest_;
-  std::vector<std::pair<uint64_t, json>> posted_;
-  std::string log_;
-  bool full_ = false;
+  static json Invocation(const Posted& posted) {
+    EXPECT_EQ(posted.type, RecordType::kInvoke);
+    return json::parse(posted.payload);
+  }
 };
 
 constexpr char kPlain[] = R"({"ok":true,"http":{"status":201,"headers":[["X-A","é"],)"
@@ -97,16 +67,16 @@ TEST_F(InvokerTest, OneAtATimeWithATimeout) {
   const uint64_t number = invoker.Invoke(Get("/a"), std::make_unique<Sink>(&first));
   invoker.Invoke(Get("/b"), std::make_unique<Sink>(&second));
   ASSERT_EQ(posted_.size(), 1u);
-  EXPECT_EQ(posted_[0].first, number);
-  EXPECT_EQ(posted_[0].second["http"]["path"], "/a");
-  EXPECT_EQ(posted_[0].second["http"]["headers"][0][1], "caf\u00e9");
+  EXPECT_EQ(posted_[0].id, number);
+  EXPECT_EQ(Invocation(posted_[0])["http"]["path"], "/a");
+  EXPECT_EQ(Invocation(posted_[0])["http"]["headers"][0][1], "caf\u00e9");
   ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
   EXPECT_EQ(first.status, 201);
   EXPECT_EQ(first.headers, (gateway::Headers{{"x-a", "\xe9"}})) << "framing is the gateway's";
   EXPECT_EQ(first.body, "done");
   EXPECT_TRUE(first.ended);
   ASSERT_EQ(posted_.size(), 2u);
-  EXPECT_EQ(posted_[1].second["http"]["path"], "/b");
+  EXPECT_EQ(Invocation(posted_[1])["http"]["path"], "/b");
   EXPECT_EQ(Answer(&invoker, number, kPlain).code(), EPROTO) << "answered twice";
 }
 
@@ -126,7 +96,7 @@ TEST_F(InvokerTest, SomeAreGivenAheadAndAnsweredInOrder) {
   invoker.Cancel(numbers[1]);
   ASSERT_TRUE(Answer(&invoker, numbers[1], kPlain).ok());
   EXPECT_EQ(told[1].status, 0) << "its client has left";
-  full_ = true;
+  room_ = 0;
   ASSERT_TRUE(Answer(&invoker, numbers[2], kPlain).ok());
   EXPECT_EQ(posted_.size(), 6u);
   invoker.Abandon(Status(EIO, "lost"));
@@ -148,7 +118,7 @@ TEST_F(InvokerTest, NothingIsGivenBesideALargeBody) {
   EXPECT_EQ(posted_.size(), 1u);
   ASSERT_TRUE(Answer(&invoker, first, kPlain).ok());
   ASSERT_EQ(posted_.size(), 2u);
-  EXPECT_TRUE(posted_[1].second["http"].contains("body_path"));
+  EXPECT_TRUE(Invocation(posted_[1])["http"].contains("body_path"));
   ASSERT_TRUE(Answer(&invoker, second, kPlain).ok());
   EXPECT_EQ(posted_.size(), 3u);
 }
@@ -156,11 +126,11 @@ TEST_F(InvokerTest, NothingIsGivenBesideALargeBody) {
 TEST_F(InvokerTest, ARequestThatTheRingHadNoRoomForIsNotAnswered) {
   Invoker invoker = Make();
   Told told[2];
-  full_ = true;
+  room_ = 0;
   const uint64_t number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));
   invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[1]));
   EXPECT_EQ(Answer(&invoker, number, kPlain).code(), EPROTO);
-  full_ = false;
+  room_ = kPlenty;
   invoker.Turn();
   EXPECT_EQ(posted_.size(), 2u);
   ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
@@ -178,8 +148,8 @@ TEST_F(InvokerTest, RefusesWhenFullAndWhenClosed) {
   invoker.Close();
   invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[3]));
   EXPECT_EQ(told[3].status, 503);
-  ASSERT_TRUE(Answer(&invoker, posted_[0].first, kPlain).ok());
-  ASSERT_TRUE(Answer(&invoker, posted_[1].first, kPlain).ok());
+  ASSERT_TRUE(Answer(&invoker, posted_[0].id, kPlain).ok());
+  ASSERT_TRUE(Answer(&invoker, posted_[1].id, kPlain).ok());
   EXPECT_EQ(told[1].status, 201) << "what is here goes on";
   EXPECT_TRUE(invoker.idle());
 }
@@ -237,7 +207,7 @@ TEST_F(InvokerTest, BodiesThatDoNotFitARecord) {
     HttpCall call = Get("/");
     call.body = body;
     const uint64_t number = invoker.Invoke(std::move(call), std::make_unique<Sink>(&told));
-    EXPECT_EQ(posted_.back().second["http"]["body_path"], "/run/usetl/body/0");
+    EXPECT_EQ(Invocation(posted_.back())["http"]["body_path"], "/run/usetl/body/0");
     EXPECT_LT(region_.free_bytes(), free);
     ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
     EXPECT_EQ(region_.free_bytes(), free) << "given back with the answer";
@@ -279,15 +249,15 @@ TEST_F(InvokerTest, WaitsForRoomInTheRing) {
   options.timeout = std::chrono::milliseconds(1000);
   Invoker invoker = Make(options);
   Told told;
-  full_ = true;
+  room_ = 0;
   invoker.Invoke(Get("/"), std::make_unique<Sink>(&told));
   EXPECT_TRUE(posted_.empty());
   EXPECT_FALSE(invoker.deadline()) << "the function does not have it yet";
-  full_ = false;
+  room_ = 1;
   invoker.Turn();
   ASSERT_EQ(posted_.size(), 1u);
   EXPECT_TRUE(invoker.deadline());
-  EXPECT_TRUE(posted_[0].second["context"].contains("deadline"));
+  EXPECT_TRUE(Invocation(posted_[0])["context"].contains("deadline"));
 }
 
 TEST(HttpText, Encodings) {

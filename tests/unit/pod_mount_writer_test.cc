@@ -1,6 +1,5 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <cstring>
@@ -8,6 +7,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/unit/temporary_directory.h"
 #include "vmm/proxy/pod/mount_writer.h"
 
 namespace usetl::pod {
@@ -22,9 +22,6 @@ class MountWriterTest : public testing::Test {
 
   MountWriterTest() : region_(kRegion, 'x'), view_(Bytes(), kRegion) {
     umask(0);
-    char name[] = "/tmp/pod_mounts.XXXXXX";
-    if (mkdtemp(name) == nullptr) abort();
-    top_ = name;
     fs::create_directory(top_ / "mount");
     std::ofstream(top_ / "outside") << "secret";
     std::ofstream(top_ / "file") << "old text";
@@ -33,7 +30,6 @@ class MountWriterTest : public testing::Test {
     roots.emplace_back(open((top_ / "file").c_str(), O_WRONLY));
     writer_.emplace(std::move(roots), 3, &view_);
   }
-  ~MountWriterTest() override { fs::remove_all(top_); }
 
   const uint8_t* Bytes() { return reinterpret_cast<const uint8_t*>(region_.data()); }
   int Apply(abi::MountChange change, std::string_view path, std::string_view text = "") {
@@ -49,7 +45,8 @@ class MountWriterTest : public testing::Test {
     return text.str();
   }
 
-  fs::path top_;
+  const test::TemporaryDirectory made_;
+  const fs::path top_ = made_.path();
   std::string region_;
   GuestRegionView view_;
   std::optional<MountWriter> writer_;

@@ -11,7 +11,7 @@ namespace {
 using abi::RecordType;
 using run::Type;
 
-constexpr char kAsk[] = R"({"timeout_ms": 20000, "event": {"n": 1}, "timings": true})";
+constexpr char kAsk[] = R"({"timeout_ms": 60000, "event": {"n": 1}, "timings": true})";
 constexpr char kAskBriefly[] = R"({"timeout_ms": 200})";
 constexpr char kLoaded[] = R"({"ok": true, "handler": "handler"})";
 
@@ -122,14 +122,14 @@ TEST(Session, NoticesClientsThatGoOrStall) {
   SessionWorld gone;
   gone.client_leaves = true;
   const auto begin = std::chrono::steady_clock::now();
-  gone.Run(kAsk);
+  gone.Run(R"({"timeout_ms": 600000})");
   SessionWorld stalled;
   stalled.client_reads = false;
   stalled.Run(kAskBriefly, [&](const std::function<bool()>& over) {
     while (!over()) stalled.Print(1, std::string(10'000, 'x'));
   });
-  // Both would hang for ever, or for the 20 s of the first request.
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(15));
+  // Both would hang for ever, or for the ten minutes of the first request.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::minutes(5));
 }
 
 TEST(Session, AnswersMalformedRequests) {

@@ -3,13 +3,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
 #include <memory>
 
+#include "tests/unit/temporary_directory.h"
 #include "vmm/platform/x86.h"
 
 namespace usetl {
@@ -111,9 +110,8 @@ TEST_F(SnapshotTest, HasAMostSize) {
 }
 
 TEST_F(SnapshotTest, IsRefusedBeforeItsChecksumWhenItDoesNotFit) {
-  char name[] = "/tmp/snapshot_test.XXXXXX";
-  ASSERT_NE(mkdtemp(name), nullptr);
-  const std::string path = std::string(name) + "/snapshot";
+  const test::TemporaryDirectory directory;
+  const std::string path = directory.path() / "snapshot";
   const Digest kernel{1}, other{2};
   index().kernel = kernel;
   const Result<Snapshot> snapshot = Adopt();
@@ -135,7 +133,6 @@ TEST_F(SnapshotTest, IsRefusedBeforeItsChecksumWhenItDoesNotFit) {
   EXPECT_EQ(Snapshot::Load(path, {}, kernel).status().code(), E2BIG);
   ASSERT_EQ(ftruncate(file.get(), kHeader + 100), 0);
   EXPECT_EQ(Snapshot::Load(path, {}, kernel).status().code(), EINVAL);
-  std::filesystem::remove_all(name);
 }
 
 }  // namespace

@@ -37,17 +37,19 @@ class StreamingForward : public testing::Test {
   }
   Fd Accept() {
     Fd accepted(accept(pod_.get(), nullptr, nullptr));
-    const timeval limit{10, 0};
+    const timeval limit{60, 0};
     setsockopt(accepted.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     return accepted;
   }
   static std::string ReadAll(const Fd& fd) {
     std::string all;
     char part[4096];
-    for (ssize_t size; (size = read(fd.get(), part, sizeof part)) > 0;) {
+    for (;;) {
+      const ssize_t size = read(fd.get(), part, sizeof part);
+      if (size < 0 && errno == EINTR) continue;
+      if (size <= 0) return all;
       all.append(part, static_cast<size_t>(size));
     }
-    return all;
   }
   static void Say(const Fd& fd, std::string_view text) {
     ASSERT_EQ(write(fd.get(), text.data(), text.size()), static_cast<ssize_t>(text.size()));

@@ -74,8 +74,8 @@ TEST(StreamingServer, AnAddressIsGoodOnce) {
 TEST(StreamingServer, RequestsAreBounded) {
   cri::streaming::Timers timers;
   timers.request = std::chrono::milliseconds(50);
-  StreamingWorld world(timers);
-  StreamingClient slow(world);
+  StreamingWorld impatient(timers), world;
+  StreamingClient slow(impatient);
   slow.Send("GET / HT");
   EXPECT_TRUE(slow.AtEnd());
   StreamingClient large(world);

@@ -168,7 +168,7 @@ TEST(StreamingSpdy, StreamsThatNobodyAskedForAreReset) {
 
 TEST(StreamingSpdy, MissingStreamsAreNotWaitedForLong) {
   cri::streaming::Timers timers;
-  timers.creation = std::chrono::milliseconds(50);
+  timers.creation = std::chrono::seconds(1);
   StreamingWorld world(timers);
   SpdyClient client(world, world.Exec({"cat"}, true, true, false));
   client.Open(1, "error");

@@ -98,7 +98,7 @@ Result<std::unique_ptr<cri::Process>> LaunchHostProcess(const cri::ProcessReques
 
 bool WaitForPrograms(int count) {
   std::unique_lock lock(programs_mutex);
-  return programs_changed.wait_for(lock, std::chrono::seconds(10),
+  return programs_changed.wait_for(lock, std::chrono::seconds(60),
                                    [count] { return programs == count; });
 }
 
@@ -152,7 +152,7 @@ StreamingClient::StreamingClient(const StreamingWorld& world)
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(static_cast<uint16_t>(std::stoi(url.substr(url.rfind(':') + 1))));
-  const timeval limit{10, 0};
+  const timeval limit{60, 0};
   setsockopt(fd(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   setsockopt(fd(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   EXPECT_EQ(connect(fd(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
@@ -161,6 +161,7 @@ StreamingClient::StreamingClient(const StreamingWorld& world)
 void StreamingClient::Send(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t size = send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (size < 0 && errno == EINTR) continue;
     if (size <= 0) return;  // the server left; what it answers says why
     bytes.remove_prefix(static_cast<size_t>(size));
   }
@@ -171,7 +172,9 @@ std::string StreamingClient::Receive(size_t size) {
   size_t got = 0;
   while (got < size) {
     const ssize_t part = recv(fd(), bytes.data() + got, size - got, 0);
-    if (part < 0 && errno == EAGAIN) ADD_FAILURE() << "nothing came for ten seconds";
+    // With a time limit that is also what it says when it was stopped and goes on.
+    if (part < 0 && errno == EINTR) continue;
+    if (part < 0 && errno == EAGAIN) ADD_FAILURE() << "nothing came for a minute";
     if (part <= 0) break;
     got += static_cast<size_t>(part);
   }
@@ -193,6 +196,7 @@ bool StreamingClient::AtEnd() {
   for (;;) {
     char bytes[4096];
     const ssize_t size = recv(fd(), bytes, sizeof bytes, 0);
+    if (size < 0 && errno == EINTR) continue;
     if (size == 0 || (size < 0 && errno != EAGAIN)) return true;
     if (size < 0) return false;
   }

@@ -34,7 +34,7 @@ bool WaitForPrograms(int count);
 // Columns and rows, as "80x24 100x30", of all Resize calls since the last call.
 std::string TakeSizes();
 
-// A client's socket; whatever it waits for is there within ten seconds, or the test fails.
+// A client's socket; whatever it waits for is there within a minute, or the test fails.
 class StreamingClient {
  public:
   explicit StreamingClient(const StreamingWorld& world);

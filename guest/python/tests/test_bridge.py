@@ -12,7 +12,7 @@ _SOURCE = """
     import http.client, io, json, urllib.error, urllib.parse, urllib.request
 
     def urllib_get(url):
-        with urllib.request.urlopen(url + "/json", timeout=5) as r:
+        with urllib.request.urlopen(url + "/json", timeout=60) as r:
             return [r.status, json.load(r), r.headers["Content-Type"], r.headers["Content-Length"]]
 
     def urllib_https(url):
@@ -80,7 +80,7 @@ _SOURCE = """
     def with_requests(url):
         import requests
         s = requests.Session()
-        answer = s.post(url, json={"a": 1}, timeout=5).json()
+        answer = s.post(url, json={"a": 1}, timeout=60).json()
         text = s.get(url + "/redirect").text
         lines = s.get(url + "/lines/3", stream=True).iter_lines()
         try:

@@ -9,14 +9,11 @@
 #include <cstring>
 
 #include "vmm/proxy/pod/contents.h"
+#include "vmm/proxy/worker/guest_rings.h"
 
 namespace usetl::pod {
 namespace {
 
-// At a time: a guest that never stops must not keep us from clock, usetld and network. All that the
-// output ring can hold at once is less than the second.
-constexpr int kRecordsAtOnce = 64;
-constexpr int kOutputsAtOnce = 16;
 constexpr uint32_t kBusyTurns = 16;  // without a look at the descriptors
 constexpr int kCongestedMs = 10;
 // How long the end of a container waits for the disks of its log and mounts.
@@ -190,40 +187,22 @@ Status Container::EnsureEtl() {
 }
 
 Status Container::DrainOutput() {
-  static_assert(kOutputsAtOnce * kOutputPiece >= abi::kOutputSize);
-  for (int i = 0; i < kOutputsAtOnce && !log_->Congested(); ++i) {
-    const int64_t count = link_->TakeOutput(output_piece_.get(), kOutputPiece);
-    if (count < 0) return Status(EPROTO, "the guest broke its output ring");
-    if (count == 0) break;
-    USETL_RETURN_IF_ERROR(
-        output_.Add({output_piece_.get(), static_cast<size_t>(count)},
-                    [this](uint32_t stream, auto bytes) { ShowOutput(stream, bytes); }));
-  }
-  return Status();
+  return usetl::DrainOutput(
+      link_.get(), &output_, {output_piece_.get(), kOutputPiece},
+      [this] { return !log_->Congested(); },
+      [this](uint32_t stream, auto bytes) { ShowOutput(stream, bytes); });
 }
 
 Status Container::DrainGuest(bool* progress) {
-  for (int i = 0; i < kRecordsAtOnce && !outcome_; ++i) {
-    if (FrontCongested()) return DrainOutput();
-    if (EtlCongested()) {
-      // Its answers wait for room in the ring: no more requests until the guest has read some.
-      etl_->OnRingRoom();
-      if (EtlCongested()) return DrainOutput();
-    }
-    abi::RecordHeader header;
-    std::span<const uint8_t> payload;
-    switch (link_->Take(&header, &payload)) {
-      case abi::RingRead::kEmpty:
-        return DrainOutput();
-      case abi::RingRead::kBroken:
-        return Status(EPROTO, "the guest broke its ring");
-      case abi::RingRead::kRecord:
-        *progress = true;
-        USETL_RETURN_IF_ERROR(DrainOutput());
-        USETL_RETURN_IF_ERROR(OnRecord(header, payload));
-    }
-  }
-  return Status();
+  const auto ready = [this] {
+    if (outcome_ || FrontCongested()) return false;
+    // Its answers wait for room in the ring: no more requests until the guest has read some.
+    if (EtlCongested()) etl_->OnRingRoom();
+    return !EtlCongested();
+  };
+  return DrainRecords(
+      link_.get(), progress, ready, [this] { return DrainOutput(); },
+      [this](const auto& header, auto payload) { return OnRecord(header, payload); });
 }
 
 Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
@@ -265,13 +244,7 @@ Status Container::OnVmmd() {
   }
   if (reply.reply == pool::Reply::kCloned) OnCloned(std::move(*message));
   if (reply.reply != pool::Reply::kEnded) return Status();
-  // It ended behind its last records: no more come than the ring holds.
-  constexpr uint32_t kMostRecords = abi::kToHostSize / sizeof(abi::RecordHeader);
-  bool progress = true;
-  for (uint32_t i = 0; i < kMostRecords / kRecordsAtOnce + 1 && progress && !outcome_; ++i) {
-    progress = false;
-    USETL_RETURN_IF_ERROR(DrainGuest(&progress));
-  }
+  USETL_RETURN_IF_ERROR(DrainLastRecords([this](bool* some) { return DrainGuest(some); }));
   End(OfEnded(reply, text, stopping_));
   return Status();
 }

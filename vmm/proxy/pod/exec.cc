@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "vmm/proxy/pod/outcome.h"
+#include "vmm/proxy/worker/guest_rings.h"
 
 namespace usetl::pod {
 namespace {
@@ -189,20 +190,12 @@ void Exec::OnHttpRequest(const abi::RecordHeader& header) {
   (void)!link_->Post(abi::RecordType::kHttpHead, header.id, ipc::Bytes(head), AsBytes(kText));
 }
 
-bool Exec::TakeOutput() {
-  char buffer[kPiece];
-  bool some = false;
-  for (int i = 0; i < kPiecesAtOnce && Flushed() && !done_; ++i) {
-    const int64_t count = link_->TakeOutput(buffer, sizeof buffer);
-    if (count == 0) return some;
-    some = true;
-    const Status taken =
-        count < 0 ? Status(EPROTO, "the guest broke its output ring")
-                  : frames_.Add({buffer, static_cast<size_t>(count)},
-                                [this](uint32_t stream, auto bytes) { Write(stream, bytes); });
-    if (!taken.ok()) Fail(taken);
-  }
-  return some;
+void Exec::TakeOutput() {
+  char piece[kPiece];
+  const Status taken = DrainOutput(
+      link_.get(), &frames_, piece, [this] { return Flushed() && !done_; },
+      [this](uint32_t stream, auto bytes) { Write(stream, bytes); });
+  if (!taken.ok()) Fail(taken);
 }
 
 void Exec::Write(uint32_t stream, std::string_view bytes) {
@@ -221,8 +214,7 @@ void Exec::TakeEnd() {
 }
 
 void Exec::TellEnd() {
-  // What it printed before its end is in the ring, which holds no more than this.
-  for (uint32_t i = 0; i < abi::kOutputSize / kPiece && TakeOutput(); ++i) continue;
+  TakeOutput();  // what it printed before its end
   if (Flushed() && !end_text_.empty()) Write(2, std::exchange(end_text_, {}) + "\n");
   if (!Flushed() || done_) return;
   const Outcome outcome = OfEnded(end_, end_text_, /*stopping=*/false);

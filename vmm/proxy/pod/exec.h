@@ -53,7 +53,7 @@ class Exec {
   void TakeSession();
   void TakeInput();
   void TakeRecords();
-  bool TakeOutput();  // false: there was none
+  void TakeOutput();
   void TakeEnd();
   void OnHttpRequest(const abi::RecordHeader& header);
   void Write(uint32_t stream, std::string_view bytes);

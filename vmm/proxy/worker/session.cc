@@ -5,16 +5,12 @@
 #include <algorithm>
 
 #include "vmm/proxy/worker/agent_reply.h"
+#include "vmm/proxy/worker/guest_rings.h"
 
 namespace usetl {
 namespace {
 
-// Of records and output at a time: a guest that never stops must not keep us from the clock, the
-// client and the servers. All that the output ring can hold at once is less than the second.
-constexpr int kRecordsAtOnce = 64;
-constexpr int kOutputsAtOnce = 16;
 constexpr size_t kOutputPiece = 32 << 10;
-static_assert(kOutputsAtOnce * kOutputPiece >= abi::kOutputSize);
 constexpr uint32_t kBusyTurns = 16;  // without a look at the descriptors
 
 // Signals as a shell reports them.
@@ -120,40 +116,22 @@ void Session::TellResult() {
 }
 
 Status Session::DrainOutput() {
-  char buffer[kOutputPiece];
-  for (int i = 0; i < kOutputsAtOnce; ++i) {
-    const int64_t count = link_->TakeOutput(buffer, sizeof buffer);
-    if (count < 0) return Status(EPROTO, "the guest broke its output ring");
-    if (count == 0) break;
-    USETL_RETURN_IF_ERROR(output_.Add(
-        {buffer, static_cast<size_t>(count)},
-        [this](uint32_t stream, auto bytes) { Tell(run::Type::kOutput, stream, bytes); }));
-  }
-  return Status();
+  char piece[kOutputPiece];
+  return usetl::DrainOutput(
+      link_.get(), &output_, piece, [] { return true; },
+      [this](uint32_t stream, auto bytes) { Tell(run::Type::kOutput, stream, bytes); });
 }
 
 Status Session::DrainGuest(bool* progress) {
-  for (int i = 0; i < kRecordsAtOnce && !done_; ++i) {
-    if (etl_ != nullptr && etl_->congested()) {
-      // Its answers wait for room in the ring: no more requests until the guest has read some.
-      etl_->OnRingRoom();
-      if (etl_->congested()) return DrainOutput();
-    }
-    abi::RecordHeader header;
-    std::span<const uint8_t> payload;
-    switch (link_->Take(&header, &payload)) {
-      case abi::RingRead::kEmpty:
-        return DrainOutput();
-      case abi::RingRead::kBroken:
-        return Status(EPROTO, "the guest broke its ring");
-      case abi::RingRead::kRecord:
-        *progress = true;
-        // What was printed before an answer is shown before it.
-        USETL_RETURN_IF_ERROR(DrainOutput());
-        USETL_RETURN_IF_ERROR(OnRecord(header, payload));
-    }
-  }
-  return Status();
+  const auto ready = [this] {
+    if (done_) return false;
+    // Its answers wait for room in the ring: no more requests until the guest has read some.
+    if (etl_ != nullptr && etl_->congested()) etl_->OnRingRoom();
+    return etl_ == nullptr || !etl_->congested();
+  };
+  return DrainRecords(
+      link_.get(), progress, ready, [this] { return DrainOutput(); },
+      [this](const auto& header, auto payload) { return OnRecord(header, payload); });
 }
 
 Status Session::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
@@ -201,13 +179,7 @@ Status Session::OnVmmd() {
     return Status();
   }
   if (reply.reply != pool::Reply::kEnded) return Status();
-  // It ended behind its last records: no more come than the ring holds.
-  constexpr uint32_t kMostRecords = abi::kToHostSize / sizeof(abi::RecordHeader);
-  bool progress = true;
-  for (uint32_t i = 0; i < kMostRecords / kRecordsAtOnce + 1 && progress && !done_; ++i) {
-    progress = false;
-    USETL_RETURN_IF_ERROR(DrainGuest(&progress));
-  }
+  USETL_RETURN_IF_ERROR(DrainLastRecords([this](bool* some) { return DrainGuest(some); }));
   if (done_) return Status();
   done_ = true;
   if (reply.lost) {

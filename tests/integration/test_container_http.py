@@ -1,0 +1,78 @@
+"""Containers that serve HTTP."""
+
+import os
+import pathlib
+import re
+import tempfile
+import unittest
+
+from container_case import COMPLETED, FAILED, Container, ContainerCase
+from node import wait_until
+
+
+class Http(ContainerCase):
+    CODE = "def handler(event, context):\n  return 1\n"
+
+    def test_started_and_stopped(self):
+        container = self.container(self.CODE, mode="http", ports=[8080])
+        started = container.started()
+        for host in ("127.0.0.1", "::1"):
+            self.assertEqual(self.pod.connect(8080, host), 0)
+        self.assertEqual(os.readlink(f"/proc/{started['worker']}/ns/net"),
+                         os.readlink(f"/proc/{self.pod.process.pid}/ns/net"))
+        self.assertIn("usetl-usf", os.readlink(f"/proc/{started['usf']}/exe"))
+        container.stop(30000)
+        end = container.end()
+        self.assertEqual((end["code"], end["reason"]), (0, COMPLETED), end)
+
+    @unittest.skipUnless(os.path.isdir("/sys/fs/cgroup/pids"), "no hierarchy of version 1")
+    def test_worker_enters_the_cgroup(self):
+        group = pathlib.Path(f"/sys/fs/cgroup/pids/usetl-test-{os.getpid()}")
+        group.mkdir()
+        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        container = self.container(self.CODE, mode="http", cgroups=(str(group / "tasks"),))
+        worker = container.started()["worker"]
+        wait_until(lambda: (group / "cgroup.procs").read_text().split() == [str(worker)])
+        container.stop(0)
+        container.end()
+
+    @staticmethod
+    def removed(group: pathlib.Path) -> bool:
+        try:
+            group.rmdir()
+        except OSError:
+            return False
+        return True
+
+    def test_port_taken(self):
+        first = self.container(self.CODE, mode="http", ports=[8080])
+        first.started()
+        with tempfile.TemporaryDirectory() as directory:
+            second = Container(self.node, self.pod, directory, self.CODE, mode="http", ports=[8080])
+            self.assertEqual(second.receive()["text"], "port 8080: Address already in use")
+            second.connection.close()
+        first.stop(0)
+        first.end()
+
+    def test_script_is_no_server(self):
+        message = self.container("print(1)\nif __name__ == '__main__':\n  pass\n", mode="http").receive()
+        self.assertEqual(message["type"], FAILED)
+
+    @staticmethod
+    def private_kilobytes(process: int) -> int:
+        """Memory of its own. Pages of a program that was just written count as dirty too: not them."""
+        smaps = pathlib.Path(f"/proc/{process}/smaps").read_text()
+        dirty, anonymous = (re.findall(rf"^{name}: +(\d+) kB$", smaps, re.M) for name in ("Private_Dirty", "Anonymous"))
+        return sum(min(int(a), int(b)) for a, b in zip(dirty, anonymous))
+
+    def test_worker_is_small(self):
+        container = self.container(self.CODE, mode="http", ports=[8080])
+        worker = container.started()["worker"]
+        # It gives back what the start needed once it has answered.
+        wait_until(lambda: self.private_kilobytes(worker) < 350)  # 124 without sanitizers
+        container.stop(0)
+        container.end()
+
+
+if __name__ == "__main__":
+    unittest.main()
