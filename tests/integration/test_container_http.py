@@ -3,11 +3,39 @@
 import os
 import pathlib
 import re
+import subprocess
 import tempfile
 import unittest
 
 from container_case import COMPLETED, FAILED, Container, ContainerCase
 from node import wait_until
+
+
+# A client in the pod's network: 8 connections at a time, 40 requests on each; every seventh fails.
+CLIENT = """
+import http.client, json, threading
+
+wrong = []
+
+def ask(name):
+    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=60)
+    for n in range(40):
+        event = {"name": name, "n": n, "text": "x" * (n * 311)}
+        connection.request("POST", "/", json.dumps(event), {"content-type": "application/json"})
+        answer = connection.getresponse()
+        body = answer.read()
+        if n % 7 == 6:
+            good = answer.status == 500
+        else:
+            good = answer.status == 200 and json.loads(body) == [name, n, len(event["text"])]
+        if not good:
+            wrong.append((name, n, answer.status, body[:100]))
+
+threads = [threading.Thread(target=ask, args=(name,)) for name in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(wrong)
+"""
 
 
 class Http(ContainerCase):
@@ -53,6 +81,18 @@ class Http(ContainerCase):
             second.connection.close()
         first.stop(0)
         first.end()
+
+    def test_each_client_gets_its_own_answers(self):
+        container = self.container("def handler(event, context):\n"
+                                   "  if event['n'] % 7 == 6: raise ValueError(event['n'])\n"
+                                   "  return [event['name'], event['n'], len(event['text'])]\n",
+                                   mode="http", ports=[8080])
+        container.started()
+        said = subprocess.check_output(["nsenter", "--net=/proc/%d/ns/net" % self.pod.process.pid,
+                                        "/usr/bin/python3.11", "-c", CLIENT], text=True, timeout=120)
+        self.assertEqual(said, "[]\n")
+        container.stop(30000)
+        self.assertEqual(container.end()["code"], 0)
 
     def test_script_is_no_server(self):
         message = self.container("print(1)\nif __name__ == '__main__':\n  pass\n", mode="http").receive()
