@@ -34,6 +34,22 @@ std::optional<Refusal> CheckNamespaces(const v1::NamespaceOption& options) {
   });
 }
 
+// Annotations that ask for more than there is; to run all the same would be less safe than asked.
+std::optional<Refusal> CheckAnnotations(
+    const google::protobuf::Map<std::string, std::string>& all) {
+  const auto asks = [&](const char* name, const char* for_less) {
+    const auto found = all.find(name);
+    return found != all.end() && found->second != for_less;
+  };
+  return Check({
+      {asks("usetl.dev/isolation", "container"), "isolation",
+       "usetl.dev/isolation is not supported: a micro-VM is brought back when its container ends, "
+       "not between requests"},
+      {asks("usetl.dev/exec", "clone"), "exec",
+       "usetl.dev/exec is not supported: programs beside a function run in a clone of its files"},
+  });
+}
+
 std::optional<Refusal> CheckProfiles(const v1::SecurityProfile& seccomp,
                                      const v1::SecurityProfile& apparmor) {
   return Check({
@@ -88,6 +104,7 @@ std::optional<Refusal> AdmitSandbox(const v1::PodSandboxConfig& config,
            "the pod has no name"},
       }))
     return refused;
+  if (auto refused = CheckAnnotations(config.annotations())) return refused;
   for (const auto& [name, value] : config.linux().sysctls()) {
     if (NetworkSysctlFile(name).has_value()) continue;
     return Refusal{"sysctls",
@@ -101,6 +118,7 @@ std::optional<Refusal> AdmitSandbox(const v1::PodSandboxConfig& config,
 }
 
 std::optional<Refusal> AdmitContainer(const v1::ContainerConfig& config) {
+  if (auto refused = CheckAnnotations(config.annotations())) return refused;
   const v1::LinuxContainerSecurityContext& security = config.linux().security_context();
   if (auto refused = CheckNamespaces(security.namespace_options())) return refused;
   if (auto refused = CheckProfiles(security.seccomp(), security.apparmor())) return refused;

@@ -16,6 +16,12 @@ NAMESPACES = [
     ({"userns_options": cri.UserNamespace(mode=cri.POD)},
      "hostUsers: false is not supported: a function's users exist in its micro-VM only"),
 ]
+ANNOTATIONS = [
+    ({"usetl.dev/isolation": "request"}, "usetl.dev/isolation is not supported: a micro-VM is brought back when its "
+                                         "container ends, not between requests"),
+    ({"usetl.dev/exec": "inside"}, "usetl.dev/exec is not supported: programs beside a function run in a clone of its "
+                                   "files"),
+]
 LOCALHOST = cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref="x")
 PROFILES = [
     ("seccomp", "a Localhost seccomp profile is not supported: a function makes no system call of the host"),
@@ -83,6 +89,8 @@ class Refused(CriCase):
         self.refuse_pod("the pod has no name", metadata=cri.PodSandboxMetadata(namespace="default", uid="x"))
         self.refuse_pod('the sysctl "kernel.shmmax" is not supported: a pod has a network of its own (net.*), but no other '
                  "part of the host's kernel", linux=cri.LinuxPodSandboxConfig(sysctls={"kernel.shmmax": "1"}))
+        for annotations, message in ANNOTATIONS:
+            self.refuse_pod(message, annotations=annotations)
         for options, message in NAMESPACES:
             security = cri.LinuxSandboxSecurityContext(namespace_options=cri.NamespaceOption(**options))
             self.refuse_pod(message, linux=cri.LinuxPodSandboxConfig(security_context=security))
@@ -93,7 +101,7 @@ class Refused(CriCase):
 
     def test_containers(self):
         pod = self.run_pod()
-        for fields, message in [*CONTAINERS,
+        for fields, message in [*CONTAINERS, *(({"annotations": one}, message) for one, message in ANNOTATIONS),
                                 *((context(namespace_options=cri.NamespaceOption(**options)), message)
                                   for options, message in NAMESPACES),
                                 *((context(**{field: LOCALHOST}), message) for field, message in PROFILES)]:
