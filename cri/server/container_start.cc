@@ -12,6 +12,10 @@
 namespace usetl::cri {
 namespace {
 
+bool ReadOnlyRoot(const ContainerRecord& container) {
+  return container.config().linux().security_context().readonly_rootfs();
+}
+
 Result<nlohmann::json> StartText(const Function& function, const Contents& contents,
                                  const SandboxRecord& pod, const ContainerRecord& container) {
   return nlohmann::json{{"id", container.id()},
@@ -30,6 +34,7 @@ Result<nlohmann::json> StartText(const Function& function, const Contents& conte
                         {"files", contents.files},
                         {"directories", contents.directories},
                         {"links", contents.links},
+                        {"read_only_root", ReadOnlyRoot(container)},
                         {"timeout_ms", 0},
                         {"start_timeout_ms", 60'000}};
 }

@@ -43,6 +43,44 @@ class TerminationMessage(MountCase):
         self.assertIn(mount, self.run_code("pass", [mount]).mounts)
 
 
+class ReadOnlyRoot(MountCase):
+    def test_only_mounts_change(self):
+        self.volume("data")
+        self.volume("tmp")
+        self.run_code("""
+import tempfile
+refused(errno.EROFS,
+        lambda: open("/new", "w"), lambda: open("/function/x", "w"), lambda: open("/etc/passwd", "a"),
+        lambda: open(os.__file__, "r+"), lambda: os.mkdir("/var/new"), lambda: os.unlink("/etc/passwd"),
+        lambda: os.rename("/etc/passwd", "/etc/other"), lambda: os.chmod("/etc/passwd", 0o600),
+        lambda: os.symlink("a", "/b"), lambda: os.truncate("/etc/passwd", 0), lambda: os.rmdir("/root"),
+        lambda: os.open("/var", os.O_RDWR | os.O_TMPFILE), lambda: open("/etc/hostname", "w"))
+assert " ro " in open("/proc/mounts").read()
+pathlib.Path("/data/made").write_text("here")
+os.rename("/data/made", "/data/moved")
+with tempfile.NamedTemporaryFile() as f:
+    f.write(b"x" * 100000)
+    assert f.name.startswith("/tmp/")
+open("/dev/null", "w").write("gone")
+assert os.stat("/etc/passwd").st_size
+""", [self.mount("data", "/data"), self.mount("tmp", "/tmp")], readonly_rootfs=True)
+        self.assertEqual((self.host / "data" / "moved").read_text(), "here")
+        self.assertEqual(os.listdir(self.host / "tmp"), [])
+
+    def test_the_next_container_may_write(self):
+        self.run_code("refused(errno.EROFS, lambda: open('/new', 'w'))", [], name="first", readonly_rootfs=True)
+        self.run_code("open('/new', 'w').write('x')", [], name="second")
+
+    def test_large_answers(self):
+        pod = self.run_pod()
+        code = "def handler(event, context):\n    return 'x' * event['size']\n"
+        (self.host / "func.py").write_text(code)
+        self.run_container(pod, mounts=[self.mount("func.py", "/function/func.py", readonly=True)],
+                           working_dir="/function", linux=cri.LinuxContainerConfig(
+                               security_context=cri.LinuxContainerSecurityContext(readonly_rootfs=True)))
+        self.assertEqual(len(self.post(pod, {"size": 300_000})), 300_000)
+
+
 class WritableMounts(MountCase):
     def test_everything_that_changes(self):
         volume = self.volume("data")

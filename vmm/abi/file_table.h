@@ -27,7 +27,7 @@ struct FileEntry {
   uint64_t offset;       // of the content, page aligned, from the start of the region
   uint64_t capacity;     // bytes reserved at `offset`, a page multiple
   uint64_t modified_ns;  // CLOCK_REALTIME
-  uint64_t name_offset;  // absolute path without the leading '/', from the start of the region
+  uint64_t name_offset;  // absolute path without the leading '/' ("/": the root)
   uint32_t name_size;    // 0: content without a name (a response body)
   uint32_t mount;        // host region: what is mounted here, see below; 0: nothing
 };
@@ -35,6 +35,7 @@ static_assert(sizeof(FileEntry) == 72);
 
 // Of FileEntry::mount. Otherwise 1 + the mount's number in MountChange.
 inline constexpr uint32_t kReadOnlyMount = ~0u;
+inline constexpr uint32_t kPlainMount = ~0u - 1;  // the function's own, within what is read-only
 inline constexpr uint32_t kMaxMounts = 16;  // writable ones
 
 enum FileFlag : uint32_t {

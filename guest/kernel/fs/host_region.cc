@@ -116,6 +116,10 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
   for (uint32_t i = 0; i < entry.name_size; ++i) {
     if (path[i] == 0) return;
   }
+  if (entry.name_size == 1 && path[0] == '/') {
+    if (entry.type == abi::FileType::kDirectory) RootNode()->inode->mount = entry.mount;
+    return;
+  }
   Node* node = MakePath(path, entry.name_size);
   // What the function made or changed itself lies above the host's file.
   if (node == nullptr || (node->inode != nullptr && node->inode->own)) return;
@@ -127,7 +131,7 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
   }
   Inode* inode = InodeFrom(entry, index);
   if (inode == nullptr) return;
-  if (inode->mount != 0) HideBelow(node);
+  if (inode->mount != 0 && inode->mount != abi::kPlainMount) HideBelow(node);
   if (node->inode != nullptr) {
     node->inode->home = nullptr;
     UnrefInode(node->inode);

@@ -47,7 +47,7 @@ bool IsMount(const Node* node) {
 // `to`: the other directory of a rename, whose name there is `change.text`; else null.
 int64_t Change(Node* directory, const char* name, const HostChange& change, Node* to) {
   Node* mount = MountOf(directory);
-  if (mount == nullptr) return 0;
+  if (mount == nullptr || mount->inode->mount == abi::kPlainMount) return 0;
   if (const int64_t error = MayChange(directory); error != 0) return error;
   g_text_size = 0;
   const int64_t path = AppendPath(mount, directory, name);
@@ -75,15 +75,16 @@ int64_t Change(Node* directory, const char* name, const HostChange& change, Node
 
 Node* MountOf(Node* node) {
   if (node == nullptr) return nullptr;
-  for (; node != RootNode(); node = node->parent) {
-    if (IsMount(node)) return node;
+  while (!IsMount(node)) {
+    if (node == RootNode()) return nullptr;
+    node = node->parent;
   }
-  return nullptr;
+  return node;
 }
 
 int64_t MayChange(Node* node) {
   const Node* mount = MountOf(node);
-  if (mount == nullptr) return 0;
+  if (mount == nullptr || mount->inode->mount == abi::kPlainMount) return 0;
   return g_frozen || mount->inode->mount == abi::kReadOnlyMount ? -EROFS : 0;
 }
 

@@ -1,6 +1,7 @@
 // mount.h: what the pod mounts into the tree. Its files are copies of the host's; a change below a
 // writable mount is made on the host first, or together with the host, before the call returns.
 //
+// A read-only root is a mount as well, and what the function may write within is one of its own.
 // A mount begins at the node whose inode says so (Inode::mount) and has everything below it.
 #ifndef USETL_GUEST_KERNEL_FS_MOUNT_H_
 #define USETL_GUEST_KERNEL_FS_MOUNT_H_

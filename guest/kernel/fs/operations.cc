@@ -83,6 +83,9 @@ int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** 
   const bool follow = !(flags & kOpenNoFollow) && !exclusive;
   const uint32_t access = flags & kAccessMode;
   if ((flags & kOpenTemporary) == kOpenTemporary && (flags & kOpenDirectory)) {
+    Walked walked;
+    if (const int64_t error = WalkExisting(base, path, true, &walked); error != 0) return error;
+    if (const int64_t error = MayChange(walked.node); error != 0) return error;
     *file = NewNamelessFile(mode);
     if (*file == nullptr) return -ENOSPC;
     (*file)->status_flags = access;

@@ -2,6 +2,7 @@
 
 #include "guest/kernel/boot/program.h"
 #include "guest/kernel/file/descriptors.h"
+#include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/root.h"
 #include "guest/kernel/fs/tree_file.h"
 #include "guest/kernel/host/clock.h"
@@ -98,8 +99,7 @@ void StringList(Text* text, uint32_t first, uint32_t count) {
 
 void Status(Text* text) {
   text->Add("Name:\t%s\nState:\tR (running)\nTgid:\t%d\nPid:\t%d\nPPid:\t0\nUid:\t0\t0\t0\t0\n",
-            g_current->name, int64_t{ProcessId()},
-            int64_t{ProcessId()});
+            g_current->name, int64_t{ProcessId()}, int64_t{ProcessId()});
   text->Add("Gid:\t0\t0\t0\t0\nVmPeak:\t%u kB\nVmSize:\t%u kB\nVmHWM:\t%u kB\nVmRSS:\t%u kB\n",
             HeapUsed() / 1024, HeapUsed() / 1024, HeapUsed() / 1024, HeapUsed() / 1024);
   text->Add("Threads:\t%u\nCpus_allowed_list:\t0\n", uint64_t{g_thread_count});
@@ -144,7 +144,10 @@ constexpr Entry kSystem[] = {
     {"version", [](Text* t) { t->Add("Linux version 6.1.0-usetl\n"); }},
     {"loadavg", [](Text* t) { t->Add("0.00 0.00 0.00 1/1 1\n"); }},
     {"filesystems", [](Text* t) { t->Add("nodev\tusetl\n"); }},
-    {"mounts", [](Text* t) { t->Add("usetl / usetl rw 0 0\n"); }},
+    {"mounts",
+     [](Text* t) {
+       t->Add(MayChange(RootNode()) == 0 ? "usetl / usetl rw 0 0\n" : "usetl / usetl ro 0 0\n");
+     }},
 };
 
 bool Is(const char* a, const char* b) {
@@ -237,7 +240,8 @@ class Process final : public SpecialDirectory {
     if (fd >= 0) return GetFile(fd) == nullptr ? -ENOENT : GetFile(fd)->GetStat(stat);
     if (own != nullptr && Is(own, "exe")) {
       File* file;
-      if (const int64_t error = OpenForExec(CurrentArguments().path, &file); error != 0) return error;
+      if (const int64_t error = OpenForExec(CurrentArguments().path, &file); error != 0)
+        return error;
       const int64_t result = file->GetStat(stat);
       file->Unref();
       return result;

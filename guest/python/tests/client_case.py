@@ -27,7 +27,7 @@ class ClientTest(unittest.TestCase):
         region = Region()
         self.addCleanup(os.close, region.fd)
         self.proxy = FakeProxy(region, {"secure.test": self.web.port}, self.folder)
-        for name in ("mailbox", "state", "host", "transaction", "BODIES"):
+        for name in ("mailbox", "state", "host", "transaction", "BODIES", "RESULTS"):
             patch = mock.patch.object(_device, name, getattr(_device, name))
             patch.start()
             self.addCleanup(patch.stop)

@@ -72,6 +72,7 @@ class FakeProxy:
     region: Region
     hosts: dict[str, int] = field(default_factory=dict)
     bodies: str = ""
+    results: str = "/tmp"
     room: int = REGION_SIZE
     seen: list[Seen] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -82,6 +83,7 @@ class FakeProxy:
         _device.host = lambda: self.region.fd
         _device.transaction = self.transaction
         _device.BODIES = self.bodies
+        _device.RESULTS = self.results
 
     def transaction(self) -> int:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -10,6 +10,7 @@ MAILBOX = "/dev/usetl/mailbox"  # one record per read, one per write
 HTTP = "/dev/usetl/http"  # every open is a transaction
 HOST = "/dev/usetl/host"  # the host region, to be mapped read-only
 STATE = "/dev/usetl/state"  # u64: number of restores
+RESULTS = "/run/usetl"  # may be written whatever else is read-only
 BODIES = "/run/usetl/body"  # response bodies as files, named by entry
 
 

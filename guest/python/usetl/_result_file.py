@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-_PATH = "/tmp/.usetl-result-{}{}"
+from usetl import _device
 
 
 class ResultFile:
@@ -15,7 +15,7 @@ class ResultFile:
 
     def write(self, data: bytes, number: int, suffix: str = "") -> str:
         """The path of a file with these bytes, named after the event."""
-        path = self._path = _PATH.format(number, suffix)
+        path = self._path = f"{_device.RESULTS}/result-{number}{suffix}"
         with open(path, "wb", buffering=0) as file:
             view = memoryview(data)
             while view:
@@ -29,4 +29,4 @@ class ResultFile:
         try:
             os.unlink(path)
         except OSError:
-            pass  # the function cleaned up /tmp itself
+            pass  # the function removed it itself

@@ -252,6 +252,17 @@ Status UpdateMount(const StartRequest& request, HostRegion* region) {
   return contents.Update(request.path, region);
 }
 
+namespace {
+
+// Nothing may be changed but what is mounted to be, and where the agent puts answers that do not
+// fit a record.
+Status PublishReadOnlyRoot(HostRegion* region) {
+  USETL_RETURN_IF_ERROR(region->AddDirectory("/", 0755, abi::kReadOnlyMount));
+  return region->AddDirectory("run/usetl", 0755, abi::kPlainMount);
+}
+
+}  // namespace
+
 Status PublishContents(StartRequest* request, HostRegion* region) {
   std::vector<pack::Pack> packs;
   Contents contents;
@@ -264,6 +275,7 @@ Status PublishContents(StartRequest* request, HostRegion* region) {
   }
   USETL_RETURN_IF_ERROR(contents.AddFiles(*request));
   USETL_RETURN_IF_ERROR(contents.Publish(region));
+  if (request->read_only_root) USETL_RETURN_IF_ERROR(PublishReadOnlyRoot(region));
   request->contents.Reset();
   request->packs.clear();
   return Status();

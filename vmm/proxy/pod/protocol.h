@@ -56,6 +56,7 @@ inline constexpr uint32_t kVersion = 2;
 //                                 within the contents
 //    "directories": [{"path": ABSOLUTE, "mode": N, "mount": N}, ...]
 //    "links": [{"path": ABSOLUTE, "target": TEXT}, ...]
+//    "read_only_root": TRUE OR FALSE; whether nothing but writable mounts may be changed
 //    "timeout_ms": N              of one request; 0: none
 //    "start_timeout_ms": N}       until loaded
 // "mount": where a mount begins, as abi::FileEntry has it; a directory comes before what is in it.

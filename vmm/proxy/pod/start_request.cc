@@ -47,6 +47,13 @@ class Members {
     Complain(key, "a number within its range");
     return fallback;
   }
+  bool Flag(const char* key) {
+    const json* value = Member(object_, key);
+    if (value == nullptr) return false;
+    if (value->is_boolean()) return value->get<bool>();
+    Complain(key, "true or false");
+    return false;
+  }
   uint16_t Mode() {
     const auto mode = Number<uint16_t>("mode", 0644);
     if (mode > 07777) Complain("mode", "permission bits");
@@ -177,6 +184,7 @@ Status Parse(std::string_view text, StartRequest* request) {
   ReadFiles(&members, request);
   request->timeout_ms = members.Number<uint32_t>("timeout_ms", 0);
   request->start_timeout_ms = members.Number("start_timeout_ms", request->start_timeout_ms);
+  request->read_only_root = members.Flag("read_only_root");
   if (request->tenant.empty()) members.Complain("tenant", "a name");
   if (request->runtime.empty()) members.Complain("runtime", "a name");
   if (request->mode != "http" && request->mode != "script" && request->mode != "auto") {

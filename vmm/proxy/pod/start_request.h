@@ -26,6 +26,7 @@ struct StartRequest {
   std::vector<std::string> allow;  // origins
   uint32_t timeout_ms = 0;         // of a request; 0: none
   uint32_t start_timeout_ms = 30'000;
+  bool read_only_root = false;
 
   struct File {
     std::string path;
