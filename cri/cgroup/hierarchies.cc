@@ -2,8 +2,9 @@
 
 #include <array>
 #include <fstream>
-#include <optional>
 #include <sstream>
+
+#include "vmm/base/mounts.h"
 
 namespace usetl::cri {
 namespace {
@@ -13,46 +14,6 @@ constexpr std::array<std::string_view, 5> kControllers = {"cpu", "cpuacct", "cpu
 constexpr std::string_view kSlice = ".slice";
 constexpr size_t kMaxPath = 2048;
 constexpr size_t kMaxComponent = 255;
-
-std::vector<std::string_view> Split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const size_t at = text.find(separator);
-    parts.push_back(text.substr(0, at));
-    if (at == std::string_view::npos) return parts;
-    text.remove_prefix(at + 1);
-  }
-}
-
-// The kernel writes blanks and backslashes of paths as three octal digits.
-std::string Unescape(std::string_view text) {
-  std::string path;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      path += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
-                                (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      path += text[i];
-    }
-  }
-  return path;
-}
-
-struct Mount {
-  std::string path;
-  std::string_view type, options;
-};
-
-// "36 35 98:0 /root /mount rw shared:1 - type source options"
-std::optional<Mount> ParseMount(std::string_view line) {
-  const size_t dash = line.find(" - ");
-  if (dash == std::string_view::npos) return std::nullopt;
-  const auto head = Split(line.substr(0, dash), ' ');
-  const auto tail = Split(line.substr(dash + 3), ' ');
-  if (head.size() < 6 || tail.size() < 3) return std::nullopt;
-  return Mount{Unescape(head[4]), tail[0], tail[2]};
-}
 
 Result<std::string> ExpandSlice(std::string_view name) {
   const auto bad = [&] { return Status(EINVAL, "\"" + std::string(name) + "\" is no slice"); };
@@ -74,13 +35,11 @@ Hierarchies ParseHierarchies(std::string_view mountinfo) {
   Hierarchies first, second;
   second.unified = true;
   std::set<std::string> taken;
-  for (const std::string_view line : Split(mountinfo, '\n')) {
-    const std::optional<Mount> mount = ParseMount(line);
-    if (!mount.has_value()) continue;
-    if (mount->type == "cgroup2" && second.all.empty()) second.all.push_back({mount->path, {}});
-    if (mount->type != "cgroup") continue;
-    Hierarchy hierarchy{mount->path, {}};
-    for (const std::string_view option : Split(mount->options, ',')) {
+  for (const MountEntry& mount : ParseMounts(mountinfo)) {
+    if (mount.type == "cgroup2" && second.all.empty()) second.all.push_back({mount.path, {}});
+    if (mount.type != "cgroup") continue;
+    Hierarchy hierarchy{mount.path, {}};
+    for (const std::string_view option : Split(mount.options, ',')) {
       for (const std::string_view controller : kControllers) {
         // The same hierarchy may be mounted twice.
         if (option == controller && taken.emplace(controller).second) {

@@ -4,12 +4,16 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include "cri/cgroup/cgroup_files.h"
 
 namespace usetl::cri {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+using Resources = runtime::v1::LinuxContainerResources;
 
 constexpr std::chrono::milliseconds kPoll{20};
 constexpr std::chrono::seconds kPatience{2};
@@ -27,6 +31,59 @@ Status PassControllersOn(const std::string& directory) {
         WriteCgroupFile(directory + "/cgroup.subtree_control", std::string("+") + controller));
   }
   return Status();
+}
+
+bool IsDirectory(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+Status RemoveDirectory(const std::string& directory, Clock::time_point end) {
+  while (rmdir(directory.c_str()) != 0 && errno != ENOENT) {
+    if (errno != EBUSY || Clock::now() >= end) return Failed("remove the cgroup " + directory);
+    std::this_thread::sleep_for(kPoll);
+  }
+  return Status();
+}
+
+// Those of containers.
+Status RemoveChildren(const std::string& directory, Clock::time_point end) {
+  std::error_code error;
+  const std::filesystem::directory_iterator entries(directory, error);
+  if (error == std::errc::no_such_file_or_directory) return Status();
+  if (error) return Status(EIO, "read " + directory + ": " + error.message());
+  for (auto entry = begin(entries); entry != std::filesystem::directory_iterator();) {
+    const std::string path = entry->path();
+    if (entry->path().filename().string().starts_with("usetl-")) {
+      USETL_RETURN_IF_ERROR(RemoveDirectory(path, end));
+    }
+    entry.increment(error);
+    if (error) return Status(EIO, "read " + directory + ": " + error.message());
+  }
+  return Status();
+}
+
+std::optional<uint64_t> ReadOptional(const std::string& path, std::string_view key) {
+  const Result<uint64_t> number = ReadCgroupNumber(path, key);
+  if (!number.ok()) return std::nullopt;
+  return *number;
+}
+
+void ReadThrottling(const std::string& directory, bool unified, CgroupEvents* events) {
+  const std::string path = directory + "/cpu.stat";
+  events->periods = ReadOptional(path, "nr_periods");
+  events->throttled_periods = ReadOptional(path, "nr_throttled");
+  const auto throttled = ReadOptional(path, unified ? "throttled_usec" : "throttled_time");
+  if (throttled) events->throttled_ns = *throttled * (unified ? 1000 : 1);
+}
+
+// What a container's own cgroup limits.
+Resources OfProcessor(const Resources& resources) {
+  Resources wanted;
+  wanted.set_cpu_period(resources.cpu_period());
+  wanted.set_cpu_quota(resources.cpu_quota());
+  wanted.set_cpu_shares(resources.cpu_shares());
+  return wanted;
 }
 
 }  // namespace
@@ -76,14 +133,19 @@ Status PodCgroup::Make(const Hierarchy& hierarchy,
   return LimitIn(hierarchy, resources);
 }
 
-Result<std::vector<Fd>> PodCgroup::OpenProcesses() const {
-  std::vector<Fd> opened;
+Result<std::vector<CgroupFile>> PodCgroup::OpenProcesses(const std::string& container) const {
+  const std::string name = hierarchies_.unified ? "/cgroup.procs" : "/tasks";
+  std::vector<CgroupFile> opened;
   for (const Hierarchy& hierarchy : hierarchies_.all) {
-    const std::string path =
-        Directory(hierarchy) + (hierarchies_.unified ? "/cgroup.procs" : "/tasks");
+    std::string directory = Directory(hierarchy);
+    if (LimitsProcessor(hierarchy)) {
+      const std::string own = DirectoryOf(container, hierarchy);
+      if (IsDirectory(own)) directory = own;
+    }
+    const std::string path = directory + name;
     Fd file(open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!file.ok()) return Failed("open " + path);
-    opened.push_back(std::move(file));
+    opened.push_back({std::move(file), !hierarchy.controllers.contains("memory")});
   }
   return opened;
 }
@@ -92,44 +154,74 @@ Status PodCgroup::Remove() const {
   const auto end = std::chrono::steady_clock::now() + kPatience;
   Status first;
   for (const Hierarchy& hierarchy : hierarchies_.all) {
-    const std::string directory = Directory(hierarchy);
-    while (rmdir(directory.c_str()) != 0 && errno != ENOENT) {
-      if (errno == EBUSY && std::chrono::steady_clock::now() < end) {
-        std::this_thread::sleep_for(kPoll);
-        continue;
-      }
-      if (first.ok()) first = Failed("remove the pod's cgroup " + directory);
-      break;
-    }
+    Status removed;
+    if (LimitsProcessor(hierarchy)) removed = RemoveChildren(Directory(hierarchy), end);
+    if (removed.ok()) removed = RemoveDirectory(Directory(hierarchy), end);
+    if (first.ok()) first = removed;
   }
   return first;
 }
 
 CgroupEvents PodCgroup::ReadEvents() const {
   CgroupEvents events;
-  const auto read = [](const std::string& path, std::string_view key) -> std::optional<uint64_t> {
-    const Result<uint64_t> number = ReadCgroupNumber(path, key);
-    if (!number.ok()) return std::nullopt;
-    return *number;
-  };
   for (const Hierarchy& hierarchy : hierarchies_.all) {
     const std::string directory = Directory(hierarchy);
-    const bool cpu = hierarchies_.unified || hierarchy.controllers.contains("cpu");
-    if (cpu) {
-      const std::string path = directory + "/cpu.stat";
-      events.periods = read(path, "nr_periods");
-      events.throttled_periods = read(path, "nr_throttled");
-      const auto throttled = read(path, hierarchies_.unified ? "throttled_usec" : "throttled_time");
-      if (throttled) events.throttled_ns = *throttled * (hierarchies_.unified ? 1000 : 1);
-    }
+    if (LimitsProcessor(hierarchy)) ReadThrottling(directory, hierarchies_.unified, &events);
     if (hierarchies_.unified) {
-      events.memory_failures = read(directory + "/memory.events", "max");
+      events.memory_failures = ReadOptional(directory + "/memory.events", "max");
       events.cpu = ReadPressure(directory + "/cpu.pressure");
       events.memory = ReadPressure(directory + "/memory.pressure");
       events.io = ReadPressure(directory + "/io.pressure");
     } else if (hierarchy.controllers.contains("memory")) {
-      events.memory_failures = read(directory + "/memory.failcnt", "");
+      events.memory_failures = ReadOptional(directory + "/memory.failcnt", "");
     }
+  }
+  return events;
+}
+
+Status PodCgroup::CreateFor(const std::string& container, const Resources& resources) const {
+  const Resources wanted = OfProcessor(resources);
+  if (!hierarchies_.unified && wanted.cpu_quota() <= 0 && wanted.cpu_shares() == 0) return Status();
+  for (const Hierarchy& hierarchy : hierarchies_.all) {
+    if (!LimitsProcessor(hierarchy)) continue;
+    if (hierarchies_.unified) USETL_RETURN_IF_ERROR(PassControllersOn(Directory(hierarchy)));
+    const std::string directory = DirectoryOf(container, hierarchy);
+    // One that is there is of a start that failed, or of a usetld that was killed.
+    if (mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
+      return Failed("create the container's cgroup " + directory);
+    }
+  }
+  return LimitFor(container, wanted);
+}
+
+Status PodCgroup::LimitFor(const std::string& container, const Resources& resources) const {
+  const Resources wanted = OfProcessor(resources);
+  bool found = false;
+  for (const Hierarchy& hierarchy : hierarchies_.all) {
+    const std::string directory = DirectoryOf(container, hierarchy);
+    if (!LimitsProcessor(hierarchy) || !IsDirectory(directory)) continue;
+    found = true;
+    USETL_RETURN_IF_ERROR(hierarchies_.unified
+                              ? WriteUnifiedLimits(directory, wanted)
+                              : WriteLimits(directory, Directory(hierarchy), "cpu", wanted));
+  }
+  return found ? Status() : Status(ENOENT, "the container has no cgroup of its own");
+}
+
+Status PodCgroup::RemoveFor(const std::string& container) const {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  for (const Hierarchy& hierarchy : hierarchies_.all) {
+    if (!LimitsProcessor(hierarchy)) continue;
+    USETL_RETURN_IF_ERROR(RemoveDirectory(DirectoryOf(container, hierarchy), end));
+  }
+  return Status();
+}
+
+CgroupEvents PodCgroup::ReadEventsOf(const std::string& container) const {
+  CgroupEvents events;
+  for (const Hierarchy& hierarchy : hierarchies_.all) {
+    if (!LimitsProcessor(hierarchy)) continue;
+    ReadThrottling(DirectoryOf(container, hierarchy), hierarchies_.unified, &events);
   }
   return events;
 }

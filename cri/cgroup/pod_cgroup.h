@@ -19,13 +19,25 @@
 namespace usetl::cri {
 
 // How the pod's limits and neighbours have held it up. None: this kernel, or this cgroup, does not
-// say. What the pod used is not read here: its USFs' processes are not in the cgroup.
+// say. What the pod used is not read here: its USFs had used some of it before they came, and of
+// version 1 they are not in the cgroup of memory.
 struct CgroupEvents {
   std::optional<uint64_t> periods, throttled_periods, throttled_ns;
   std::optional<uint64_t> memory_failures;  // times that the memory limit was hit
   std::optional<Pressure> cpu, memory, io;  // version 2 only
 };
 
+// Where a process enters a cgroup, open for writing.
+struct CgroupFile {
+  Fd file;
+  bool for_usf = false;  // a USF enters it too. Not that of memory in version 1: what a process has
+                         // touched stays charged there, and a USF goes back to the pool
+};
+
+// A container of the pod has a cgroup of its own, below the pod's, for limits of its own: of the
+// processor alone, for usetl-vmmd limits its memory. In version 1 only in the hierarchy of that and
+// only when it has limits, in version 2 always: a cgroup with children holds no processes.
+//
 // Knows nothing but paths; thread-safe.
 class PodCgroup {
  public:
@@ -43,14 +55,24 @@ class PodCgroup {
   Status Limit(const runtime::v1::LinuxContainerResources& resources) const;
 
   const std::string& path() const { return path_; }
-  // Of each hierarchy, for writing: where a process with one thread moves itself by writing 0. That
-  // is "tasks" in version 1: "cgroup.procs" would make every fork of the machine wait for
-  // milliseconds (cgroup_threadgroup_rwsem).
-  Result<std::vector<Fd>> OpenProcesses() const;
+  // Of each hierarchy: where a process with one thread moves itself by writing 0. That is "tasks"
+  // in version 1: "cgroup.procs" would make every fork of the machine wait for milliseconds
+  // (cgroup_threadgroup_rwsem). `container`: its own cgroups, where it has them.
+  Result<std::vector<CgroupFile>> OpenProcesses(const std::string& container) const;
   // Waits up to 2 s for the last process to be gone, for exits take the kernel a moment; EIO when
-  // it is not. What is gone already is fine.
+  // it is not. What is gone already is fine. Those of containers go as well.
   Status Remove() const;
   CgroupEvents ReadEvents() const;
+
+  // The container's own, if it has to have one.
+  Status CreateFor(const std::string& container,
+                   const runtime::v1::LinuxContainerResources& resources) const;
+  // ENOENT: it has none.
+  Status LimitFor(const std::string& container,
+                  const runtime::v1::LinuxContainerResources& resources) const;
+  Status RemoveFor(const std::string& container) const;
+  // Nothing in it: the container has none.
+  CgroupEvents ReadEventsOf(const std::string& container) const;
 
  private:
   Status Make(const Hierarchy& hierarchy,
@@ -60,6 +82,12 @@ class PodCgroup {
   // The cgroup above, relative to each hierarchy's mount.
   std::string Parent() const { return path_.substr(0, path_.rfind('/')); }
   std::string Directory(const Hierarchy& hierarchy) const { return hierarchy.mount + path_; }
+  std::string DirectoryOf(const std::string& container, const Hierarchy& hierarchy) const {
+    return Directory(hierarchy) + "/usetl-" + container.substr(0, 16);
+  }
+  bool LimitsProcessor(const Hierarchy& hierarchy) const {
+    return hierarchies_.unified || hierarchy.controllers.contains("cpu");
+  }
 
   Hierarchies hierarchies_;
   std::string path_;

@@ -70,6 +70,7 @@ Status SendJoin(int socket, const WorkerStart& start) {
   pod::JoinRecord join{};
   join.version = pod::kVersion;
   join.cgroups = static_cast<uint32_t>(start.cgroups.size());
+  join.usf_cgroups = start.usf_cgroups;
   const Identity& identity = start.identity;
   join.directories = static_cast<uint32_t>(start.writable_directories.size());
   join.uid = identity.uid;

@@ -28,6 +28,7 @@ struct WorkerStart {
   std::string exit_file;
   int network_namespace = -1;
   std::vector<int> cgroups;  // PodCgroup::OpenProcesses
+  uint32_t usf_cgroups = 0;  // bit i: for USFs too
   int log = -1;              // -1: no log
   std::vector<int> packs;    // layers of the image, lowest first
   int contents = -1;         // files beside the image; -1: none

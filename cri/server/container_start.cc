@@ -44,7 +44,8 @@ struct Prepared {
   image::ImagePtr image;
   Contents contents;
   Fd network, log;
-  std::vector<Fd> packs, cgroups;
+  std::vector<Fd> packs;
+  std::vector<CgroupFile> cgroups;
   WorkerStart start;
 };
 
@@ -73,11 +74,14 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
     if (!log.ok()) return log.status();
     prepared->log = std::move(*log);
   }
-  Result<std::vector<Fd>> cgroups = OpenCgroup(pod);
+  Result<std::vector<CgroupFile>> cgroups = OpenCgroup(pod, record);
   if (!cgroups.ok()) return cgroups.status();
   prepared->cgroups = std::move(*cgroups);
   WorkerStart& start = prepared->start;
-  for (const Fd& cgroup : prepared->cgroups) start.cgroups.push_back(cgroup.get());
+  for (const CgroupFile& cgroup : prepared->cgroups) {
+    if (cgroup.for_usf) start.usf_cgroups |= 1u << start.cgroups.size();
+    start.cgroups.push_back(cgroup.file.get());
+  }
   // A runtime of the image's own has its layers already.
   const bool own_runtime = !record.runtime().empty();
   for (const std::string& path : own_runtime ? std::vector<std::string>() : (*image)->packs) {

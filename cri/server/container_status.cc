@@ -13,11 +13,10 @@ grpc::Status RuntimeService::ContainerStatus(grpc::ServerContext*,
   const std::shared_ptr<const ContainerRecord> record = container->Get();
   *response->mutable_status() = StatusOf(*record);
   if (request->verbose()) {
-    const nlohmann::json info = {{"sandboxID", record->sandbox_id()},
-                                 {"runtimeType", "usetl"},
-                                 {"pid", record->usf_pid()},
-                                 {"workerPid", record->worker_pid()},
-                                 {"logLinesLost", record->lines_lost()}};
+    const nlohmann::json info = {
+        {"sandboxID", record->sandbox_id()}, {"runtimeType", "usetl"},
+        {"pid", record->usf_pid()},          {"workerPid", record->worker_pid()},
+        {"usfPid", record->usf_pid()},       {"logLinesLost", record->lines_lost()}};
     (*response->mutable_info())["info"] = info.dump();
   }
   return grpc::Status::OK;

@@ -1,3 +1,4 @@
+#include "cri/server/lifecycle.h"
 #include "cri/server/runtime_service.h"
 #include "cri/server/views.h"
 
@@ -19,6 +20,19 @@ grpc::Status RuntimeService::UpdateContainerResources(
   }
   v1::LinuxContainerResources& resources = *record.mutable_resources();
   resources.MergeFrom(request->linux());
+  const std::shared_ptr<Sandbox> pod = node_.store->FindSandbox(record.sandbox_id());
+  const bool limits_processor = request->linux().cpu_quota() != 0 ||
+                                request->linux().cpu_period() != 0 ||
+                                request->linux().cpu_shares() != 0;
+  if (record.state() == v1::CONTAINER_RUNNING && limits_processor && pod != nullptr) {
+    const usetl::Status limited = LimitContainerCgroup(*pod->Get(), record);
+    if (limited.code() == ENOENT) {
+      return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                          "usetl: a function that was started without limits of the processor "
+                          "cannot get some while it runs");
+    }
+    if (!limited.ok()) return ToGrpc(limited);
+  }
   return ToGrpc(node_.store->Update(std::move(record)));
 }
 

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "cri/cgroup/pod_cgroup.h"
 #include "cri/container/image_volume.h"
 #include "cri/server/views.h"
 
@@ -156,6 +155,8 @@ Status RemoveContainerOf(Node* node, Container& container) {
        {ControlSocket(*node, record->id()), ExitFile(*node, record->id())}) {
     if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::Errno("remove " + path);
   }
+  const std::shared_ptr<Sandbox> pod = node->store->FindSandbox(record->sandbox_id());
+  if (pod != nullptr) USETL_RETURN_IF_ERROR(RemoveContainerCgroup(*pod->Get(), record->id()));
   USETL_RETURN_IF_ERROR(node->store->RemoveContainer(record->id()));
   node->container_names.Release(ContainerName(record->config().metadata(), record->sandbox_id()));
   const bool volume_removed =

@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "cri/cgroup/pod_cgroup.h"
 #include "cri/server/node.h"
 
 namespace usetl::cri {
@@ -28,8 +29,13 @@ Status CreateCgroup(const SandboxRecord& record);
 // Gives it the limits that the record has by now.
 Status LimitCgroup(const SandboxRecord& record);
 Status RemoveCgroup(SandboxRecord* record);
-// Where the workers of the pod enter its cgroup; none without one.
-Result<std::vector<Fd>> OpenCgroup(const SandboxRecord& record);
+// Where a container that starts enters the pod's cgroup, or its own below that, which is made if it
+// has to have one; none without one.
+Result<std::vector<CgroupFile>> OpenCgroup(const SandboxRecord& pod,
+                                           const ContainerRecord& container);
+// The container's own. ENOENT: it has none.
+Status LimitContainerCgroup(const SandboxRecord& pod, const ContainerRecord& container);
+Status RemoveContainerCgroup(const SandboxRecord& pod, const std::string& container);
 // Makes what was planned.
 Status EquipPod(Node* node, SandboxRecord* record);
 // Gives both back. For a pod of which nothing runs any more.

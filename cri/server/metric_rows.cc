@@ -76,13 +76,17 @@ void AddPressure(size_t waiting, size_t stalled, const std::optional<Pressure>& 
   rows->Add(stalled, pressure->full.total_us / 1'000'000);
 }
 
-void AddEvents(const CgroupEvents& events, Rows* rows) {
+void AddThrottling(const CgroupEvents& events, Rows* rows) {
   rows->Add(FindMetric("container_cpu_cfs_periods_total"), events.periods);
   rows->Add(FindMetric("container_cpu_cfs_throttled_periods_total"), events.throttled_periods);
   if (events.throttled_ns) {
     rows->Add(FindMetric("container_cpu_cfs_throttled_seconds_total"),
               *events.throttled_ns / kSecond);
   }
+}
+
+void AddEvents(const CgroupEvents& events, Rows* rows) {
+  AddThrottling(events, rows);
   rows->Add(FindMetric("container_memory_failcnt"), events.memory_failures);
   AddPressure(FindMetric("container_pressure_cpu_waiting_seconds_total"),
               FindMetric("container_pressure_cpu_stalled_seconds_total"), events.cpu, rows);
@@ -110,11 +114,8 @@ void AddSpec(const v1::LinuxContainerResources& resources, Rows* rows) {
 
 // What is so for every function.
 void AddConstants(Rows* rows) {
-  // A container has no limits of its own at the host: the pod has them.
-  for (const size_t metric : {FindMetric("container_cpu_cfs_periods_total"),
-                              FindMetric("container_cpu_cfs_throttled_periods_total"),
-                              FindMetric("container_cpu_cfs_throttled_seconds_total"),
-                              FindMetric("container_memory_failcnt"),
+  // A container has no limit of memory at the host: the pod has it.
+  for (const size_t metric : {FindMetric("container_memory_failcnt"),
                               // One that has run out of memory runs no more.
                               FindMetric("container_oom_events_total")}) {
     rows->Add(metric, 0);
@@ -130,6 +131,14 @@ void AddConstants(Rows* rows) {
                               FindMetric("container_threads_max")}) {
     rows->Add(metric, 1);
   }
+}
+
+// Of one that has no limits of its own: never.
+CgroupEvents ThrottlingOf(const std::string& container, const PodReading& reading) {
+  CgroupEvents events;
+  if (reading.cgroup) events = reading.cgroup->ReadEventsOf(container);
+  if (!events.periods) events.periods = events.throttled_periods = events.throttled_ns = 0;
+  return events;
 }
 
 void AddContainer(const ContainerRecord& record, const Usage& usage, int64_t now, Rows* rows) {
@@ -193,6 +202,7 @@ v1::PodSandboxMetrics MetricsOf(Node* node, const SandboxRecord& record,
                config.metadata().name(), pod.name(), pod.namespace_()},
               now, of.mutable_metrics());
     AddContainer(*container, usage, now, &rows);
+    AddThrottling(ThrottlingOf(container->id(), reading), &rows);
   }
   Rows rows({record.id(), pod.name(), "", "", pod.name(), pod.namespace_()}, now,
             metrics.mutable_metrics());

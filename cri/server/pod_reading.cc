@@ -19,7 +19,8 @@ std::vector<PodReading> ReadPods(const std::vector<std::shared_ptr<const Sandbox
   for (size_t i = 0; i < pods.size(); ++i) {
     all[i].interfaces = std::move(interfaces[i]);
     if (pods[i]->cgroup().empty()) continue;
-    all[i].events = PodCgroup(hierarchies, pods[i]->cgroup()).ReadEvents();
+    all[i].cgroup.emplace(hierarchies, pods[i]->cgroup());
+    all[i].events = all[i].cgroup->ReadEvents();
   }
   return all;
 }

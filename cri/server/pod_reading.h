@@ -3,6 +3,7 @@
 #define USETL_CRI_SERVER_POD_READING_H_
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "cri/cgroup/pod_cgroup.h"
@@ -14,6 +15,7 @@ namespace usetl::cri {
 struct PodReading {
   Interfaces interfaces;  // empty: the pod has no network any more
   CgroupEvents events;    // nothing in it: it has no cgroup
+  std::optional<PodCgroup> cgroup;
 };
 
 // In the order of `pods`; one thread and one look at the mounts for all of them.

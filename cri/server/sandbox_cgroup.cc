@@ -1,4 +1,3 @@
-#include "cri/cgroup/pod_cgroup.h"
 #include "cri/server/lifecycle.h"
 
 namespace usetl::cri {
@@ -36,11 +35,27 @@ Status RemoveCgroup(SandboxRecord* record) {
   return Status();
 }
 
-Result<std::vector<Fd>> OpenCgroup(const SandboxRecord& record) {
-  if (record.cgroup().empty()) return std::vector<Fd>();
-  const Result<PodCgroup> cgroup = Find(record);
+Result<std::vector<CgroupFile>> OpenCgroup(const SandboxRecord& pod,
+                                           const ContainerRecord& container) {
+  if (pod.cgroup().empty()) return std::vector<CgroupFile>();
+  const Result<PodCgroup> cgroup = Find(pod);
   if (!cgroup.ok()) return cgroup.status();
-  return cgroup->OpenProcesses();
+  USETL_RETURN_IF_ERROR(cgroup->CreateFor(container.id(), container.resources()));
+  return cgroup->OpenProcesses(container.id());
+}
+
+Status LimitContainerCgroup(const SandboxRecord& pod, const ContainerRecord& container) {
+  if (pod.cgroup().empty()) return Status();
+  const Result<PodCgroup> cgroup = Find(pod);
+  if (!cgroup.ok()) return cgroup.status();
+  return cgroup->LimitFor(container.id(), container.resources());
+}
+
+Status RemoveContainerCgroup(const SandboxRecord& pod, const std::string& container) {
+  if (pod.cgroup().empty()) return Status();
+  const Result<PodCgroup> cgroup = Find(pod);
+  if (!cgroup.ok()) return cgroup.status();
+  return cgroup->RemoveFor(container);
 }
 
 }  // namespace usetl::cri

@@ -45,8 +45,8 @@ class Pod:
 class Container:
     """One container, as usetld holds it."""
 
-    def __init__(self, node: Node, pod: Pod, directory: str, code: str, *, log: str = "log", join_version: int = 2,
-                 files: dict | None = None, packs: tuple = (), cgroups: tuple = (), in_file: bool = False,
+    def __init__(self, node: Node, pod: Pod, directory: str, code: str, *, log: str = "log", join_version: int = 3,
+                 files: dict | None = None, packs: tuple = (), cgroups: tuple = (), usf_cgroups: int = 0, in_file: bool = False,
                  more: list | None = None, **order):
         self.directory = pathlib.Path(directory)
         self.control_path = str(self.directory / "control.sock")
@@ -60,7 +60,7 @@ class Container:
         self.connection.settimeout(60)
         self.connection.connect(node.directory + "/pods.sock")
         groups = [os.open(path, os.O_WRONLY) for path in cgroups]
-        socket.send_fds(self.connection, [struct.pack("<38I", join_version, len(groups), *[0] * 36)],
+        socket.send_fds(self.connection, [struct.pack("<39I", join_version, len(groups), usf_cgroups, *[0] * 36)],
                         [pod.network, listener.fileno(), exit_file, *groups])
         listener.close()
         for group in groups:

@@ -33,6 +33,11 @@ if "sleep" in sys.argv:
     time.sleep(60)
 sys.exit(int(sys.argv[1]))
 """
+SPIN = """
+print("spinning", flush=True)
+while True:
+    pass
+"""
 RUNNING, EXITED = cri.CONTAINER_RUNNING, cri.CONTAINER_EXITED
 
 
@@ -46,7 +51,8 @@ class CriCase(unittest.TestCase):
         cls.node = Node(pool=3, verify=True)
         cls.addClassCleanup(cls.node.close)
         cls.directory = pathlib.Path(cls.node.directory)
-        add_image(cls.directory / "images", "localhost/function:1", {"function/main.py": MAIN, "function/job.py": JOB},
+        add_image(cls.directory / "images", "localhost/function:1",
+                  {"function/main.py": MAIN, "function/job.py": JOB, "function/spin.py": SPIN},
                   "--config.workingdir", "/function", "--config.env", "MODE=image")
 
     def setUp(self):

@@ -54,7 +54,21 @@ class Http(ContainerCase):
         self.assertEqual((end["code"], end["reason"]), (0, COMPLETED), end)
 
     @unittest.skipUnless(os.path.isdir("/sys/fs/cgroup/pids"), "no hierarchy of version 1")
-    def test_worker_enters_the_cgroup(self):
+    def test_worker_and_usf_enter_the_cgroup(self):
+        group = pathlib.Path(f"/sys/fs/cgroup/pids/usetl-test-{os.getpid()}")
+        group.mkdir()
+        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        container = self.container(self.CODE, mode="http", cgroups=(str(group / "tasks"),), usf_cgroups=1)
+        started = container.started()
+        processes = {str(started["worker"]), str(started["usf"])}
+        wait_until(lambda: set((group / "cgroup.procs").read_text().split()) == processes)
+        container.stop(0)
+        container.end()
+        self.assertNotIn(str(started["usf"]), (group / "cgroup.procs").read_text().split())
+        self.assertTrue(os.path.exists(f"/proc/{started['usf']}"))
+
+    @unittest.skipUnless(os.path.isdir("/sys/fs/cgroup/pids"), "no hierarchy of version 1")
+    def test_worker_alone_enters_the_cgroup(self):
         group = pathlib.Path(f"/sys/fs/cgroup/pids/usetl-test-{os.getpid()}")
         group.mkdir()
         self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
@@ -63,6 +77,22 @@ class Http(ContainerCase):
         wait_until(lambda: (group / "cgroup.procs").read_text().split() == [str(worker)])
         container.stop(0)
         container.end()
+
+    def test_cgroup_that_is_none(self):
+        self.assertIn("no such cgroup", self.container(self.CODE, usf_cgroups=1).receive()["text"])
+
+    @unittest.skipUnless(os.path.isdir("/sys/fs/cgroup/unified"), "no hierarchy of version 2")
+    def test_version_2_keeps_the_usf(self):
+        group = pathlib.Path(f"/sys/fs/cgroup/unified/usetl-test-{os.getpid()}")
+        group.mkdir()
+        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        container = self.container(self.CODE, mode="http", cgroups=(str(group / "cgroup.procs"),), usf_cgroups=1)
+        started = container.started()
+        processes = {str(started["worker"]), str(started["usf"])}
+        wait_until(lambda: set((group / "cgroup.procs").read_text().split()) == processes)
+        container.stop(0)
+        container.end()
+        self.assertFalse(os.path.exists(f"/proc/{started['usf']}"), "its memory is charged there")
 
     @staticmethod
     def removed(group: pathlib.Path) -> bool:

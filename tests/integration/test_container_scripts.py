@@ -125,7 +125,7 @@ class Scripts(ContainerCase):
     def test_malformed_join(self):
         message = self.container("", join_version=9).receive()
         self.assertEqual((message["type"], message["text"]),
-                         (FAILED, "usetld speaks version 9 of the protocol, usetl-proxy 2"))
+                         (FAILED, "usetld speaks version 9 of the protocol, usetl-proxy 3"))
 
     def test_malformed_starts(self):
         for order, text in (({"mode": "x"}, "mode: want http, script or auto"), ({"tenant": ""}, "tenant: want a name"),

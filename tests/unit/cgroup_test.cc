@@ -128,7 +128,7 @@ TEST_F(RealCgroup, LimitsProcessesUsage) {
   EXPECT_EQ(File("memory", "memory.limit_in_bytes"), "67108864\n");
   EXPECT_EQ(File("cpu", "cpu.shares"), "512\n");
   EXPECT_EQ(File("cpu", "cpu.cfs_quota_us"), "25000\n");
-  const auto processes = cgroup->OpenProcesses();
+  const auto processes = cgroup->OpenProcesses("none");
   ASSERT_TRUE(processes.ok()) << processes.status().message();
   ASSERT_EQ(processes->size(), hierarchies.all.size());
 
@@ -138,8 +138,8 @@ TEST_F(RealCgroup, LimitsProcessesUsage) {
   if (child == 0) {
     char byte;
     close(ends[1]);
-    for (const Fd& fd : *processes) {
-      if (write(fd.get(), "0", 1) != 1) _exit(1);
+    for (const CgroupFile& entry : *processes) {
+      if (write(entry.file.get(), "0", 1) != 1) _exit(1);
     }
     while (clock() == 0) continue;
     kill(getpid(), SIGSTOP);
@@ -163,6 +163,38 @@ TEST_F(RealCgroup, LimitsProcessesUsage) {
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(cgroup->Remove().ok());
   EXPECT_TRUE(cgroup->Remove().ok());  // gone is fine
+  EXPECT_TRUE(Empty());
+}
+
+TEST_F(RealCgroup, ContainerOfItsOwn) {
+  const auto cgroup = Make(hierarchies, parent, id, {});
+  ASSERT_TRUE(cgroup.ok()) << cgroup.status().message();
+  LinuxContainerResources resources;
+  resources.set_memory_limit_in_bytes(64 << 20);
+  ASSERT_TRUE(cgroup->CreateFor("unlimited", resources).ok());
+  EXPECT_EQ(cgroup->LimitFor("unlimited", resources).code(), ENOENT);
+  EXPECT_FALSE(cgroup->ReadEventsOf("unlimited").periods);
+  resources.set_cpu_quota(25'000);
+  resources.set_cpu_shares(512);
+  const Status created = cgroup->CreateFor("fedcba98765432109876", resources);
+  ASSERT_TRUE(created.ok()) << created.message();
+  EXPECT_EQ(File("cpu", "usetl-fedcba9876543210/cpu.cfs_quota_us"), "25000\n");
+  EXPECT_EQ(File("cpu", "usetl-fedcba9876543210/cpu.shares"), "512\n");
+  EXPECT_EQ(File("cpu", "cpu.cfs_quota_us"), "-1\n");
+  EXPECT_TRUE(cgroup->ReadEventsOf("fedcba98765432109876").periods);
+  resources.set_cpu_quota(-1);
+  ASSERT_TRUE(cgroup->LimitFor("fedcba98765432109876", resources).ok());
+  EXPECT_EQ(File("cpu", "usetl-fedcba9876543210/cpu.cfs_quota_us"), "-1\n");
+  const auto processes = cgroup->OpenProcesses("fedcba98765432109876");
+  ASSERT_TRUE(processes.ok()) << processes.status().message();
+  for (size_t i = 0; i < processes->size(); ++i) {
+    EXPECT_EQ((*processes)[i].for_usf, !hierarchies.all[i].controllers.contains("memory"));
+  }
+  ASSERT_TRUE(cgroup->CreateFor("left", resources).ok());
+  ASSERT_TRUE(cgroup->RemoveFor("fedcba98765432109876").ok());
+  EXPECT_TRUE(cgroup->RemoveFor("fedcba98765432109876").ok());
+  EXPECT_EQ(cgroup->LimitFor("fedcba98765432109876", resources).code(), ENOENT);
+  EXPECT_TRUE(cgroup->Remove().ok());
   EXPECT_TRUE(Empty());
 }
 
@@ -218,7 +250,7 @@ TEST_F(FakeUnified, LimitsAndEvents) {
   EXPECT_EQ(Ours("memory.max"), "4096");
   EXPECT_EQ(Ours("cpu.max"), "5000 100000");
   EXPECT_EQ(Ours("cpu.weight"), "39");
-  EXPECT_EQ(cgroup->OpenProcesses()->size(), 1u);
+  EXPECT_EQ(cgroup->OpenProcesses("none")->size(), 1u);
   const CgroupEvents events = cgroup->ReadEvents();
   EXPECT_EQ(events.periods, 9u);
   EXPECT_EQ(events.throttled_periods, 3u);
@@ -232,6 +264,31 @@ TEST_F(FakeUnified, LimitsAndEvents) {
   EXPECT_EQ(events.memory->full.avg10, 2.0);
   EXPECT_EQ(events.memory->full.total_us, 5u);
   EXPECT_FALSE(events.io) << "this kernel has no such file";
+}
+
+TEST_F(FakeUnified, EveryContainerHasItsOwn) {
+  const auto cgroup = Make(All(), "/pod", "0123456789abcdef0123", {});
+  ASSERT_TRUE(cgroup.ok()) << cgroup.status().message();
+  WriteOurs("cgroup.controllers", "cpu memory\n");
+  WriteOurs("cgroup.subtree_control", "");
+  const std::string own = mount + "/pod/usetl-0123456789abcdef/usetl-container";
+  ASSERT_TRUE(std::filesystem::create_directory(own));
+  WriteOurs("usetl-container/cpu.max", "");
+  WriteOurs("usetl-container/cgroup.procs", "");
+  LinuxContainerResources resources;
+  resources.set_cpu_quota(5000);
+  resources.set_memory_limit_in_bytes(4096);  // usetl-vmmd's
+  const Status created = cgroup->CreateFor("container", resources);
+  ASSERT_TRUE(created.ok()) << created.message();
+  EXPECT_EQ(Ours("usetl-container/cpu.max"), "5000 100000");
+  EXPECT_NE(Ours("cgroup.subtree_control"), "");
+  const auto processes = cgroup->OpenProcesses("container");
+  ASSERT_TRUE(processes.ok()) << processes.status().message();
+  ASSERT_EQ(processes->size(), 1u);
+  EXPECT_TRUE((*processes)[0].for_usf);
+  EXPECT_EQ(
+      std::filesystem::read_symlink("/proc/self/fd/" + std::to_string((*processes)[0].file.get())),
+      own + "/cgroup.procs");
 }
 
 TEST(Pressure, WhatIsNone) {

@@ -123,12 +123,13 @@ void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
       }
       break;
     case usf::Event::kEnded:
-      usf->usable = event->usable;
+      usf->usable = usf->usable && event->usable != 0;
       break;
     case usf::Event::kBecame:
       usf->state = UsfState::kClaimed;
       break;
     case usf::Event::kCopied:
+    case usf::Event::kMoved:
       break;
     case usf::Event::kFailed:
       Remove(usf);

@@ -10,13 +10,23 @@ namespace usetl::pool {
 
 enum class Request : uint32_t {
   // ClaimRequest; answered by kClaimed. The claims of a connection are of one tenant and runtime.
+  // The first with up to kMaxCgroups descriptors, open for writing, of the files "tasks" (version
+  // 2:
+  // "cgroup.procs") of cgroups: the USF's process enters them beside the load, its clones too, and
+  // leaves them when it is released. Where it cannot leave (version 2) it ends instead.
   kClaim = 1,
   kRelease = 2,  // of the USF that this connection holds; answered by kReleased
   kInspect = 3,  // answered by kState: JSON text; not on a connection that has claimed
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
   // ready for another program (vmm/snapshot/clone.h). One at a time.
   kClone = 4,
+  // As kRelease, clones included, but answered (kReleased) as soon as no process of them is in
+  // their cgroups any more.
+  kLeave = 5,
+  kEnter = 6,  // nobody waits any more: the USF may enter its cgroups now. Not answered
 };
+
+inline constexpr size_t kMaxCgroups = 16;
 
 struct ClaimRequest {
   Request request;

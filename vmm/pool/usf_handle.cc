@@ -116,6 +116,7 @@ UsfHandle::UsfHandle(UsfHandle&& o) noexcept
       uses(o.uses),
       due(o.due),
       last(o.last),
+      stay(std::move(o.stay)),
       control(std::move(o.control)),
       host_region(std::move(o.host_region)),
       guest_region(std::move(o.guest_region)),
@@ -124,6 +125,7 @@ UsfHandle::UsfHandle(UsfHandle&& o) noexcept
       socket_(std::move(o.socket_)),
       pid_(std::exchange(o.pid_, -1)),
       number_(o.number_),
+      uid_(o.uid_),
       behind_(o.behind_),
       host_region_size_(o.host_region_size_),
       guest_region_size_(o.guest_region_size_) {}
@@ -131,6 +133,8 @@ UsfHandle::UsfHandle(UsfHandle&& o) noexcept
 UsfHandle::~UsfHandle() {
   if (pid_ < 0) return;
   kill(pid_, SIGKILL);
+  // Before the number of the process may become another one's.
+  if (stay.mover.joinable()) stay.mover.join();
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
@@ -167,6 +171,7 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
   usf::StartCommand start{};
   start.command = usf::Command::kStart;
   start.uid = options.first_uid + number % 100'000;
+  if (options.jail) usf.uid_ = start.uid;
   start.host_region_size = options.host_region_size;
   start.guest_region_size = options.guest_region_size;
   start.ram_limit = WholePages(options.ram_limit);
@@ -239,6 +244,12 @@ Status UsfHandle::CopyTo(const Fd& image, const UsfHandle& clone, uint32_t order
   const usf::PlainCommand command{usf::Command::kCopyOut, order};
   const int fds[usf::kCopyOutFdCount] = {image.get(), clone.guest_region.get()};
   USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command), {}, fds));
+  return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
+}
+
+Status UsfHandle::MoveTo(std::span<const int> files, uint32_t order) {
+  const usf::PlainCommand command{usf::Command::kMove, order};
+  USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command), {}, files));
   return kill(pid_, SIGUSR1) == 0 ? Status() : Status::Errno("signalling a USF");
 }
 

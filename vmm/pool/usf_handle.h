@@ -6,7 +6,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "vmm/base/fd.h"
 #include "vmm/base/status.h"
@@ -34,6 +38,19 @@ struct UsfOptions {
 };
 
 class Pool;
+
+// A USF's time in the cgroups of a pod (vmm/vmmd/stays.cc).
+struct Stay {
+  // kWaiting: it has the time until `due`. kEntering, kLeaving: it was told to.
+  enum class State { kOutside, kWaiting, kEntering, kInside, kLeaving };
+  State state = State::kOutside;
+  std::chrono::steady_clock::time_point due;
+  // Where it enters, as root has opened them: they move any process.
+  std::shared_ptr<const std::vector<Fd>> files;
+  std::vector<Fd> home;   // where it goes back to, opened as its user
+  bool unproved = false;  // it had descriptors of cgroups, and may have kept some
+  std::thread mover;      // version 2: moves it
+};
 
 // State machine:  starting -> idle <-> claimed -> rolling -> idle; any -> dead
 //                            idle -> cloning -> claimed
@@ -65,12 +82,18 @@ class UsfHandle {
   // used again.
   Status BecomeCloneOf(const UsfHandle& original, const Fd& image);
 
+  // Has the process enter the cgroups of version 1 whose files "tasks" these are, by itself: that
+  // takes microseconds, where moving another process takes milliseconds. Answered by kMoved.
+  Status MoveTo(std::span<const int> files, uint32_t order);
+
   // Memory that the host region takes now.
   uint64_t HostRegionBytes() const;
 
   int socket() const { return socket_.get(); }
   pid_t pid() const { return pid_; }
   uint32_t number() const { return number_; }
+  // Of its process, and of no other on the node; root's without a jail.
+  uid_t uid() const { return uid_; }
 
   Pool* pool = nullptr;  // that it belongs to
   UsfState state = UsfState::kStarting;
@@ -80,6 +103,7 @@ class UsfHandle {
   // When a USF that is starting or rolling back has taken too long.
   std::chrono::steady_clock::time_point due;
   usf::EventRecord last{};  // counters of the last event
+  Stay stay;
 
   Fd control, host_region, guest_region, host_event, guest_event;
 
@@ -91,6 +115,7 @@ class UsfHandle {
   Fd socket_;
   pid_t pid_ = -1;
   uint32_t number_ = 0;
+  uid_t uid_ = 0;
   bool behind_ = false;
   uint64_t host_region_size_ = 0, guest_region_size_ = 0;
 };

@@ -14,6 +14,9 @@ enum class Command : uint32_t {
   kCopyOut = 3,  // with descriptors of CopyOutFd; answered by kCopied, the function goes on
   kBecome = 4,   // to an idle one, with descriptors of BecomeFd; answered by kBecame or kFailed. It
                  // starts when the worker rings; the process serves no other function afterwards
+  // With descriptors of the files "tasks" of cgroups (version 1): this process enters them.
+  // Answered by kMoved with the same `order`; the function goes on.
+  kMove = 5,
 };
 
 enum CopyOutFd : uint32_t { kImageOut, kRegionOut, kCopyOutFdCount };
@@ -48,7 +51,7 @@ struct StartCommand {
 
 struct PlainCommand {
   Command command;
-  uint32_t order;  // of kCopyOut: comes back with kCopied
+  uint32_t order;  // of kCopyOut and kMove: comes back with kCopied, kMoved
 };
 
 enum class Event : uint32_t {
@@ -59,12 +62,13 @@ enum class Event : uint32_t {
   kLog = 5,     // a line of a trace
   kCopied = 6,  // `status` 0, or an errno and `text`
   kBecame = 7,
+  kMoved = 8,  // `status` 0, or an errno and `text`
 };
 
 struct EventRecord {
   Event event;
-  int32_t status;  // kEnded: as wait(2) has it; kCopied: errno
-  uint32_t order;  // kCopied: of the command
+  int32_t status;  // kEnded: as wait(2) has it; kCopied, kMoved: errno
+  uint32_t order;  // kCopied, kMoved: of the command
   uint32_t reserved;
   uint32_t usable;     // kEnded: 1 when a rollback can follow; kRolledBack: 1 when not worn out
   uint32_t text_size;  // bytes of text that follow

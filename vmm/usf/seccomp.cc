@@ -4,6 +4,7 @@
 #include <linux/kvm.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <cstring>
 
@@ -16,7 +17,6 @@ namespace {
 constexpr int kPlainCalls[] = {
     SCMP_SYS(read),             // drains the guest eventfd
     SCMP_SYS(ppoll),            // sleeps while the guest is idle
-    SCMP_SYS(recvmsg),          // commands of vmmd
     SCMP_SYS(sendmsg),          // answers and events to vmmd
     SCMP_SYS(close),            // descriptors that came with a command
     SCMP_SYS(munmap),           // libc gives large allocations back
@@ -77,6 +77,16 @@ Status ApplySeccomp(bool bake) {
   if (bake && error == 0) {  // the snapshot: sealed
     error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
                              SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS));
+  }
+  // Commands of vmmd. Each is taken out of the socket with its descriptors, none can be looked at
+  // and left there for later.
+  if (error == 0) {
+    error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(recvmsg), 1,
+                             SCMP_A2(SCMP_CMP_EQ, MSG_CMSG_CLOEXEC));
+  }
+  // "0" to the file of a cgroup.
+  if (!bake && error == 0) {
+    error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A2(SCMP_CMP_EQ, 1));
   }
   for (const unsigned long request : kIoctls) {
     if (error == 0) {

@@ -257,6 +257,8 @@ Status UsfProcess::ServeCommand() {
       return TakeCopyOut(command.order, std::move(message->fds));
     case usf::Command::kBecome:
       return Become(std::move(message->fds));
+    case usf::Command::kMove:
+      return Move(command.order, message->fds);
     case usf::Command::kStart:
       break;
   }
@@ -303,6 +305,19 @@ Status UsfProcess::Become(std::vector<Fd> fds) {
   usf::EventRecord record{};
   record.event = usf::Event::kBecame;
   return SendEvent(record);
+}
+
+Status UsfProcess::Move(uint32_t order, const std::vector<Fd>& files) {
+  usf::EventRecord record{};
+  record.event = usf::Event::kMoved;
+  record.order = order;
+  Status status;
+  for (const Fd& file : files) {
+    // 0: whoever writes.
+    if (write(file.get(), "0", 1) != 1 && status.ok()) status = Status::Errno("entering a cgroup");
+  }
+  record.status = status.code();
+  return SendEvent(record, status.message());
 }
 
 Status UsfProcess::RollBack() {

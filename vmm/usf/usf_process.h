@@ -29,6 +29,8 @@ class UsfProcess {
   // Keeps what a kCopyOut came with until the guest stands where it can be copied.
   Status TakeCopyOut(uint32_t order, std::vector<Fd> fds);
   Status CopyOut();
+  // Into the cgroups whose files these are. What fails is told, and this process goes on.
+  Status Move(uint32_t order, const std::vector<Fd>& files);
   Status Become(std::vector<Fd> fds);
   void Tick();
   void SendTrace(std::string_view line);

@@ -106,6 +106,7 @@ void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::
   if (usf != nullptr) {
     last_claim_ = SteadyClock::now();
     reply = Describe(*usf, &fds);
+    PlanStay(usf, connection->cgroups);
   }
   reply.reply = pool::Reply::kClaimed;
   reply.error = error;

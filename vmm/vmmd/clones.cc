@@ -105,6 +105,9 @@ void Vmmd::OnBecame(UsfHandle* copy) {
   Connection& holder = connections_[own];  // references of a map stay
   holder.owner = connection->owner;
   holder.claim = connection->claim;
+  holder.cgroups = connection->cgroups;
+  PlanStay(copy, holder.cgroups);
+  copy->stay.due = std::chrono::steady_clock::now();  // nobody waits for what it loads
   holder.socket = std::move(pair->first);
   holder.usf = copy;
   holder.cloned_from = connection->usf->number();

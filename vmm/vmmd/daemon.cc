@@ -84,6 +84,9 @@ Status Vmmd::SetUp(VmmdOptions options) {
   USETL_RETURN_IF_ERROR(Watch(listener_.get()));
   USETL_RETURN_IF_ERROR(Watch(signals_.get()));
 
+  Result<HomeCgroups> homes = HomeCgroups::Find();
+  if (!homes.ok()) return homes.status();
+  homes_ = std::move(*homes);
   pool_ = NewPool(std::move(*runtime), options_.pool);
   return Status();
 }
@@ -103,7 +106,9 @@ Status Vmmd::Run() {
     Pool* const lacking = Lacking();
     const int pause = lacking != nullptr ? RefillPause() : Patience();
     const bool refill = lacking != nullptr && pause == 0;
-    const int count = epoll_wait(epoll_.get(), events, 64, pause);
+    const int stays = StayPause();
+    const int wait = stays < 0 ? pause : pause < 0 ? stays : std::min(pause, stays);
+    const int count = epoll_wait(epoll_.get(), events, 64, wait);
     if (count < 0 && errno != EINTR) return Status::Errno("epoll_wait");
     // But a node whose USFs never cease to talk needs them too.
     constexpr int kBusyLoops = 64;
@@ -128,6 +133,7 @@ Status Vmmd::Run() {
     ReplaceStuck();
     ServeWaiting();
     ServeClones();
+    ServeStays();
     ResumeAccepting();
   }
 }
@@ -182,7 +188,7 @@ void Vmmd::ReplaceStuck() {
         reply.usf = usf->number();
         Tell(holder, reply, "");
         holder->usf = nullptr;
-        holder->releasing = false;
+        holder->releasing = holder->leaving = false;
       }
       pool->Remove(usf);
     }
@@ -229,19 +235,22 @@ void Vmmd::Close(int fd) {
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   connections_.erase(it);
   if (copy != nullptr) copy->pool->Remove(copy);
-  if (usf != nullptr && usf->state == UsfState::kClaimed) usf->pool->Release(usf);
+  if (usf != nullptr && usf->state == UsfState::kClaimed) {
+    EndStay(usf);
+    usf->pool->Release(usf);
+  }
 }
 
 void Vmmd::OnConnection(int fd) {
   const auto it = connections_.find(fd);
   if (it == connections_.end()) return;
   Result<ipc::Message> message = ipc::Receive(fd);
-  if (message.ok()) return OnRequest(&it->second, *message);
+  if (message.ok()) return OnRequest(&it->second, std::move(*message));
   // Nothing there: the event was for a connection that had this number before.
   if (message.status().code() != EAGAIN) Close(fd);
 }
 
-void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
+void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
   pool::PlainRequest plain;
   if (message.bytes.size() < sizeof plain) return Close(connection->socket.get());
   std::memcpy(&plain, message.bytes.data(), sizeof plain);
@@ -254,7 +263,10 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
       // their images.
       const Owner owner{pool::Text(connection->claim.tenant),
                         pool::Text(connection->claim.runtime)};
-      if (!connection->owner) connection->owner = owner;
+      if (!connection->owner) {
+        connection->owner = owner;
+        if (!TakeCgroups(connection, std::move(message.fds))) break;
+      }
       if (*connection->owner != owner) break;
       connection->waiting = true;
       connection->waited = false;
@@ -263,7 +275,8 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
       return;
     }
     case pool::Request::kRelease: {
-      if (connection->usf == nullptr || connection->releasing || connection->clone) break;
+      if (!HoldsUsf(*connection) || connection->clone) break;
+      EndStay(connection->usf);
       connection->releasing = connection->usf->pool->Release(connection->usf);
       if (connection->releasing) return;  // answered when the rollback is done
       connection->usf = nullptr;
@@ -273,13 +286,19 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
       return;
     }
     case pool::Request::kClone:
-      if (connection->usf == nullptr || connection->releasing || connection->clone) break;
+      if (!HoldsUsf(*connection) || connection->clone) break;
       connection->clone.emplace();
       connection->clone->give_up = SteadyClock::now() + kClonePatience;
       if (const Status allowed = CheckClones(*connection); !allowed.ok()) {
         FailClone(connection, allowed);
       }
       return;
+    case pool::Request::kEnter:
+      if (!HoldsUsf(*connection)) break;
+      return OnEnter(connection);
+    case pool::Request::kLeave:
+      if (!HoldsUsf(*connection)) break;
+      return OnLeave(connection);
     case pool::Request::kInspect: {
       if (connection->owner) break;  // nor learn what they are called
       pool::ReplyRecord reply{};
@@ -289,6 +308,10 @@ void Vmmd::OnRequest(Connection* connection, const ipc::Message& message) {
     }
   }
   Close(connection->socket.get());  // the peer breaks the rules
+}
+
+bool Vmmd::HoldsUsf(const Connection& connection) {
+  return connection.usf != nullptr && !connection.releasing && !connection.leaving;
 }
 
 Vmmd::Connection* Vmmd::HolderOf(const UsfHandle* usf) {
@@ -315,6 +338,13 @@ void Vmmd::OnUsf(UsfHandle* usf) {
       text = "the USF's process broke the protocol";
     }
   }
+  if (alive) {
+    const Status stayed = CheckStay(usf, event, text);
+    if (!stayed.ok()) {
+      alive = false;
+      text = stayed.message();
+    }
+  }
   Connection* holder = HolderOf(usf);
   pool::ReplyRecord reply{};
   reply.usf = usf->number();
@@ -334,7 +364,7 @@ void Vmmd::OnUsf(UsfHandle* usf) {
     usf->pool->launch_error = text.empty() ? "a USF died while it was prepared" : text;
   }
   if (holder != nullptr) {
-    if (gone && holder->releasing) {
+    if (gone && (holder->releasing || holder->leaving)) {
       reply.reply = pool::Reply::kReleased;
     } else if (gone) {
       reply.reply = pool::Reply::kEnded;
@@ -352,7 +382,7 @@ void Vmmd::OnUsf(UsfHandle* usf) {
     }
     if (gone || event.event == usf::Event::kRolledBack) {
       holder->usf = nullptr;
-      holder->releasing = false;
+      holder->releasing = holder->leaving = false;
     }
     if (reply.reply != pool::Reply{}) Tell(holder, reply, text);
   }

@@ -1,7 +1,8 @@
 // daemon.h: usetl-vmmd: keeps the pool, hands USFs to workers, takes them back.
 //
-// One thread, one epoll loop. A connection of the socket holds at most one USF; when it closes, the
-// USF goes back. No byte that a guest or a network chose is parsed here.
+// One epoll loop; threads only move processes between cgroups (stays.cc). A connection of the
+// socket holds at most one USF; when it closes, the USF goes back. No byte that a guest or a
+// network chose is parsed here.
 #ifndef USETL_VMM_VMMD_DAEMON_H_
 #define USETL_VMM_VMMD_DAEMON_H_
 
@@ -16,6 +17,8 @@
 #include "vmm/ipc/socket.h"
 #include "vmm/pool/pool.h"
 #include "vmm/pool/protocol.h"
+#include "vmm/vmmd/cgroups.h"
+#include "vmm/vmmd/user_files.h"
 
 namespace usetl {
 
@@ -69,8 +72,10 @@ class Vmmd {
     std::string tenant, runtime;
     bool operator==(const Owner&) const = default;
   };
+  using CgroupFiles = std::shared_ptr<const std::vector<Fd>>;
   struct Connection {
     Fd socket;
+    CgroupFiles cgroups;  // of its claim; null: none
     UsfHandle* usf = nullptr;
     Pool* pool = nullptr;  // that a claim waits for, while it waits
     bool waiting = false;  // for a USF
@@ -79,6 +84,7 @@ class Vmmd {
     std::optional<Owner> owner;  // of the first claim, and so of all
     std::chrono::steady_clock::time_point give_up;
     bool releasing = false;  // wants an answer when the rollback is done
+    bool leaving = false;    // when the USF has left its cgroups
     std::optional<Clone> clone;
     uint32_t cloned_from = 0;  // number of the USF; 0: it holds no clone
   };
@@ -113,7 +119,7 @@ class Vmmd {
   void PauseAccepting(const Status& cause);
   void ResumeAccepting();
   void OnConnection(int fd);
-  void OnRequest(Connection* connection, const ipc::Message& message);
+  void OnRequest(Connection* connection, ipc::Message message);
   void OnUsf(UsfHandle* usf);
   void ServeWaiting();
   // clones.cc
@@ -125,6 +131,20 @@ class Vmmd {
   // Tells whoever asked, and throws the copy away.
   void FailClone(Connection* connection, const Status& cause);
   Connection* CloneHolder(const UsfHandle* copy);
+  // stays.cc
+  // False: they are no files of cgroups, or too many.
+  static bool TakeCgroups(Connection* connection, std::vector<Fd> files);
+  void PlanStay(UsfHandle* usf, const CgroupFiles& files);
+  Status EnterCgroups(UsfHandle* usf);
+  // Sends it home, if it has to go and can. REQUIRES: it is released next.
+  void EndStay(UsfHandle* usf);
+  Status CheckStay(UsfHandle* usf, const usf::EventRecord& event, const std::string& text);
+  void ServeStays();
+  int StayPause() const;
+  void LoseToStay(Connection* connection, const Status& cause);
+  void OnEnter(Connection* connection);
+  void OnLeave(Connection* connection);
+  void OnLeft(Connection* connection);
   static Status CheckMemory(const Pool& pool, uint64_t wanted);
   Status CheckRegions() const;
   void ReplaceStuck();
@@ -137,6 +157,8 @@ class Vmmd {
   void Close(int fd);
   void Drop(Connection* connection);
   Connection* HolderOf(const UsfHandle* usf);
+  // And has not given it back.
+  static bool HoldsUsf(const Connection& connection);
   // `brief`: without the single USFs.
   std::string Inspect(bool brief) const;
 
@@ -153,6 +175,8 @@ class Vmmd {
   uint32_t last_usf_ = 0;                         // number
   std::map<int, Connection> connections_;
   uint32_t last_clone_order_ = 0;
+  HomeCgroups homes_;                      // of this process, and of a USF that serves nobody
+  std::unique_ptr<UserFiles> user_files_;  // made for the first pod with cgroups
   std::chrono::steady_clock::time_point last_claim_;
   // Claims by what became of them: served at once, after a wait, with an error.
   uint64_t claims_hit_ = 0, claims_waited_ = 0, claims_failed_ = 0;

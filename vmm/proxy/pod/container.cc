@@ -31,6 +31,8 @@ Container::Container(Fd usetld, Join join, Fd mount_service, Fd vmmd, etl::Objec
     : vmmd_(std::move(vmmd)),
       objects_(std::move(objects)),
       cgroups_(std::move(join.cgroups)),
+      usf_cgroups_(std::move(join.usf_cgroups)),
+      usf_charged_(!usf_cgroups_.empty()),
       mount_service_(std::move(mount_service)),
       mounted_directories_(static_cast<uint32_t>(join.directories.size())),
       control_(std::move(usetld), std::move(join.control), std::move(join.exit_file),
@@ -73,7 +75,7 @@ void Container::Run(Result<ipc::Message> start) {
     if (!outcome_->report.empty()) Say(outcome_->report);
     log_->Finish(kDiskPatience);
   }
-  link_.reset();
+  GiveBackUsf();
   const int code = status.ok() ? ECHILD : status.code();
   control_.Failed(
       code, outcome_->text.empty() ? "the function ended while it was loaded" : outcome_->text);
@@ -285,6 +287,19 @@ void Container::TakeLastOutput() {
   if (!drained.ok()) Say("usetl: " + drained.message());
 }
 
+void Container::GiveBackUsf() {
+  if (usf_charged_ && link_ != nullptr) {
+    // Who hears of the end may kill whatever is in the cgroups.
+    const Status left = link_->Leave();
+    // USFs end with usetl-vmmd.
+    const bool gone = left.code() == EPIPE || left.code() == ECONNRESET;
+    if (!left.ok() && !gone) {
+      std::fprintf(stderr, "usetl-proxy: container %s: %s\n", id_.c_str(), left.message().c_str());
+    }
+  }
+  link_.reset();
+}
+
 void Container::TellEnd() {
   TakeLastOutput();
   if (!outcome_->report.empty()) Say(outcome_->report);
@@ -312,7 +327,7 @@ void Container::TellEnd() {
   if (!mounts_->Finish(kDiskPatience) && outcome_->text.empty()) {
     outcome_->text = "the disk of a mount hangs";
   }
-  link_.reset();
+  GiveBackUsf();
   control_.Exited(record, outcome_->text);
 }
 

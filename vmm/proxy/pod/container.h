@@ -87,6 +87,7 @@ class Container {
   void End(Outcome outcome);
   void TakeLastOutput();
   void TellEnd();
+  void GiveBackUsf();
   Counts Counted() const;  // container_counts.cc
   // For whoever reads metrics, when there is time.
   void PublishCounts() {
@@ -97,8 +98,10 @@ class Container {
 
   Fd vmmd_;  // until the claim
   etl::ObjectStore objects_;
-  std::vector<Fd> cgroups_;  // until it has started
-  Fd mount_service_;         // until the claim
+  std::vector<Fd> cgroups_;      // until it has started
+  std::vector<Fd> usf_cgroups_;  // until the claim
+  const bool usf_charged_;       // to such
+  Fd mount_service_;             // until the claim
   uint32_t mounted_directories_;
   Control control_;
   std::string id_, mode_;

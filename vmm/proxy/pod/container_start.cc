@@ -52,7 +52,10 @@ Status Container::Claim(StartRequest* request) {
     return Status::Errno("usetl-vmmd");
   }
   Fd region_file;
-  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(std::move(vmmd_), claim, &region_file);
+  Result<std::unique_ptr<UsfLink>> link =
+      UsfLink::Claim(std::move(vmmd_), claim, usf_cgroups_, &region_file);
+  // Whoever takes this process over could move any process of the node by them.
+  usf_cgroups_.clear();
   if (!link.ok()) return link.status();
   link_ = std::move(*link);
   usf_cpu_before_ = UsfCpuNs();
@@ -142,6 +145,10 @@ void Container::SettleDown() {
     std::fprintf(stderr, "usetl-proxy: container %s: %s\n", id_.c_str(), entered.message().c_str());
   }
   cgroups_.clear();
+  if (usf_charged_) {
+    const Status let = link_->LetEnter();
+    if (!let.ok()) End(Lost("usetl-vmmd left while the function was loaded"));
+  }
   malloc_trim(0);
   TrimStack();
 }

@@ -15,6 +15,7 @@
 #include <span>
 
 #include "vmm/abi/file_table.h"
+#include "vmm/pool/protocol.h"
 #include "vmm/proxy/pod/protocol.h"
 
 namespace usetl::pod {
@@ -66,10 +67,11 @@ Result<Join> ReadJoin(ipc::Message message) {
                               " of the protocol, usetl-proxy " + std::to_string(kVersion));
   }
   std::vector<Fd>& fds = message.fds;
-  if (record.cgroups > ipc::kMaxDescriptors || record.directories > abi::kMaxMounts ||
+  if (record.cgroups > pool::kMaxCgroups || record.directories > abi::kMaxMounts ||
       fds.size() != size_t{kJoinFdCount} + record.cgroups + record.directories) {
     return Bad("wrong number of descriptors");
   }
+  if (record.usf_cgroups >> record.cgroups != 0) return Bad("no such cgroup");
   if (record.groups > std::size(record.group)) return Bad("too many groups");
   // The last id means "unchanged" to setresuid(2): root would stay root.
   constexpr uint32_t kNoId = ~0u;
@@ -91,6 +93,10 @@ Result<Join> ReadJoin(ipc::Message message) {
   join.identity = {record.uid, record.gid, {record.group, record.group + record.groups}};
   for (size_t i = kJoinFdCount; i < first_directory; ++i) {
     if (!IsOfCgroups(fds[i].get()) || !IsWritable(fds[i].get())) return Bad("no file of a cgroup");
+    if (record.usf_cgroups & (1u << (i - kJoinFdCount))) {
+      join.usf_cgroups.emplace_back(fcntl(fds[i].get(), F_DUPFD_CLOEXEC, 0));
+      if (!join.usf_cgroups.back().ok()) return Status::Errno("a descriptor of a cgroup");
+    }
     join.cgroups.push_back(std::move(fds[i]));
   }
   join.network = std::move(fds[kNetworkFd]);

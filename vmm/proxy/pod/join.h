@@ -21,6 +21,7 @@ struct Join {
   Fd control;                   // listening, SOCK_SEQPACKET
   Fd exit_file;                 // regular, writable
   std::vector<Fd> cgroups;      // of each hierarchy, writable
+  std::vector<Fd> usf_cgroups;  // those of them that the USF enters
   std::vector<Fd> directories;  // that the function may change
   Identity identity;
 };

@@ -30,17 +30,18 @@ enum JoinFd : uint32_t {
                  // "cgroup.procs" in version 2
 };
 
-// Behind those: the directories that the function may change, each as a detached mount
+// Behind the cgroups: the directories that the function may change, each as a detached mount
 // (open_tree(2)), from which no path leads elsewhere. They are mounts 0 and up.
 struct JoinRecord {
   uint32_t version;      // kVersion
   uint32_t cgroups;      // descriptors behind the fixed ones
-  uint32_t directories;  // and behind those
+  uint32_t usf_cgroups;  // bit i: the USF enters the i-th of these as well
+  uint32_t directories;  // behind the cgroups
   uint32_t uid, gid;     // who changes the directories
   uint32_t groups;       // used of `group`
   uint32_t group[32];    // supplementary ones
 };
-inline constexpr uint32_t kVersion = 2;
+inline constexpr uint32_t kVersion = 3;
 
 // Descriptors of a start, in this order: the log (when has_log), one pack per layer (lowest first),
 // one file of contents (when has_contents), the files that the function may change, open for

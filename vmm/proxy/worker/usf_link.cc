@@ -17,8 +17,10 @@ Result<Mapping> MapShared(const Fd& fd, uint64_t size, int protection) {
 }  // namespace
 
 Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimRequest& request,
-                                                Fd* guest_region) {
-  USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(request)));
+                                                const std::vector<Fd>& cgroups, Fd* guest_region) {
+  std::vector<int> files;
+  for (const Fd& cgroup : cgroups) files.push_back(cgroup.get());
+  USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(request), {}, files));
   Result<ipc::Message> message = ipc::Receive(vmmd.get());
   if (!message.ok()) return message.status().Annotate("usetl-vmmd");
   pool::ReplyRecord reply;
@@ -57,6 +59,31 @@ Result<std::unique_ptr<UsfLink>> UsfLink::OfClone(ipc::Message cloned) {
 Status UsfLink::RequestClone() {
   const pool::PlainRequest request{pool::Request::kClone, 0};
   return ipc::Send(vmmd_.get(), ipc::Bytes(request));
+}
+
+Status UsfLink::LetEnter() {
+  const pool::PlainRequest request{pool::Request::kEnter, 0};
+  return ipc::Send(vmmd_.get(), ipc::Bytes(request));
+}
+
+Status UsfLink::Leave() {
+  const pool::PlainRequest request{pool::Request::kLeave, 0};
+  USETL_RETURN_IF_ERROR(ipc::Send(vmmd_.get(), ipc::Bytes(request)));
+  // Meanwhile.
+  region_.reset();
+  guest_view_.reset();
+  control_ = Mapping();
+  host_region_ = Mapping();
+  guest_region_ = Mapping();
+  for (;;) {
+    const Result<ipc::Message> message = ipc::Receive(vmmd_.get());
+    if (!message.ok()) return message.status().Annotate("usetl-vmmd");
+    pool::ReplyRecord reply;
+    if (message->bytes.size() < sizeof reply) return Status(EPROTO, "usetl-vmmd: short answer");
+    std::memcpy(&reply, message->bytes.data(), sizeof reply);
+    // What it said before is of no interest any more.
+    if (reply.reply == pool::Reply::kReleased) return Status();
+  }
 }
 
 abi::Boot& UsfLink::boot() const {

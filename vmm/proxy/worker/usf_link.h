@@ -19,14 +19,21 @@ class UsfLink {
  public:
   // Asks vmmd for a USF and maps what comes with it. `vmmd` is a connection; it holds the USF as
   // long as it is open.
-  // `guest_region`: gets the guest region's file, for another process; null: nobody wants it.
+  // `cgroups`: that the USF enters. `guest_region`: gets the guest region's file, for another
+  // process; null: nobody wants it.
   static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request,
+                                                const std::vector<Fd>& cgroups = {},
                                                 Fd* guest_region = nullptr);
 
   // A clone of a USF that another link holds, from vmmd's kCloned.
   static Result<std::unique_ptr<UsfLink>> OfClone(ipc::Message cloned);
   // Asks vmmd for one; kCloned comes as a message that vmmd sends. One at a time.
   Status RequestClone();
+  // The USF may enter its cgroups now, which takes processor time.
+  Status LetEnter();
+  // Gives the USF back and waits until neither it nor a clone of it is in its cgroups. Nothing else
+  // of this can be used afterwards.
+  Status Leave();
   // What a clone starts with, once it is rung.
   abi::Boot& boot() const;
 

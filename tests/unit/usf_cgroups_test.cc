@@ -1,0 +1,147 @@
+// What usetl-vmmd knows of cgroups, and what a USF's process can do with what it is given.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "vmm/vmmd/cgroups.h"
+#include "vmm/vmmd/user_files.h"
+
+namespace usetl {
+namespace {
+
+TEST(TaskFiles, OfEveryHierarchy) {
+  const char* const mounts =
+      "30 20 0:26 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+      "31 20 0:27 /a/b /my\\040memory rw shared:9 - cgroup cgroup rw,memory\n"
+      "32 20 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
+      "33 20 0:29 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
+      "34 20 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+  const char* const cgroups =
+      "5:cpuacct,cpu:/\n4:memory:/a/b/c\n3:pids:/system.slice/usetl\n1:name=systemd:/x\n0::/y\n";
+  EXPECT_EQ(TaskFiles(mounts, cgroups),
+            (std::vector<std::string>{"/sys/fs/cgroup/cpu,cpuacct/tasks", "/my memory/c/tasks",
+                                      "/sys/fs/cgroup/pids/system.slice/usetl/tasks",
+                                      "/sys/fs/cgroup/systemd/x/tasks"}));
+  EXPECT_EQ(TaskFiles(mounts, "4:memory:/a/bc\n4:memory:/\n\nno line\n9:blkio:/\n"),
+            std::vector<std::string>());
+}
+
+// A cgroup for the test, with whatever it starts as another user.
+class InCgroup : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (access("/sys/fs/cgroup/pids/tasks", W_OK) != 0) GTEST_SKIP() << "no version 1, or not root";
+    directory_ = "/sys/fs/cgroup/pids/usetl-test-" + std::to_string(getpid());
+    ASSERT_EQ(mkdir(directory_.c_str(), 0755), 0);
+    tasks_ = Fd(open((directory_ + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
+    ASSERT_TRUE(tasks_.ok());
+  }
+  void TearDown() override {
+    for (const pid_t child : children_) {
+      kill(child, SIGKILL);
+      waitpid(child, nullptr, 0);
+    }
+    if (directory_.empty()) return;
+    EXPECT_EQ(rmdir(directory_.c_str()), 0);
+  }
+  // A process of kUser that is done with `work` and waits; its result.
+  int Start(const std::function<int()>& work, pid_t* process) {
+    int ends[2];
+    EXPECT_EQ(pipe(ends), 0);
+    *process = fork();
+    if (*process == 0) {
+      if (setresgid(kUser, kUser, kUser) != 0 || setresuid(kUser, kUser, kUser) != 0) _exit(1);
+      const int result = work();
+      if (write(ends[1], &result, sizeof result) != sizeof result) _exit(1);
+      for (;;) pause();
+    }
+    children_.push_back(*process);
+    close(ends[1]);
+    int result = -1;
+    EXPECT_EQ(read(ends[0], &result, sizeof result), static_cast<ssize_t>(sizeof result));
+    close(ends[0]);
+    return result;
+  }
+
+  static constexpr uid_t kUser = 654'321;
+  std::string directory_;
+  Fd tasks_;
+  std::vector<pid_t> children_;
+};
+
+int Write(const Fd& file, const std::string& text) {
+  return write(file.get(), text.data(), text.size()) < 0 ? errno : 0;
+}
+
+TEST_F(InCgroup, DescriptorMovesProcessesOfItsUserOnly) {
+  UserFiles files;
+  const int wanted[] = {tasks_.get(), tasks_.get()};
+  const Result<std::vector<Fd>> opened = files.Open(kUser, wanted);
+  ASSERT_TRUE(opened.ok()) << opened.status().message();
+  ASSERT_EQ(opened->size(), 2u);
+  EXPECT_EQ(geteuid(), 0u);
+  const pid_t test = getpid();
+  pid_t usf = 0;
+  EXPECT_EQ(Start([&] { return Write((*opened)[0], std::to_string(test)); }, &usf), EACCES);
+  EXPECT_FALSE(*HasProcess(tasks_, test));
+  EXPECT_FALSE(*HasProcess(tasks_, usf));
+  EXPECT_EQ(Start([&] { return Write((*opened)[1], "0"); }, &usf), 0);
+  EXPECT_TRUE(*HasProcess(tasks_, usf));
+  // The thread is root's again.
+  EXPECT_TRUE(files.Open(0, wanted).ok());
+  // What root has opened is the danger.
+  EXPECT_EQ(Write(tasks_, std::to_string(usf)), 0);
+}
+
+TEST_F(InCgroup, KeptDescriptorIsFound) {
+  UserFiles files;
+  const int wanted[] = {tasks_.get()};
+  Result<std::vector<Fd>> opened = files.Open(kUser, wanted);
+  ASSERT_TRUE(opened.ok());
+  pid_t honest = 0, hostile = 0;
+  const auto enter_and_close = [&] {
+    const int result = Write((*opened)[0], "0");
+    opened->clear();
+    tasks_.Reset();
+    return result;
+  };
+  EXPECT_EQ(Start(enter_and_close, &honest), 0);
+  EXPECT_EQ(Start([&] { return Write((*opened)[0], "0"); }, &hostile), 0);
+  EXPECT_FALSE(*HoldsCgroupFile(honest));
+  EXPECT_TRUE(*HoldsCgroupFile(hostile));
+}
+
+TEST_F(InCgroup, OneThatWasRemovedHasNoProcess) {
+  ASSERT_EQ(rmdir(directory_.c_str()), 0);
+  directory_.clear();
+  const Result<bool> has = HasProcess(tasks_, getpid());
+  ASSERT_TRUE(has.ok()) << has.status().message();
+  EXPECT_FALSE(*has);
+}
+
+TEST_F(InCgroup, FileThatRootOpened) {
+  EXPECT_TRUE(IsCgroupFile(tasks_));
+  EXPECT_TRUE(IsOfVersion1(tasks_));
+  const std::string path = directory_ + "/tasks";
+  EXPECT_FALSE(IsCgroupFile(Fd(open(path.c_str(), O_RDONLY | O_CLOEXEC))));
+  EXPECT_FALSE(IsCgroupFile(Fd(open(path.c_str(), O_PATH | O_CLOEXEC))));
+  EXPECT_FALSE(IsCgroupFile(Fd(open("/dev/null", O_WRONLY | O_CLOEXEC))));
+}
+
+TEST_F(InCgroup, HomeIsWhereThisProcessIs) {
+  const Result<HomeCgroups> homes = HomeCgroups::Find();
+  ASSERT_TRUE(homes.ok()) << homes.status().message();
+  const int home = homes->InHierarchyOf(tasks_);
+  ASSERT_GE(home, 0);
+  const Fd copy(fcntl(home, F_DUPFD_CLOEXEC, 0));
+  EXPECT_TRUE(*HasProcess(copy, getpid()));
+  EXPECT_EQ(homes->InHierarchyOf(Fd(open("/dev/null", O_WRONLY | O_CLOEXEC))), -1);
+}
+
+}  // namespace
+}  // namespace usetl
