@@ -53,6 +53,7 @@ refused(errno.EROFS,
         lambda: open("/new", "w"), lambda: open("/function/x", "w"), lambda: open("/etc/passwd", "a"),
         lambda: open(os.__file__, "r+"), lambda: os.mkdir("/var/new"), lambda: os.unlink("/etc/passwd"),
         lambda: os.rename("/etc/passwd", "/etc/other"), lambda: os.chmod("/etc/passwd", 0o600),
+        lambda: os.chown("/etc/passwd", 1, 1), lambda: os.utime("/etc/passwd"), lambda: os.chmod(os.__file__, 0),
         lambda: os.symlink("a", "/b"), lambda: os.truncate("/etc/passwd", 0), lambda: os.rmdir("/root"),
         lambda: os.open("/var", os.O_RDWR | os.O_TMPFILE), lambda: open("/etc/hostname", "w"))
 assert " ro " in open("/proc/mounts").read()

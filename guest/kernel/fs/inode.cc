@@ -121,7 +121,7 @@ int64_t EnsureWritable(Inode* inode, uint64_t size) {
 }
 
 int64_t TruncateInode(Inode* inode, uint64_t size) {
-  if (const int64_t error = MayChange(inode->home); error != 0) return error;
+  if (const int64_t error = MayChangeFile(inode); error != 0) return error;
   if (size == 0 && !inode->own) inode->size = 0;  // nothing worth copying up
   if (const int64_t error = EnsureWritable(inode, size); error != 0) return error;
   if (size < inode->size) memset(GuestRegionAt(inode->offset + size), 0, inode->size - size);
@@ -134,7 +134,7 @@ int64_t TruncateInode(Inode* inode, uint64_t size) {
 int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offset) {
   if (size == 0) return 0;
   if (offset > kLargest || size > kLargest) return -EFBIG;
-  if (const int64_t refused = MayChange(inode->home); refused != 0) return refused;
+  if (const int64_t refused = MayChangeFile(inode); refused != 0) return refused;
   uint64_t end = offset + size;
   int64_t error = EnsureWritable(inode, end);
   if (error == -ENOSPC && inode->own && offset < inode->capacity) {

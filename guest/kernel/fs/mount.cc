@@ -88,6 +88,12 @@ int64_t MayChange(Node* node) {
   return g_frozen || mount->inode->mount == abi::kReadOnlyMount ? -EROFS : 0;
 }
 
+int64_t MayChangeFile(const Inode* inode) {
+  if (inode->home != nullptr) return MayChange(inode->home);
+  // Packs' files have a name but no home; nothing that is mounted shows one, but for the root.
+  return inode->links != 0 ? MayChange(RootNode()) : 0;
+}
+
 int64_t MayMove(Node* node, Node* directory, Node* there) {
   if (IsMount(node) || IsMount(there)) return -EBUSY;
   if (MountOf(node) != MountOf(directory)) return -EXDEV;
@@ -107,7 +113,8 @@ int64_t RenameOnHost(Node* node, Node* directory, const char* name) {
 }
 
 int64_t ChangeFile(Inode* inode, const HostChange& change) {
-  return inode->home == nullptr ? 0 : Change(inode->home, "", change, nullptr);
+  if (inode->home == nullptr) return MayChangeFile(inode);
+  return Change(inode->home, "", change, nullptr);
 }
 
 void FreezeMounts() { g_frozen = true; }

@@ -25,6 +25,8 @@ struct HostChange {
 Node* MountOf(Node* node);
 // 0, or -EROFS: in a mount that is read-only.
 int64_t MayChange(Node* node);
+// The same of an inode, which may have no name any more.
+int64_t MayChangeFile(const Inode* inode);
 // Whether rename may move `node` to a name in `directory`, which may have `there` already. 0,
 // -EROFS, -EBUSY (a mount itself), -EXDEV (from one mount to another).
 int64_t MayMove(Node* node, Node* directory, Node* there);
@@ -33,7 +35,7 @@ int64_t MayMove(Node* node, Node* directory, Node* there);
 int64_t ChangeName(Node* directory, const char* name, const HostChange& change);
 int64_t ChangeNode(Node* node, const HostChange& change);
 int64_t RenameOnHost(Node* node, Node* directory, const char* name);
-// Of an inode that may have no name any more.
+// Of an inode, as MayChangeFile().
 int64_t ChangeFile(Inode* inode, const HostChange& change);
 
 // In a clone: nobody on the host listens, all mounts are read-only from here on.

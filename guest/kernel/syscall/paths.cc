@@ -85,6 +85,7 @@ int64_t ChangeMode(int64_t error, Inode* inode, uint32_t mode) {
 int64_t ChangeOwner(int64_t error, Inode* inode, uint32_t uid, uint32_t gid) {
   constexpr uint32_t kKeep = ~0u;
   if (error != 0) return error;
+  if (const int64_t refused = MayChangeFile(inode); refused != 0) return refused;
   if (uid != kKeep) inode->uid = uid;
   if (gid != kKeep) inode->gid = gid;
   inode->changed_ns = Realtime();
@@ -267,6 +268,7 @@ int64_t sys_utimensat(int directory, const char* path, const TimeSpec* user, int
   const int64_t error = path == nullptr ? InodeOfDescriptor(directory, &inode)
                                         : InodeAt(directory, path, flags, &inode);
   if (error != 0) return error;
+  if (const int64_t refused = MayChangeFile(inode); refused != 0) return refused;
   uint64_t* const fields[2] = {&inode->accessed_ns, &inode->modified_ns};
   for (int i = 0; i < 2; ++i) {
     if (times[i].nanoseconds == kOmit) continue;

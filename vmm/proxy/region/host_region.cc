@@ -108,8 +108,9 @@ Result<BodyCursor> HostRegion::ReserveFile(std::string_view path, uint64_t size)
 
 Status HostRegion::AddEntry(std::string_view path, BodyCursor content, abi::FileType type,
                             uint16_t mode, uint32_t mount) {
-  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
-  if (path.empty() || path.size() > abi::kMaxHostName || path.find('\0') != path.npos) {
+  while (path.size() > 1 && path.front() == '/') path.remove_prefix(1);
+  if (path.empty() || path.size() > abi::kMaxHostName || path.find('\0') != path.npos ||
+      (path == "/" && type != abi::FileType::kDirectory)) {
     return Status(EINVAL, "bad name of a file of the function");
   }
   if (names_.contains(path)) return Status(EINVAL, std::string(path) + ": given twice");
