@@ -1,5 +1,3 @@
-#include <fcntl.h>
-
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -84,12 +82,12 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   }
   // A runtime of the image's own has its layers already.
   const bool own_runtime = !record.runtime().empty();
-  for (const std::string& path : own_runtime ? std::vector<std::string>() : (*image)->packs) {
-    Fd pack(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!pack.ok()) return Status::Errno("open " + path);
-    start.packs.push_back(pack.get());
-    prepared->packs.push_back(std::move(pack));
+  if (!own_runtime) {
+    Result<std::vector<Fd>> packs = node->packs.Open(**image);
+    if (!packs.ok()) return packs.status();
+    prepared->packs = std::move(*packs);
   }
+  for (const Fd& pack : prepared->packs) start.packs.push_back(pack.get());
   start.pods_socket = node->options.pods;
   start.control_socket = ControlSocket(*node, record.id());
   start.exit_file = ExitFile(*node, record.id());

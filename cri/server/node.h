@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "cri/container/image_packs.h"
 #include "cri/container/image_runtimes.h"
 #include "cri/container/monitor.h"
 #include "cri/container/mount_watch.h"
@@ -54,6 +55,7 @@ class Node {
   const std::unique_ptr<image::ImageStore> images;
   ImageCollector image_collector;
   std::unique_ptr<ImageRuntimes> runtimes;  // of images
+  ImagePacks packs;
   Namespaces namespaces;
   Cni cni;
   Names sandbox_names, container_names;

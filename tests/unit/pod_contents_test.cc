@@ -1,18 +1,12 @@
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 
-#include <filesystem>
 #include <map>
 
-#include "vmm/pack/pack_writer.h"
 #include "vmm/proxy/pod/contents.h"
 
 namespace usetl::pod {
 namespace {
-
-using pack::PackInode;
-using pack::PackTree;
 
 class ContentsTest : public testing::Test {
  protected:
@@ -23,27 +17,6 @@ class ContentsTest : public testing::Test {
                 kSize),
         region_(memory_.data(), kSize, false) {
     region_.Format();
-    char name[] = "/tmp/pod_contents.XXXXXX";
-    if (mkdtemp(name) == nullptr) abort();
-    directory_ = name;
-  }
-  ~ContentsTest() override { std::filesystem::remove_all(directory_); }
-
-  static uint32_t Add(PackTree* tree, uint32_t parent, std::string_view name, abi::PackType type,
-                      std::string target = "", uint16_t mode = 0755) {
-    PackInode inode;
-    inode.type = type;
-    inode.mode = mode;
-    inode.target = std::move(target);
-    return tree->AddName(parent, name, tree->AddInode(std::move(inode)));
-  }
-  pack::Pack Write(const PackTree& tree) {
-    const std::string path = directory_ / ("pack" + std::to_string(++packs_));
-    Result<pack::PackSummary> summary = pack::WritePack(tree, path, {});
-    EXPECT_TRUE(summary.ok());
-    Result<pack::Pack> opened = pack::OpenPack(path, true);
-    EXPECT_TRUE(opened.ok());
-    return std::move(*opened);
   }
   // Names in the region, with their types and, for links, targets.
   std::map<std::string, std::string> Published() const {
@@ -66,47 +39,7 @@ class ContentsTest : public testing::Test {
 
   Mapping memory_;
   HostRegion region_;
-  std::filesystem::path directory_;
-  int packs_ = 0;
 };
-
-TEST_F(ContentsTest, LayersHideWhatLiesBelow) {
-  using abi::PackType;
-  PackTree lower, upper;
-  const auto a = Add(&lower, PackTree::kRoot, "a", PackType::kDirectory);
-  Add(&lower, a, "gone", PackType::kRegular);
-  Add(&lower, a, "stays", PackType::kRegular);
-  const auto b = Add(&lower, PackTree::kRoot, "b", PackType::kDirectory);
-  Add(&lower, b, "old", PackType::kRegular);
-  const auto c = Add(&lower, PackTree::kRoot, "c", PackType::kDirectory);
-  Add(&lower, c, "below", PackType::kRegular);
-  Add(&lower, PackTree::kRoot, "c.not", PackType::kRegular);
-
-  const auto a2 = Add(&upper, PackTree::kRoot, "a", PackType::kDirectory);
-  Add(&upper, a2, "gone", PackType::kWhiteout);
-  const auto b2 = Add(&upper, PackTree::kRoot, "b", PackType::kOpaqueDirectory);
-  Add(&upper, b2, "new", PackType::kRegular);
-  Add(&upper, PackTree::kRoot, "c", PackType::kSymlink, "b");
-  Add(&upper, PackTree::kRoot, "private", PackType::kDirectory, "", 0700);
-  Add(&upper, PackTree::kRoot, "empty", PackType::kDirectory);
-
-  const pack::Pack first = Write(lower), second = Write(upper);
-  Contents contents;
-  ASSERT_TRUE(contents.AddLayer(first).ok());
-  ASSERT_TRUE(contents.AddLayer(second).ok());
-  StartRequest request;
-  request.links = {{"/c/link", "new"}};  // through the link of a layer
-  ASSERT_TRUE(contents.AddFiles(request).ok());
-  const Status status = contents.Publish(&region_);
-  ASSERT_TRUE(status.ok()) << status.message();
-  EXPECT_EQ(Published(), (std::map<std::string, std::string>{{"a/stays", "file"},
-                                                             {"b/new", "file"},
-                                                             {"c", "-> b"},
-                                                             {"c.not", "file"},
-                                                             {"c/link", "-> new"},
-                                                             {"empty", "directory"},
-                                                             {"private", "directory"}}));
-}
 
 TEST_F(ContentsTest, LeavesRoomForBodies) {
   StartRequest many;
@@ -124,25 +57,27 @@ TEST_F(ContentsTest, LeavesRoomForBodies) {
   EXPECT_EQ(too_much.Publish(&region_).code(), ENOSPC);
 }
 
-TEST_F(ContentsTest, MountsHideTheImage) {
-  using abi::PackType;
-  PackTree image;
-  const auto data = Add(&image, PackTree::kRoot, "data", PackType::kDirectory);
-  Add(&image, data, "hidden", PackType::kRegular);
-  Add(&image, PackTree::kRoot, "link", PackType::kSymlink, "data");
-  const pack::Pack layer = Write(image);
-  Contents contents;
-  ASSERT_TRUE(contents.AddLayer(layer).ok());
+TEST_F(ContentsTest, PublishesMounts) {
   StartRequest request;
-  request.directories = {{"/data", 0755, 1}, {"/data/sub", 0755, 0}, {"/link", 0755, 2}};
-  request.links = {{"/data/sub/l", "x"}};
+  request.contents = Fd(memfd_create("contents", MFD_CLOEXEC));
+  ASSERT_EQ(pwrite(request.contents.get(), "text", 4, 0), 4);
+  request.directories = {{"/data", 0755, 1}, {"/data/sub", 0755, 0}};
+  request.files = {{"/data/file", 0644, 1, 3, 0}};
+  request.links = {{"/data/sub/l", "x"}, {"/a", "data"}, {"/a/through", "y"}};
+  Contents contents;
   ASSERT_TRUE(contents.AddFiles(request).ok());
   ASSERT_TRUE(contents.Publish(&region_).ok());
   EXPECT_EQ(Published(), (std::map<std::string, std::string>{{"data", "directory"},
                                                              {"data/sub", "directory"},
+                                                             {"data/file", "file"},
                                                              {"data/sub/l", "-> x"},
-                                                             {"link", "directory"}}));
-  EXPECT_EQ(reinterpret_cast<const abi::FileTable*>(memory_.data())->entries[0].mount, 1u);
+                                                             {"a", "-> data"},
+                                                             {"a/through", "-> y"}}));
+  EXPECT_EQ(reinterpret_cast<const abi::FileTable*>(memory_.data())->entries[1].mount, 1u);
+  request.links = {{"/data/file/below", "x"}};
+  EXPECT_EQ(Contents(contents).AddFiles(request).code(), ENOTDIR);
+  request.files = {{"/b", 0644, 2, 3, 0}};
+  EXPECT_EQ(Contents().AddFiles(request).code(), EINVAL);
 }
 
 TEST_F(ContentsTest, UpdatesAMount) {

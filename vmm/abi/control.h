@@ -37,6 +37,10 @@ static_assert(sizeof(Clock) == 32);
 
 enum Trace : uint32_t { kTraceSyscalls = 1, kTraceFaults = 2, kTraceMemory = 4 };
 
+// Packs of a runtime, and of a function's image.
+inline constexpr uint32_t kMaxPacks = 32;
+inline constexpr uint32_t kMaxImagePacks = 31;
+
 // Written by usf (first lines) and by the pod's worker (ring lines).
 struct HostPage {
   uint32_t abi_version;
@@ -52,11 +56,13 @@ struct HostPage {
   uint8_t entropy[64];     // fresh on every restore
   uint64_t preempt_rip;    // where the host's preemption interrupted the application
   uint64_t fault_address;  // CR2 as of the last exit: no code at CPL3 can read that register
-  uint64_t reserved[2];
+  uint64_t image_pack_count;
+  uint64_t reserved;
   RingLine to_guest;  // producer
   RingLine to_host;   // consumer
   RingLine output;    // consumer
-  Window packs[32];   // by pack number, lowest layer first
+  // By pack number, lowest layer first: those of the runtime, behind them those of the image.
+  Window packs[kMaxPacks + kMaxImagePacks];
 };
 static_assert(offsetof(HostPage, clock) == 64 && offsetof(HostPage, entropy) == 96);
 static_assert(offsetof(HostPage, to_guest) == 192 && offsetof(HostPage, packs) == 384);

@@ -12,7 +12,7 @@ namespace usetl::abi {
 
 // Raise whenever a structure or an address of vmm/abi changes meaning: a snapshot made under
 // another version is refused, and the guest kernel stops at boot when it was built for another.
-inline constexpr uint32_t kAbiVersion = 3;
+inline constexpr uint32_t kAbiVersion = 4;
 
 inline constexpr uint64_t kPageSize = 4096;
 inline constexpr uint64_t kHugePageSize = 2 << 20;
@@ -57,6 +57,9 @@ inline constexpr Window kFrames{0x10'0000'0000, 0x4'0000'0000};
 inline constexpr Window kHostRegion{0x20'0000'0000, 0x8'0000'0000};
 inline constexpr Window kGuestRegion{0x30'0000'0000, 0x8'0000'0000};
 inline constexpr Window kPacks{0x40'0000'0000, 0x10'0000'0000};
+// The end of zone B: layers of a function's image, put there for one run. The tables have all of it
+// at all times, most of the time with nothing behind.
+inline constexpr Window kImagePacks{0x4f'c000'0000, 0x4000'0000};
 
 // Zone C: virtual only. ET_EXEC programs lie in the low part, all other mappings in the high part,
 // which is handed out upwards and never reused within a run.
@@ -69,7 +72,7 @@ static_assert(kControl.end() <= 0x8000'0000, "addressed by 32-bit displacements"
 static_assert(kKernelImage.end() <= 0x8000'0000, "call *abs32 reaches the entry table");
 static_assert(kRam.end() <= kFrames.base && kFrames.end() <= kHostRegion.base);
 static_assert(kHostRegion.end() <= kGuestRegion.base && kGuestRegion.end() <= kPacks.base);
-static_assert(kPacks.end() <= kMapped.base);
+static_assert(kImagePacks.end() == kPacks.end() && kPacks.end() <= kMapped.base);
 static_assert(kMapped.end() <= 0x80'0000'0000, "one PML4 entry holds everything");
 
 // The entry table of system calls: 512 pointers at the start of the kernel image. A rewritten site

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
-#include <type_traits>
 
 #include "vmm/pack/pack_reader.h"
 #include "vmm/pack/pack_writer.h"
@@ -78,8 +77,7 @@ Status AddImageVariables(const std::vector<std::string>& image, std::vector<std:
 // goes, and are still once on the disk and once in memory.
 Result<Interpreter> UseLayers(const BakeOptions& options,
                               const std::function<std::string()>& next_pack, BakeReport* report) {
-  // The guest counts packs up to abi::HostPage::packs, and the last is the agent's.
-  constexpr size_t kMost = std::extent_v<decltype(abi::HostPage::packs)> - 1;
+  constexpr size_t kMost = abi::kMaxPacks - 1;  // the last is the agent's
   if (options.layers.size() > kMost) {
     return Status(EINVAL, "it has " + std::to_string(options.layers.size()) +
                               " layers, a runtime has at most " + std::to_string(kMost));

@@ -10,15 +10,15 @@ namespace usetl::pool {
 
 enum class Request : uint32_t {
   // ClaimRequest; answered by kClaimed. The claims of a connection are of one tenant and runtime.
-  // The first with up to kMaxCgroups descriptors, open for writing, of the files "tasks" (version
-  // 2:
-  // "cgroup.procs") of cgroups: the USF's process enters them beside the load, its clones too, and
-  // leaves them when it is released. Where it cannot leave (version 2) it ends instead.
+  // Descriptors: of the first claim up to kMaxCgroups, open for writing, of the files "tasks"
+  // (version 2: "cgroup.procs") of cgroups, which the USF's process enters beside the load, its
+  // clones too, and leaves when it is released (version 2: it ends instead); then one for each
+  // layer of the function's image, lowest first (none: it has none, or the runtime has them).
   kClaim = 1,
   kRelease = 2,  // of the USF that this connection holds; answered by kReleased
   kInspect = 3,  // answered by kState: JSON text; not on a connection that has claimed
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
-  // ready for another program (vmm/snapshot/clone.h). One at a time.
+  // ready for another program (vmm/snapshot/clone.h). One at a time. With the image's layers.
   kClone = 4,
   // As kRelease, clones included, but answered (kReleased) as soon as no process of them is in
   // their cgroups any more.
@@ -32,8 +32,10 @@ struct ClaimRequest {
   Request request;
   uint32_t wait_ms;    // how long to wait for a USF when none is ready
   uint64_t ram_limit;  // bytes of memory for the function; 0: the node's limit
-  char runtime[64];    // zero-terminated
-  char tenant[128];    // zero-terminated; a USF never serves two of them
+  uint32_t packs;      // how many descriptors are layers
+  uint32_t reserved;
+  char runtime[64];  // zero-terminated
+  char tenant[128];  // zero-terminated; a USF never serves two of them
 };
 
 // A text field of a record, whose peer may have left out the zero.

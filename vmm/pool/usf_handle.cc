@@ -231,6 +231,21 @@ Status UsfHandle::SetMemoryLimit(uint64_t bytes) {
   return Status::Errno("the memory limit of a USF");
 }
 
+Status UsfHandle::MapPacks(const std::vector<ImagePack>& packs) {
+  usf::MapPacksCommand command{};
+  if (packs.size() > std::size(command.sizes))
+    return Status(E2BIG, "an image with too many layers");
+  command.command = usf::Command::kMapPacks;
+  command.count = static_cast<uint32_t>(packs.size());
+  std::vector<int> fds;
+  for (size_t i = 0; i < packs.size(); ++i) {
+    command.sizes[i] = packs[i].size;
+    fds.push_back(packs[i].fd.get());
+  }
+  // It waits for its socket, no signal is needed, and looks there before it looks for a worker.
+  return ipc::Send(socket_.get(), ipc::Bytes(command), {}, fds);
+}
+
 Status UsfHandle::BeginRollback() {
   USETL_RETURN_IF_ERROR(WarmHostRegion());
   const usf::PlainCommand command{usf::Command::kRollback, 0};

@@ -37,6 +37,12 @@ struct UsfOptions {
   bool huge_pages = true;  // of host regions; false: 4 kB pages
 };
 
+// A layer of a function's image.
+struct ImagePack {
+  Fd fd;
+  uint64_t size;  // bytes
+};
+
 class Pool;
 
 // A USF's time in the cgroups of a pod (vmm/vmmd/stays.cc).
@@ -71,6 +77,10 @@ class UsfHandle {
   void RunBehind(bool behind);
   // How much memory the next function may have; at most what the USF was made with.
   Status SetMemoryLimit(uint64_t bytes);
+  // Gives an idle one the layers of an image, lowest first, at most abi::kMaxImagePacks: they are
+  // there before it hears of any worker, and until it is rolled back. A process that cannot map
+  // them ends.
+  Status MapPacks(const std::vector<ImagePack>& packs);
   // Scrubs the host region, which the guest cannot write, and asks for a rollback, within which usf
   // scrubs the rest. EPERM: a worker changed the size of the region. REQUIRES: it has let go.
   Status BeginRollback();

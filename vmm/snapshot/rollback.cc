@@ -243,6 +243,7 @@ Result<RollbackStats> Rollback::Run() {
     if (page < frames_.pages) RestorePage(&frames_, page);
   }
   vm_->address_space().Reset(space_);
+  USETL_RETURN_IF_ERROR(vm_->UnmapImagePacks());
   USETL_RETURN_IF_ERROR(RestoreControl());
   USETL_RETURN_IF_ERROR(vm_->machine().RestoreCpu(cpu_));
   USETL_RETURN_IF_ERROR(NewGeneration(&memory.host_page(), vm_->tsc_khz()));
@@ -276,6 +277,9 @@ Result<std::string> Rollback::Verify() {
   }
   if (HashTables() != tables_hash_) what += " page or descriptor tables";
   if (vm_->address_space().root() != space_.root) what += " page-table root";
+  if (!vm_->memory().image_packs().empty() || vm_->memory().host_page().image_pack_count != 0) {
+    what += " packs of an image";
+  }
   Result<std::string> cpu = vm_->machine().CompareCpu(cpu_);
   if (!cpu.ok()) return cpu.status();
   return what + *cpu;

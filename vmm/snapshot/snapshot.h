@@ -46,7 +46,7 @@ struct SnapshotIndex {
   uint64_t frames_size;
   AddressSpaceState address_space;
   uint64_t pack_count;
-  Digest packs[32];
+  Digest packs[abi::kMaxPacks];
   Digest kernel;
   char cpu[512];           // CpuFingerprint
   PageRun runs[kMaxRuns];  // sorted by part, then page

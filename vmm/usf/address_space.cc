@@ -54,6 +54,7 @@ Status AddressSpace::MapFixedZones(uint64_t text_begin, uint64_t text_end, uint6
       {data, abi::kRam.base + memory_->ram_size(), kUserData},
       {abi::kHostRegion.base, abi::kHostRegion.base + config.host_region_size, kUserRead},
       {abi::kGuestRegion.base, abi::kGuestRegion.base + config.guest_region_size, kUserData},
+      {abi::kImagePacks.base, abi::kImagePacks.end(), kUserRead},
   };
   for (const abi::Window& pack : memory_->packs())
     zones.push_back({pack.base, pack.end(), kUserRead});
@@ -157,7 +158,9 @@ int AddressSpace::MapShared(const abi::RangeRequest& r, uint64_t flags) {
   bool writable_source = false;
   bool known =
       abi::Window{abi::kHostRegion.base, config.host_region_size}.Contains(r.gpa, r.length);
-  for (const abi::Window& pack : memory_->packs()) known = known || pack.Contains(r.gpa, r.length);
+  for (const auto* packs : {&memory_->packs(), &memory_->image_packs()}) {
+    for (const abi::Window& pack : *packs) known = known || pack.Contains(r.gpa, r.length);
+  }
   if (abi::Window{abi::kGuestRegion.base, config.guest_region_size}.Contains(r.gpa, r.length)) {
     known = writable_source = true;
   }

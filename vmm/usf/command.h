@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "vmm/abi/control.h"
+
 namespace usetl::usf {
 
 // vmmd signals the process with SIGUSR1 after each command, so that a running guest is interrupted.
@@ -17,6 +19,9 @@ enum class Command : uint32_t {
   // With descriptors of the files "tasks" of cgroups (version 1): this process enters them.
   // Answered by kMoved with the same `order`; the function goes on.
   kMove = 5,
+  // To an idle one, before a worker has it: MapPacksCommand with a descriptor for each layer of an
+  // image, lowest first. Gone with the next rollback. Answered by nothing, or by kFailed.
+  kMapPacks = 6,
 };
 
 enum CopyOutFd : uint32_t { kImageOut, kRegionOut, kCopyOutFdCount };
@@ -52,6 +57,12 @@ struct StartCommand {
 struct PlainCommand {
   Command command;
   uint32_t order;  // of kCopyOut and kMove: comes back with kCopied, kMoved
+};
+
+struct MapPacksCommand {
+  Command command;
+  uint32_t count;
+  uint64_t sizes[abi::kMaxImagePacks];
 };
 
 enum class Event : uint32_t {

@@ -1,5 +1,7 @@
 #include "vmm/usf/guest_memory.h"
 
+#include <algorithm>
+
 namespace usetl {
 namespace {
 
@@ -110,7 +112,55 @@ Result<GuestMemory> GuestMemory::Create(const MemoryConfig& config, Machine* mac
     memory.pack_windows_.push_back(window);
     at += HugeUp(pack.size);
   }
+  if (at > abi::kImagePacks.base) return Status(E2BIG, "the runtime's packs are too large");
+  Result<Mapping> image = Reserve(abi::kImagePacks.size);
+  if (!image.ok()) return image.status();
+  memory.image_ = std::move(*image);
+  USETL_RETURN_IF_ERROR(memory.ExtendImageSlots(kFirstSlot, machine));
   return memory;
+}
+
+Status GuestMemory::ExtendImageSlots(uint64_t size, Machine* machine) {
+  if (size <= image_slots_) return Status();
+  // At least doubled: slots stay few.
+  const uint64_t end =
+      std::min(std::max(HugeUp(size), 2 * image_slots_), uint64_t{abi::kImagePacks.size});
+  const abi::Window window{abi::kImagePacks.base + image_slots_, end - image_slots_};
+  USETL_RETURN_IF_ERROR(
+      machine->AddSlot({next_image_slot_, window, image_.data() + image_slots_, true, false}));
+  ++next_image_slot_;
+  image_slots_ = end;
+  return Status();
+}
+
+Status GuestMemory::MapImagePacks(const std::vector<MemoryConfig::Pack>& packs, Machine* machine) {
+  if (!image_windows_.empty()) return Status(EBUSY, "a USF takes one image at a time");
+  if (packs.size() > abi::kMaxImagePacks) return Status(E2BIG, "the image has too many layers");
+  uint64_t size = 0;
+  for (const MemoryConfig::Pack& pack : packs) {
+    // The tables are there already, so a small one needs no 2 MB of its own.
+    if (pack.size >= abi::kHugePageSize) size = HugeUp(size);
+    const uint64_t length = (pack.size + abi::kPageSize - 1) & ~(abi::kPageSize - 1);
+    if (length < pack.size || length > abi::kImagePacks.size ||
+        size > abi::kImagePacks.size - length) {
+      return Status(E2BIG, "the image's layers are too large");
+    }
+    image_windows_.push_back({abi::kImagePacks.base + size, length});
+    size += length;
+  }
+  USETL_RETURN_IF_ERROR(ExtendImageSlots(size, machine));
+  for (size_t i = 0; i < packs.size(); ++i) {
+    uint8_t* at = image_.data() + (image_windows_[i].base - abi::kImagePacks.base);
+    USETL_RETURN_IF_ERROR(Fill(at, image_windows_[i].size, PROT_READ, MAP_SHARED, packs[i].fd));
+  }
+  return Status();
+}
+
+Status GuestMemory::UnmapImagePacks() {
+  if (image_windows_.empty()) return Status();
+  const uint64_t size = image_windows_.back().end() - abi::kImagePacks.base;
+  image_windows_.clear();
+  return Fill(image_.data(), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 }
 
 Status GuestMemory::ReplaceHostRegion(int fd) {

@@ -22,6 +22,7 @@ enum SlotNumber : uint32_t {
   kHostRegionSlot = 4,
   kGuestRegionSlot = 5,
   kFirstPackSlot = 8,
+  kFirstImageSlot = 48,
   kFirstGrowthSlot = 64,
 };
 
@@ -59,7 +60,15 @@ class GuestMemory {
   uint8_t* guest_region() const { return guest_region_.data(); }
   uint8_t* control() const { return control_.data(); }
   const std::vector<abi::Window>& packs() const { return pack_windows_; }
+  const std::vector<abi::Window>& image_packs() const { return image_windows_; }
   const MemoryConfig& config() const { return config_; }
+
+  // Puts the layers of an image, lowest first, into abi::kImagePacks, where nothing is. E2BIG: they
+  // are too large or too many. After an error the USF can only be
+  // thrown away. Descriptors may be closed afterwards.
+  Status MapImagePacks(const std::vector<MemoryConfig::Pack>& packs, Machine* machine);
+  // Takes them away; the guest finds nothing there any more.
+  Status UnmapImagePacks();
 
   // Puts another region of the same size in the place of the host region, where the guest can read
   // it.
@@ -70,9 +79,15 @@ class GuestMemory {
   // Adds RAM or frames up to `size` bytes in all; a slot each time. The USF is retired after use.
   Status GrowRam(uint64_t size, Machine* machine);
   Status GrowFrames(uint64_t size, Machine* machine);
-  bool grown() const { return next_growth_slot_ != kFirstGrowthSlot; }
+  bool grown() const { return next_growth_slot_ != kFirstGrowthSlot || image_slots_ > kKeptSlots; }
 
  private:
+  // What KVM keeps for a slot is 2.5 MB per GB, as long as the USF lives.
+  static constexpr uint64_t kFirstSlot = 4 << 20;  // most images fit
+  static constexpr uint64_t kKeptSlots = 256 << 20;
+
+  // Slots for the first `size` bytes of abi::kImagePacks.
+  Status ExtendImageSlots(uint64_t size, Machine* machine);
   Status Grow(const abi::Window& window, uint8_t* base, uint64_t* size, uint64_t wanted,
               uint64_t limit, Machine* machine);
 
@@ -80,6 +95,10 @@ class GuestMemory {
   Mapping tables_, ram_, frames_, control_, host_region_, guest_region_;
   std::vector<Mapping> packs_;
   std::vector<abi::Window> pack_windows_;
+  Mapping image_;
+  std::vector<abi::Window> image_windows_;
+  uint64_t image_slots_ = 0;  // bytes of the window that slots cover
+  uint32_t next_image_slot_ = kFirstImageSlot;
   uint64_t ram_size_ = 0;
   uint64_t frames_size_ = 0;
   uint32_t next_growth_slot_ = kFirstGrowthSlot;

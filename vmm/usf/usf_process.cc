@@ -245,11 +245,12 @@ Status UsfProcess::WaitWhileIdle() {
 Status UsfProcess::ServeCommand() {
   Result<ipc::Message> message = ipc::Receive(socket_);
   if (!message.ok()) return message.status();
-  usf::PlainCommand command;
+  usf::PlainCommand command{};
+  std::memcpy(&command, message->bytes.data(), std::min(message->bytes.size(), sizeof command));
+  if (command.command == usf::Command::kMapPacks) return MapPacks(*message);
   if (message->bytes.size() != sizeof command) {
     return Status(EPROTO, "vmmd sent a malformed command");
   }
-  std::memcpy(&command, message->bytes.data(), sizeof command);
   switch (command.command) {
     case usf::Command::kRollback:
       return RollBack();
@@ -260,6 +261,7 @@ Status UsfProcess::ServeCommand() {
     case usf::Command::kMove:
       return Move(command.order, message->fds);
     case usf::Command::kStart:
+    case usf::Command::kMapPacks:
       break;
   }
   return Status(EPROTO, "vmmd sent an unknown command");
@@ -318,6 +320,22 @@ Status UsfProcess::Move(uint32_t order, const std::vector<Fd>& files) {
   }
   record.status = status.code();
   return SendEvent(record, status.message());
+}
+
+Status UsfProcess::MapPacks(const ipc::Message& message) {
+  usf::MapPacksCommand command;
+  if (message.bytes.size() != sizeof command || !idle_ || ended_ || crashed_ || clone_) {
+    return Status(EPROTO, "vmmd sent a malformed command");
+  }
+  std::memcpy(&command, message.bytes.data(), sizeof command);
+  if (command.count > abi::kMaxImagePacks || message.fds.size() != command.count) {
+    return Status(EPROTO, "vmmd sent a malformed command");
+  }
+  std::vector<MemoryConfig::Pack> packs;
+  for (uint32_t i = 0; i < command.count; ++i) {
+    packs.push_back({message.fds[i].get(), command.sizes[i]});
+  }
+  return vm_->MapImagePacks(packs);
 }
 
 Status UsfProcess::RollBack() {

@@ -32,6 +32,7 @@ class UsfProcess {
   // Into the cgroups whose files these are. What fails is told, and this process goes on.
   Status Move(uint32_t order, const std::vector<Fd>& files);
   Status Become(std::vector<Fd> fds);
+  Status MapPacks(const ipc::Message& message);
   void Tick();
   void SendTrace(std::string_view line);
   Status SendEvent(usf::EventRecord record, std::string_view text = {});

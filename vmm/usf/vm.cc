@@ -1,7 +1,9 @@
 #include "vmm/usf/vm.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 
 #include "vmm/usf/clock_page.h"
 #include "vmm/usf/descriptor_tables.h"
@@ -35,7 +37,24 @@ void Vm::WriteHostPage() {
   page.guest_region_size = config_.memory.guest_region_size;
   page.spin_ns = config_.spin_ns;
   page.pack_count = memory_->packs().size();
+  page.image_pack_count = 0;
   for (size_t i = 0; i < memory_->packs().size(); ++i) page.packs[i] = memory_->packs()[i];
+}
+
+Status Vm::MapImagePacks(const std::vector<MemoryConfig::Pack>& packs) {
+  USETL_RETURN_IF_ERROR(memory_->MapImagePacks(packs, machine_.get()));
+  abi::HostPage& page = memory_->host_page();
+  const std::vector<abi::Window>& windows = memory_->image_packs();
+  std::copy(windows.begin(), windows.end(), page.packs + memory_->packs().size());
+  page.image_pack_count = windows.size();
+  return Status();
+}
+
+Status Vm::UnmapImagePacks() {
+  abi::HostPage& page = memory_->host_page();
+  page.image_pack_count = 0;
+  std::fill(page.packs + memory_->packs().size(), std::end(page.packs), abi::Window{});
+  return memory_->UnmapImagePacks();
 }
 
 Status Vm::Boot(std::span<const uint8_t> kernel_elf, const std::vector<std::string>& argv,

@@ -62,6 +62,11 @@ class Vm {
   // VM runs next.
   Status StartClone();
 
+  // Gives the idle guest the layers of a function's image, as GuestMemory does, and takes them
+  // away.
+  Status MapImagePacks(const std::vector<MemoryConfig::Pack>& packs);
+  Status UnmapImagePacks();
+
   GuestMemory& memory() { return *memory_; }
   AddressSpace& address_space() { return *address_space_; }
   Machine& machine() { return *machine_; }

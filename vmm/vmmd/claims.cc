@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "vmm/vmmd/daemon.h"
+#include "vmm/vmmd/image_packs.h"
 
 namespace usetl {
 namespace {
@@ -41,6 +42,17 @@ Status Vmmd::CheckRegions() const {
                             " MB, too much for another one; wait, or give less --region");
 }
 
+void Vmmd::OnClaim(Connection* connection, std::vector<Fd> packs) {
+  connection->waited = false;
+  Result<std::vector<ImagePack>> taken = TakeImagePacks(std::move(packs));
+  if (!taken.ok()) {
+    return Answer(connection, nullptr, taken.status().code(), taken.status().message());
+  }
+  connection->packs = std::move(*taken);
+  connection->waiting = true;
+  connection->give_up = SteadyClock::now() + std::chrono::milliseconds(connection->claim.wait_ms);
+}
+
 void Vmmd::ServeWaiting() {
   const auto now = SteadyClock::now();
   for (auto& [fd, connection] : connections_) {
@@ -66,12 +78,13 @@ void Vmmd::ServeWaiting() {
     UsfHandle* usf = pool->Claim(pool::Text(connection.claim.tenant));
     if (usf != nullptr) {
       const uint64_t wanted = connection.claim.ram_limit;
-      const Status limited = usf->SetMemoryLimit(wanted != 0 ? wanted : pool->most_memory());
-      if (limited.ok()) {
+      Status ready = usf->SetMemoryLimit(wanted != 0 ? wanted : pool->most_memory());
+      if (ready.ok() && !connection.packs.empty()) ready = usf->MapPacks(connection.packs);
+      if (ready.ok()) {
         Answer(&connection, usf, 0, "");
       } else {
         pool->Remove(usf);
-        Answer(&connection, nullptr, limited.code(), limited.message());
+        Answer(&connection, nullptr, ready.code(), ready.message());
       }
     } else if (!pool->launch_error.empty()) {
       Answer(&connection, nullptr, EIO, pool->launch_error);
@@ -99,6 +112,7 @@ pool::ReplyRecord Vmmd::Describe(const UsfHandle& usf, std::vector<int>* fds) co
 void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::string& text) {
   connection->waiting = false;
   connection->pool = nullptr;
+  connection->packs.clear();
   connection->usf = usf;
   ++(usf == nullptr ? claims_failed_ : connection->waited ? claims_waited_ : claims_hit_);
   pool::ReplyRecord reply{};

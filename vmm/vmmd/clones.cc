@@ -80,6 +80,9 @@ void Vmmd::OnCopied(Connection* connection, const usf::EventRecord& event,
     return;
   }
   Status status = event.status == 0 ? Status() : Status(event.status, text);
+  if (status.ok() && !connection->clone->packs.empty()) {
+    status = connection->clone->copy->MapPacks(connection->clone->packs);
+  }
   if (status.ok()) {
     status = connection->clone->copy->BecomeCloneOf(*connection->usf, connection->clone->image);
   }

@@ -13,6 +13,7 @@
 
 #include "vmm/pool/tmpfs.h"
 #include "vmm/vmmd/environment.h"
+#include "vmm/vmmd/image_packs.h"
 
 namespace usetl {
 namespace {
@@ -263,16 +264,17 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       // their images.
       const Owner owner{pool::Text(connection->claim.tenant),
                         pool::Text(connection->claim.runtime)};
-      if (!connection->owner) {
-        connection->owner = owner;
-        if (!TakeCgroups(connection, std::move(message.fds))) break;
-      }
-      if (*connection->owner != owner) break;
-      connection->waiting = true;
-      connection->waited = false;
-      connection->give_up =
-          SteadyClock::now() + std::chrono::milliseconds(connection->claim.wait_ms);
-      return;
+      std::vector<Fd>& cgroups = message.fds;
+      if (connection->claim.packs > cgroups.size()) break;
+      const auto layers = cgroups.end() - connection->claim.packs;
+      std::vector<Fd> packs(std::make_move_iterator(layers),
+                            std::make_move_iterator(cgroups.end()));
+      cgroups.erase(layers, cgroups.end());
+      if (connection->owner.value_or(owner) != owner) break;
+      if (connection->owner && !cgroups.empty()) break;
+      connection->owner = owner;
+      if (!TakeCgroups(connection, std::move(cgroups))) break;
+      return OnClaim(connection, std::move(packs));
     }
     case pool::Request::kRelease: {
       if (!HoldsUsf(*connection) || connection->clone) break;
@@ -285,14 +287,16 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       Tell(connection, reply, "");
       return;
     }
-    case pool::Request::kClone:
+    case pool::Request::kClone: {
       if (!HoldsUsf(*connection) || connection->clone) break;
       connection->clone.emplace();
       connection->clone->give_up = SteadyClock::now() + kClonePatience;
-      if (const Status allowed = CheckClones(*connection); !allowed.ok()) {
-        FailClone(connection, allowed);
-      }
+      Result<std::vector<ImagePack>> packs = TakeImagePacks(std::move(message.fds));
+      const Status allowed = packs.ok() ? CheckClones(*connection) : packs.status();
+      if (!allowed.ok()) return FailClone(connection, allowed);
+      connection->clone->packs = std::move(*packs);
       return;
+    }
     case pool::Request::kEnter:
       if (!HoldsUsf(*connection)) break;
       return OnEnter(connection);

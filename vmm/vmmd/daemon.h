@@ -48,6 +48,7 @@ class Vmmd {
     UsfHandle* copy = nullptr;  // null: none is ready yet
     uint32_t order = 0;         // of the kCopyOut that its copy waits for
     Fd image;
+    std::vector<ImagePack> packs;  // of the function's image
     std::chrono::steady_clock::time_point give_up;
   };
   // Which file a snapshot was read from: another one is renamed to its place.
@@ -81,7 +82,8 @@ class Vmmd {
     bool waiting = false;  // for a USF
     bool waited = false;   // there was none when it asked
     pool::ClaimRequest claim{};
-    std::optional<Owner> owner;  // of the first claim, and so of all
+    std::vector<ImagePack> packs;  // of the claim, while it waits
+    std::optional<Owner> owner;    // of the first claim, and so of all
     std::chrono::steady_clock::time_point give_up;
     bool releasing = false;  // wants an answer when the rollback is done
     bool leaving = false;    // when the USF has left its cgroups
@@ -120,6 +122,7 @@ class Vmmd {
   void ResumeAccepting();
   void OnConnection(int fd);
   void OnRequest(Connection* connection, ipc::Message message);
+  void OnClaim(Connection* connection, std::vector<Fd> packs);
   void OnUsf(UsfHandle* usf);
   void ServeWaiting();
   // clones.cc

@@ -53,49 +53,66 @@ Node* LookUp(Node* directory, const char* name, uint32_t size, uint32_t hash) {
   return nullptr;
 }
 
-// False: out of memory.
-bool SetLower(Node* node, const PackPlace* places, uint32_t count) {
-  if (count == 0) return true;
-  node->lower.places = static_cast<PackPlace*>(Allocate(count * sizeof(PackPlace)));
-  if (node->lower.places == nullptr) return false;
-  memcpy(node->lower.places, places, count * sizeof(PackPlace));
-  node->lower.count = count;
-  return true;
-}
-
 // Fills a fresh node from the packs below its directory; it stays negative when none has the name.
 bool FillFromPacks(Node* node) {
-  const Lower& lower = node->parent->lower;
-  PackPlace own[kMaxPacks];
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < lower.count; ++i) {
-    const PackPlace& place = lower.places[i];
-    const uint32_t entry = PackChild(place.pack, place.entry, node->name, node->name_size);
-    if (entry == kNoEntry) continue;
-    const abi::PackEntry& e = PackEntryAt(place.pack, entry);
-    if (e.type == abi::PackType::kWhiteout) break;
-    const bool directory =
-        e.type == abi::PackType::kDirectory || e.type == abi::PackType::kOpaqueDirectory;
-    if (node->inode == nullptr) {
-      node->inode = InodeFromPack(place.pack, entry);
-      if (node->inode == nullptr) return false;
-    }
-    if (!directory) break;  // or one below a directory: hidden
-    own[count++] = {place.pack, entry};
-    if (e.type == abi::PackType::kOpaqueDirectory) break;
-  }
-  return SetLower(node, own, count);
+  static Found found;
+  FindInPacks(node->parent->lower.places, node->parent->lower.count, *node, &found);
+  if (found.top.pack == kNoEntry) return true;
+  node->inode = InodeFromPack(found.top.pack, found.top.entry);
+  return node->inode != nullptr && SetLower(node, found.directories, found.count);
 }
 
 }  // namespace
 
 Node* RootNode() { return g_root; }
 
+void FindInPacks(const PackPlace* places, uint32_t count, const Node& name, Found* found) {
+  found->top = {kNoEntry, kNoEntry};
+  found->count = 0;
+  found->hides = false;
+  for (uint32_t i = 0; i < count && !found->hides; ++i) {
+    const PackPlace place{places[i].pack,
+                          PackChild(places[i].pack, places[i].entry, name.name, name.name_size)};
+    if (place.entry == kNoEntry) continue;
+    const abi::PackType type = PackEntryAt(place.pack, place.entry).type;
+    found->hides = type != abi::PackType::kDirectory;
+    if (type == abi::PackType::kWhiteout) break;
+    const bool directory = !found->hides || type == abi::PackType::kOpaqueDirectory;
+    if (!directory && found->count != 0) break;  // below a directory: hidden
+    if (found->top.pack == kNoEntry) found->top = place;
+    if (directory) found->directories[found->count++] = place;
+    if (found->count == kMostPlaces) break;
+  }
+}
+
+bool SetLower(Node* node, const PackPlace* places, uint32_t count, const Lower& below) {
+  const uint32_t all = count + below.count;
+  Lower lower;
+  if (all != 0) {
+    lower.places = static_cast<PackPlace*>(Allocate(all * sizeof(PackPlace)));
+    if (lower.places == nullptr) return false;
+    memcpy(lower.places, places, count * sizeof(PackPlace));
+    memcpy(lower.places + count, below.places, below.count * sizeof(PackPlace));
+    lower.count = all;
+  }
+  node->lower = lower;
+  return true;
+}
+
+void MakeNeededDirectories() {
+  const char* const needed[] = {"dev", "proc", "tmp", "run", "function", "root"};
+  for (const char* name : needed) {
+    Node* node = FindOrAddChild(g_root, name, static_cast<uint32_t>(strlen(name)));
+    if (node == nullptr) OutOfMemory("the root directory");
+    if (node->inode == nullptr) node->inode = NewInode(InodeType::kDirectory, 0755);
+  }
+}
+
 void InitNodes() {
   g_root = NewNode(nullptr, "", 0, 0);
   g_root->parent = g_root;
   g_root->inode = NewInode(InodeType::kDirectory, 0755);
-  PackPlace places[kMaxPacks];
+  PackPlace places[kMostPlaces];
   uint32_t count = 0;
   for (uint32_t pack = PackCount(); pack-- > 0;) {
     places[count++] = {pack, 0};
@@ -103,11 +120,7 @@ void InitNodes() {
     if (PackEntryAt(pack, 0).type == abi::PackType::kOpaqueDirectory) break;
   }
   if (!SetLower(g_root, places, count)) Panic("no memory for the root directory");
-  const char* const needed[] = {"dev", "proc", "tmp", "run", "function", "root"};
-  for (const char* name : needed) {
-    Node* node = FindOrAddChild(g_root, name, static_cast<uint32_t>(strlen(name)));
-    if (node->inode == nullptr) node->inode = NewInode(InodeType::kDirectory, 0755);
-  }
+  MakeNeededDirectories();
 }
 
 Node* FindChild(Node* directory, const char* name, uint32_t size) {
@@ -186,12 +199,23 @@ void HideBelow(Node* directory) {
   directory->lower.count = 0;
   directory->complete = true;
   for (Node* child = directory->first_child; child != nullptr; child = child->next_sibling) {
-    if (child->inode == nullptr) continue;
-    HideBelow(child);
-    child->inode->home = nullptr;
-    UnrefInode(child->inode);
-    child->inode = nullptr;
+    Hide(child);
   }
+}
+
+bool Hide(Node* node) {
+  if (node->special != nullptr) return false;
+  node->lower.count = 0;
+  node->complete = true;
+  bool gone = true;
+  for (Node* child = node->first_child; child != nullptr; child = child->next_sibling) {
+    if (!Hide(child)) gone = false;
+  }
+  if (!gone || node->inode == nullptr) return gone;
+  node->inode->home = nullptr;
+  UnrefInode(node->inode);
+  node->inode = nullptr;
+  return true;
 }
 
 int64_t PathOf(const Node* node, char* buffer, uint64_t size) {

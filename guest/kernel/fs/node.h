@@ -10,12 +10,14 @@
 #include <cstdint>
 
 #include "guest/kernel/fs/inode.h"
+#include "vmm/abi/control.h"
 
 namespace usetl::kernel {
 
 class SpecialDirectory;
 
-inline constexpr uint32_t kMaxPacks = 32;
+// Of a directory: an image's /bin and its /usr/bin may be one.
+inline constexpr uint32_t kMostPlaces = abi::kMaxPacks + 2 * abi::kMaxImagePacks;
 inline constexpr uint32_t kNoEntry = ~0u;
 inline constexpr uint64_t kMaxComponent = 255;
 
@@ -45,9 +47,23 @@ struct Node {
   char name[];  // zero-terminated
 };
 
+// What packs have under one name.
+struct Found {
+  PackPlace top;                       // the highest that has it; pack is kNoEntry: none has
+  PackPlace directories[kMostPlaces];  // where it is a directory, highest first
+  uint32_t count;
+  bool hides;  // nothing below counts: a whiteout, a file, an opaque directory
+};
+// Looks in the first `count` of `places`.
+void FindInPacks(const PackPlace* places, uint32_t count, const Node& name, Found* found);
+// Makes `places`, then `below`, the node's. False: out of memory.
+bool SetLower(Node* node, const PackPlace* places, uint32_t count, const Lower& below = {});
+
 // Builds the root and directories that every program expects. REQUIRES: packs and regions mapped.
 void InitNodes();
 Node* RootNode();
+// The directories that every program expects, where no pack has them.
+void MakeNeededDirectories();
 
 // The child of that name, perhaps negative; null when there is none or memory is out.
 Node* FindChild(Node* directory, const char* name, uint32_t size);
@@ -59,8 +75,11 @@ bool CompleteDirectory(Node* directory);
 bool HasChildren(Node* directory);
 // Moves `node`'s inode and children to the negative node `target` (rename).
 void MoveNode(Node* node, Node* target);
-// All names below it are gone, those of packs too.
+// All names below it are gone, those of packs too; but special directories stay, and the way to
+// them.
 void HideBelow(Node* directory);
+// The same for the node itself. False: it stays, a special directory is in it.
+bool Hide(Node* node);
 
 // Absolute path of a node into `buffer`; returns its length, or -ERANGE.
 int64_t PathOf(const Node* node, char* buffer, uint64_t size);

@@ -14,7 +14,12 @@ uint64_t BaseOf(uint32_t pack) { return host_page().packs[pack].base; }
 
 uint32_t PackCount() {
   const uint64_t count = host_page().pack_count;
-  return count < kMaxPacks ? static_cast<uint32_t>(count) : kMaxPacks;
+  return count < abi::kMaxPacks ? static_cast<uint32_t>(count) : abi::kMaxPacks;
+}
+
+uint32_t ImagePackCount() {
+  const uint64_t count = host_page().image_pack_count;
+  return count < abi::kMaxImagePacks ? static_cast<uint32_t>(count) : abi::kMaxImagePacks;
 }
 
 const abi::PackEntry& PackEntryAt(uint32_t pack, uint32_t entry) {

@@ -7,7 +7,10 @@
 
 namespace usetl::kernel {
 
+// Of the runtime; numbers of its packs are 0 and up.
 uint32_t PackCount();
+// Of a function's image; their numbers follow those.
+uint32_t ImagePackCount();
 const abi::PackEntry& PackEntryAt(uint32_t pack, uint32_t entry);
 const char* PackText(uint32_t pack, uint64_t offset);
 // The entry of a child by name, or kNoEntry (node.h).

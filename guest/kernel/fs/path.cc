@@ -1,6 +1,7 @@
 #include "guest/kernel/fs/path.h"
 
 #include "guest/kernel/fs/host_region.h"
+#include "guest/kernel/fs/image.h"
 #include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/bytes.h"
 
@@ -98,7 +99,12 @@ int64_t WalkFrom(Node* base, const char* path, bool follow, int* links, Walked* 
 }  // namespace
 
 int64_t Walk(Node* base, const char* path, bool follow, Walked* walked) {
+  RefreshImage();
   RefreshHostRegion();
+  return WalkTree(base, path, follow, walked);
+}
+
+int64_t WalkTree(Node* base, const char* path, bool follow, Walked* walked) {
   int links = 0;
   return WalkFrom(base, path, follow, &links, walked);
 }

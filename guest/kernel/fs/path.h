@@ -35,7 +35,10 @@ struct Walked {
 // path).
 int64_t Walk(Node* base, const char* path, bool follow, Walked* walked);
 
-// The same for a path that must exist: -ENOENT otherwise, -ENOTDIR for a file with a trailing
+// The same without a look at what the host has put there meanwhile.
+int64_t WalkTree(Node* base, const char* path, bool follow, Walked* walked);
+
+// As Walk(), for a path that must exist: -ENOENT otherwise, -ENOTDIR for a file with a trailing
 // slash.
 int64_t WalkExisting(Node* base, const char* path, bool follow, Walked* walked);
 

@@ -107,6 +107,7 @@ class Container {
   std::string id_, mode_;
   std::unique_ptr<Log> log_;
   std::unique_ptr<UsfLink> link_;
+  std::vector<Fd> packs_;         // of the image, for clones
   std::optional<Mounts> mounts_;  // from the claim on
   Ports ports_;
   etl::Policy policy_;

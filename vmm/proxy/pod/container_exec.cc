@@ -57,7 +57,7 @@ void Container::OnExec(const ExecRecord& record, std::string_view arguments, std
 }
 
 void Container::RequestClone() {
-  const Status asked = link_->RequestClone();
+  const Status asked = link_->RequestClone(packs_);
   if (!asked.ok()) End(Lost("usetl-vmmd left while the function ran"));
 }
 

@@ -52,8 +52,9 @@ Status Container::Claim(StartRequest* request) {
     return Status::Errno("usetl-vmmd");
   }
   Fd region_file;
+  packs_ = std::move(request->packs);
   Result<std::unique_ptr<UsfLink>> link =
-      UsfLink::Claim(std::move(vmmd_), claim, usf_cgroups_, &region_file);
+      UsfLink::Claim(std::move(vmmd_), claim, usf_cgroups_, packs_, &region_file);
   // Whoever takes this process over could move any process of the node by them.
   usf_cgroups_.clear();
   if (!link.ok()) return link.status();
@@ -86,7 +87,7 @@ Status Container::Start(ipc::Message message) {
   if (!request->hostname.empty()) request->environment.emplace("HOSTNAME", request->hostname);
   KeepForExec(*request);
   USETL_RETURN_IF_ERROR(Claim(&*request));
-  USETL_RETURN_IF_ERROR(PublishContents(&*request, &link_->region()));
+  USETL_RETURN_IF_ERROR(PublishContents(*request, &link_->region()));
   if (link_->Post(abi::RecordType::kLoad, kLoadId, AsBytes(LoadRecord(*request)))) return Status();
   return Status(E2BIG, "arguments and environment exceed 32 kB");
 }

@@ -6,16 +6,9 @@ namespace usetl::pod {
 namespace {
 
 using abi::FileType;
-using abi::PackEntry;
-using abi::PackType;
 
 constexpr uint32_t kEntriesForBodies = 127;
-constexpr uint16_t kPlainDirectory = 0755;
 constexpr size_t kMaxComponent = 255;
-
-std::string_view AsText(std::span<const uint8_t> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 uint64_t PagesOf(uint64_t size) { return (size + abi::kPageSize - 1) / abi::kPageSize; }
 
@@ -44,71 +37,18 @@ void Contents::EraseBelow(std::string_view path) {
   while (it != items_.end() && it->first.starts_with(prefix)) it = items_.erase(it);
 }
 
-void Contents::Add(const std::string& path, Item item) {
-  if (item.type != FileType::kDirectory) EraseBelow(path);
-  items_.insert_or_assign(path, item);
-}
-
-Status Contents::AddDirectory(const pack::Pack& pack, const PackEntry& directory,
-                              const std::string& path) {
-  const auto children = pack.entries().subspan(directory.offset, directory.size);
-  for (const PackEntry& entry : children) {
-    const std::string name = path + std::string(pack.Name(entry));
-    if (name.size() > abi::kMaxHostName) {
-      return Status(ENAMETOOLONG, "/" + name + ": the path is too long");
-    }
-    switch (entry.type) {
-      case PackType::kRegular: {
-        const std::string_view bytes = AsText(pack.Content(entry));
-        Add(name, {FileType::kRegular, entry.mode, bytes, -1, 0, bytes.size()});
-        break;
-      }
-      case PackType::kSymlink: {
-        const std::string_view target = AsText(pack.Content(entry));
-        Add(name, {FileType::kSymlink, 0777, target, -1, 0, target.size()});
-        break;
-      }
-      case PackType::kWhiteout:
-        EraseBelow(name);
-        items_.erase(name);
-        break;
-      case PackType::kOpaqueDirectory:
-        EraseBelow(name);
-        [[fallthrough]];
-      case PackType::kDirectory:
-        Add(name, {FileType::kDirectory, entry.mode, {}, -1, 0, 0});
-        USETL_RETURN_IF_ERROR(AddDirectory(pack, entry, name + "/"));
-        break;
-    }
-  }
-  return Status();
-}
-
-Status Contents::AddLayer(const pack::Pack& pack) {
-  const PackEntry& root = pack.entries()[0];
-  if (root.type == PackType::kOpaqueDirectory) items_.clear();
-  return AddDirectory(pack, root, "");
-}
-
 Status Contents::AddFile(std::string_view path, Item item) {
   Result<std::string> clean = CleanPath(path);
   if (!clean.ok()) return clean.status();
-  // Links of layers on the way lead elsewhere, as they would for any program.
+  // Links on the way lead elsewhere, as they would for any program.
   for (size_t at = clean->find('/'); at != clean->npos; at = clean->find('/', at + 1)) {
     const auto parent = items_.find(std::string_view(*clean).substr(0, at));
     if (parent != items_.end() && parent->second.type == FileType::kRegular) {
       return Status(ENOTDIR, std::string(path) + ": /" + parent->first + " is a file");
     }
   }
-  // A mount hides what the layers have there.
-  if (item.mount != 0) {
-    items_.erase(*clean);
-    EraseBelow(*clean);
-  }
-  if (item.type != FileType::kDirectory || !items_.contains(*clean) ||
-      items_.at(*clean).type != FileType::kSymlink) {
-    Add(*clean, item);
-  }
+  if (item.type != FileType::kDirectory || item.mount != 0) EraseBelow(*clean);
+  items_.insert_or_assign(*clean, item);
   return Status();
 }
 
@@ -122,26 +62,27 @@ Status Contents::AddFiles(const StartRequest& request) {
   for (const StartRequest::Directory& directory : request.directories) {
     USETL_RETURN_IF_ERROR(
         AddFile(directory.path,
-                {FileType::kDirectory, directory.mode, {}, -1, 0, 0, directory.mount, true}));
+                {.type = FileType::kDirectory, .mode = directory.mode, .mount = directory.mount}));
   }
   for (const StartRequest::File& file : request.files) {
     if (file.offset > most || file.size > most - file.offset) {
       return Status(EINVAL, file.path + ": not within the contents");
     }
-    USETL_RETURN_IF_ERROR(AddFile(file.path, {FileType::kRegular,
-                                              file.mode,
-                                              {},
-                                              request.contents.get(),
-                                              file.offset,
-                                              file.size,
-                                              file.mount}));
+    USETL_RETURN_IF_ERROR(AddFile(file.path, {.type = FileType::kRegular,
+                                              .mode = file.mode,
+                                              .file = request.contents.get(),
+                                              .offset = file.offset,
+                                              .size = file.size,
+                                              .mount = file.mount}));
   }
   for (const StartRequest::Link& link : request.links) {
     if (link.target.empty() || link.target.size() > abi::kMaxName) {
       return Status(EINVAL, link.path + ": a link to nothing");
     }
-    USETL_RETURN_IF_ERROR(
-        AddFile(link.path, {FileType::kSymlink, 0777, link.target, -1, 0, link.target.size()}));
+    USETL_RETURN_IF_ERROR(AddFile(link.path, {.type = FileType::kSymlink,
+                                              .mode = 0777,
+                                              .target = link.target,
+                                              .size = link.target.size()}));
   }
   return Status();
 }
@@ -154,33 +95,18 @@ bool Contents::BelowLink(std::string_view path) const {
   return false;
 }
 
-bool Contents::HasChildren(Items::const_iterator directory) const {
-  const std::string prefix = directory->first + "/";
-  const auto next = items_.lower_bound(prefix);
-  return next != items_.end() && next->first.starts_with(prefix);
-}
-
-bool Contents::Needed(Items::const_iterator item) const {
-  return item->second.type != FileType::kDirectory || item->second.mode != kPlainDirectory ||
-         item->second.mount != 0 || item->second.listed || !HasChildren(item);
-}
-
 Status Contents::CheckRoom(const HostRegion& region) const {
-  uint64_t entries = 0, pages = 0;
-  for (auto it = items_.begin(); it != items_.end(); ++it) {
-    if (!Needed(it)) continue;
-    ++entries;
-    pages += PagesOf(it->second.size + it->first.size());
-  }
+  const uint64_t entries = items_.size();
+  uint64_t pages = 0;
+  for (const auto& [name, item] : items_) pages += PagesOf(item.size + name.size());
   constexpr uint64_t kMostEntries = abi::kHostEntries - kEntriesForBodies;
   const uint64_t room = region.free_bytes() / 4 * 3;
   if (entries > kMostEntries) {
-    return Status(ENOSPC, "the container's image and files are " + std::to_string(entries) +
-                              " files, a USF takes " + std::to_string(kMostEntries) +
-                              " beyond those of its runtime");
+    return Status(ENOSPC, "the container's mounts are " + std::to_string(entries) +
+                              " files, a USF takes " + std::to_string(kMostEntries));
   }
   if (pages * abi::kPageSize > room) {
-    return Status(ENOSPC, "the container's image and files take " +
+    return Status(ENOSPC, "the container's mounts take " +
                               std::to_string((pages * abi::kPageSize >> 20) + 1) +
                               " MB, the host region has " + std::to_string(room >> 20) +
                               " MB for them (usetl up --region)");
@@ -193,7 +119,7 @@ Status Contents::Publish(HostRegion* region) const {
   // The guest follows a link on the way to a name once it knows where the link leads.
   for (const bool below_links : {false, true}) {
     for (auto it = items_.begin(); it != items_.end(); ++it) {
-      if (!Needed(it) || BelowLink(it->first) != below_links) continue;
+      if (BelowLink(it->first) != below_links) continue;
       const Status status = PublishOne(it->first, it->second, region);
       if (!status.ok()) return status.Annotate("/" + it->first);
     }
@@ -215,7 +141,7 @@ Status Contents::Update(std::string_view mount, HostRegion* region) const {
       if (!region->Has(name)) {
         status = PublishOne(name, item, region);
       } else if (links) {
-        status = region->ReplaceLink(name, item.bytes);
+        status = region->ReplaceLink(name, item.target);
       }
       if (!status.ok()) return status.Annotate("/" + name);
     }
@@ -235,15 +161,10 @@ Status Contents::PublishOne(const std::string& path, const Item& item, HostRegio
     case FileType::kDirectory:
       return region->AddDirectory(path, item.mode, item.mount);
     case FileType::kSymlink:
-      return region->AddLink(path, item.bytes);
+      return region->AddLink(path, item.target);
     default:
-      break;
+      return region->AddFileFrom(path, item.file, item.offset, item.size, item.mode, item.mount);
   }
-  if (item.file >= 0) {
-    return region->AddFileFrom(path, item.file, item.offset, item.size, item.mode, item.mount);
-  }
-  return region->AddFile(
-      path, {reinterpret_cast<const uint8_t*>(item.bytes.data()), item.bytes.size()}, item.mode);
 }
 
 Status UpdateMount(const StartRequest& request, HostRegion* region) {
@@ -263,22 +184,11 @@ Status PublishReadOnlyRoot(HostRegion* region) {
 
 }  // namespace
 
-Status PublishContents(StartRequest* request, HostRegion* region) {
-  std::vector<pack::Pack> packs;
+Status PublishContents(const StartRequest& request, HostRegion* region) {
   Contents contents;
-  for (Fd& fd : request->packs) {
-    Result<pack::Pack> pack =
-        pack::AdoptPack(std::move(fd), "layer " + std::to_string(packs.size()), false);
-    if (!pack.ok()) return pack.status();
-    packs.push_back(std::move(*pack));
-    USETL_RETURN_IF_ERROR(contents.AddLayer(packs.back()));
-  }
-  USETL_RETURN_IF_ERROR(contents.AddFiles(*request));
+  USETL_RETURN_IF_ERROR(contents.AddFiles(request));
   USETL_RETURN_IF_ERROR(contents.Publish(region));
-  if (request->read_only_root) USETL_RETURN_IF_ERROR(PublishReadOnlyRoot(region));
-  request->contents.Reset();
-  request->packs.clear();
-  return Status();
+  return request.read_only_root ? PublishReadOnlyRoot(region) : Status();
 }
 
 }  // namespace usetl::pod

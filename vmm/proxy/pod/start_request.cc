@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "vmm/abi/control.h"
 #include "vmm/abi/file_table.h"
 #include "vmm/base/json_text.h"
 #include "vmm/proxy/pod/protocol.h"
@@ -203,7 +204,7 @@ Result<StartRequest> ReadStart(ipc::Message message) {
   const size_t inside = message.bytes.size() - sizeof record;
   const bool in_file = inside == 0 && record.text_size != 0;
   if (!in_file && inside != record.text_size) return bad;
-  if (record.has_log > 1 || record.has_contents > 1 || record.packs > ipc::kMaxDescriptors ||
+  if (record.has_log > 1 || record.has_contents > 1 || record.packs > abi::kMaxImagePacks ||
       record.mounted_files > abi::kMaxMounts || record.text_size > kMaxText ||
       message.fds.size() !=
           record.has_log + record.packs + record.has_contents + record.mounted_files + in_file) {

@@ -14,13 +14,22 @@ Result<Mapping> MapShared(const Fd& fd, uint64_t size, int protection) {
   return Mapping(at, size);
 }
 
+std::vector<int> Numbers(std::span<const Fd> fds) {
+  std::vector<int> numbers;
+  for (const Fd& fd : fds) numbers.push_back(fd.get());
+  return numbers;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimRequest& request,
-                                                const std::vector<Fd>& cgroups, Fd* guest_region) {
-  std::vector<int> files;
-  for (const Fd& cgroup : cgroups) files.push_back(cgroup.get());
-  USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(request), {}, files));
+                                                std::span<const Fd> cgroups,
+                                                std::span<const Fd> packs, Fd* guest_region) {
+  pool::ClaimRequest claim = request;
+  claim.packs = static_cast<uint32_t>(packs.size());
+  std::vector<int> files = Numbers(cgroups);
+  for (const Fd& pack : packs) files.push_back(pack.get());
+  USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(claim), {}, files));
   Result<ipc::Message> message = ipc::Receive(vmmd.get());
   if (!message.ok()) return message.status().Annotate("usetl-vmmd");
   pool::ReplyRecord reply;
@@ -56,9 +65,9 @@ Result<std::unique_ptr<UsfLink>> UsfLink::OfClone(ipc::Message cloned) {
   return link;
 }
 
-Status UsfLink::RequestClone() {
+Status UsfLink::RequestClone(std::span<const Fd> packs) {
   const pool::PlainRequest request{pool::Request::kClone, 0};
-  return ipc::Send(vmmd_.get(), ipc::Bytes(request));
+  return ipc::Send(vmmd_.get(), ipc::Bytes(request), {}, Numbers(packs));
 }
 
 Status UsfLink::LetEnter() {

@@ -3,6 +3,7 @@
 #define USETL_VMM_PROXY_WORKER_USF_LINK_H_
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "vmm/abi/control.h"
@@ -19,16 +20,19 @@ class UsfLink {
  public:
   // Asks vmmd for a USF and maps what comes with it. `vmmd` is a connection; it holds the USF as
   // long as it is open.
-  // `cgroups`: that the USF enters. `guest_region`: gets the guest region's file, for another
-  // process; null: nobody wants it.
+  // `cgroups`: that the USF enters. `packs`: layers of the function's image, lowest first. Both
+  // stay the caller's. `guest_region`: gets the guest region's file, for another process; null:
+  // nobody wants it.
   static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request,
-                                                const std::vector<Fd>& cgroups = {},
+                                                std::span<const Fd> cgroups = {},
+                                                std::span<const Fd> packs = {},
                                                 Fd* guest_region = nullptr);
 
   // A clone of a USF that another link holds, from vmmd's kCloned.
   static Result<std::unique_ptr<UsfLink>> OfClone(ipc::Message cloned);
-  // Asks vmmd for one; kCloned comes as a message that vmmd sends. One at a time.
-  Status RequestClone();
+  // Asks vmmd for one; kCloned comes as a message that vmmd sends. One at a time. `packs`: those of
+  // the claim.
+  Status RequestClone(std::span<const Fd> packs);
   // The USF may enter its cgroups now, which takes processor time.
   Status LetEnter();
   // Gives the USF back and waits until neither it nor a clone of it is in its cgroups. Nothing else

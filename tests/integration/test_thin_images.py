@@ -1,0 +1,218 @@
+"""Thin images: their layers are mapped into a USF of the node's runtime, over what that has."""
+
+import hashlib
+import io
+import json
+import pathlib
+import shutil
+import subprocess
+import tarfile
+import tempfile
+
+import grpc
+from cri import BUILD, container_config, cri
+from cri_case import CriCase
+from image_file import import_layout, layout_of
+
+PACKAGES = pathlib.Path("/usr/lib/python3/dist-packages")
+LIBRARY = pathlib.Path("/usr/lib/x86_64-linux-gnu/libprotobuf.so.32")
+BIG = b"".join(hashlib.sha256(b"%d" % i).digest() for i in range(1_250_000))  # 40 MB
+MANY = 5000
+
+# What each script begins with.
+HEAD = """
+import hashlib, os, pathlib
+P = pathlib.Path
+def fails(error, call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as e:
+        assert e.errno == error, e
+    else:
+        raise AssertionError(arguments)
+"""
+LOOK = """
+assert P("/opt/plain").read_text() == "upper", P("/opt/plain").read_text()
+assert sorted(os.listdir("/opt")) == ["big", "lib", "link", "many", "opaque", "plain", "site", "was_directory", "was_file"], os.listdir("/opt")
+assert not P("/opt/gone").exists() and not P("/opt/opaque/lower").exists()
+assert os.listdir("/opt/opaque") == ["upper"]
+assert P("/opt/was_directory").read_text() == "file" and P("/opt/was_file/below").read_text() == "x"
+assert P("/opt/link").read_text() == "upper" and os.readlink("/opt/link") == "plain"
+names = os.listdir("/opt/many")
+assert len(names) == len(set(names)) == %(many)d
+assert all(P(f"/opt/many/{i}").read_text() == str(i) for i in range(0, %(many)d, 7))
+assert hashlib.sha256(P("/opt/big").read_bytes()).hexdigest() == "%(sum)s"
+# Over the runtime: a file hidden, one gone, one added, a whole library; the rest is there as ever.
+assert P("/usr/bin/wc").read_text() == "mine" and P("/usr/bin/cat").exists() and P("/bin/sh").exists()
+assert not os.path.lexists("/usr/bin/vi") and "vi" not in os.listdir("/usr/bin")
+assert P("/bin/tool").read_text() == P("/usr/bin/tool").read_text() == "tool" and os.path.islink("/bin")
+assert sorted(os.listdir("/usr/share/zoneinfo/Arctic")) == ["Inner"], os.listdir("/usr/share/zoneinfo/Arctic")
+assert "Europe" in os.listdir("/usr/share/zoneinfo") and P("/usr/share/zoneinfo/Europe/Rome").exists()
+from xml import beside
+assert beside.VALUE == 3
+import xml.dom.minidom
+for needed in ("/tmp", "/run", "/dev/null", "/proc/self"):
+    assert P(needed).exists(), needed
+""" % {"many": MANY, "sum": hashlib.sha256(BIG).hexdigest()}
+NATIVE = """
+from google.protobuf import descriptor_pb2
+from google.protobuf.internal import api_implementation
+assert api_implementation.Type() == "cpp", api_implementation.Type()
+message = descriptor_pb2.FileDescriptorProto(name="n", package="p")
+assert descriptor_pb2.FileDescriptorProto.FromString(message.SerializeToString()) == message
+assert "/opt/site" in descriptor_pb2.__file__
+import mmap
+with open("/opt/big", "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+    assert whole[:32] == hashlib.sha256(b"0").digest()
+with open("/opt/big", "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as whole:
+    whole[0:4] = b"mine"
+    assert whole[:4] == b"mine" and whole[32:64] == hashlib.sha256(b"1").digest()
+"""
+CHANGE = """
+with open("/opt/plain", "a") as file:
+    file.write(" and more")
+assert P("/opt/plain").read_text() == "upper and more" == P("/opt/link").read_text()
+os.rename("/opt/many", "/tmp/moved")
+assert not P("/opt/many").exists() and P("/tmp/moved/77").read_text() == "77" and len(os.listdir("/tmp/moved")) == %d
+os.rename("/opt/was_file/below", "/opt/opaque/below")
+assert sorted(os.listdir("/opt/opaque")) == ["below", "upper"] and os.listdir("/opt/was_file") == []
+os.rmdir("/opt/was_file")
+os.remove("/opt/was_directory")
+os.mkdir("/opt/was_directory")
+assert os.listdir("/opt/was_directory") == []
+os.remove("/usr/bin/wc")
+fails(2, os.stat, "/usr/bin/wc")  # the runtime's does not come back
+assert "wc" not in os.listdir("/usr/bin")
+with open("/opt/many", "x") as file:
+    file.write("a file now")
+os.remove("/opt/big")
+P("/opt/big").write_text("small")
+assert P("/opt/big").stat().st_size == 5
+""" % MANY
+MAIN = b"""
+open("/opt/written", "w").write("by the function")
+def handler(event, context):
+    return [event["name"], open("/opt/plain").read()]
+"""
+NOTHING = HEAD + """
+assert not P("/opt").exists() and not os.path.lexists("/usr/bin/tool")
+assert P("/usr/bin/vi").exists() and P("/usr/bin/wc").read_bytes()[:4] == b"\\x7fELF"
+assert "Rome" in os.listdir("/usr/share/zoneinfo/Europe") and "Inner" not in os.listdir("/usr/share/zoneinfo/Arctic")
+try:
+    from xml import beside
+except ImportError:
+    pass
+else:
+    raise AssertionError("a module of another image")
+"""
+
+
+def write(path: pathlib.Path, files: dict[str, bytes], links: dict[str, str],
+          *trees: tuple[pathlib.Path, str]) -> pathlib.Path:
+    """A layer of files, links, and what is on this machine, under other names."""
+    with tarfile.open(path, "w", dereference=True) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            archive.addfile(info, io.BytesIO(content))
+        for name, target in links.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+        for source, name in trees:
+            archive.add(source, name)
+    return path
+
+
+class ThinImages(CriCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        made = pathlib.Path(tempfile.mkdtemp(prefix="usetl-thin-", dir="/dev/shm"))
+        cls.addClassCleanup(shutil.rmtree, made)
+        lower = write(made / "lower.tar", {
+            "opt/plain": b"lower", "opt/gone": b"", "opt/opaque/lower": b"", "opt/was_directory/below": b"",
+            "opt/was_file": b"", "opt/big": BIG, **{f"opt/many/{i}": b"%d" % i for i in range(MANY)},
+            "usr/bin/wc": b"mine", "bin/tool": b"tool", "usr/lib/python3.11/xml/beside.py": b"VALUE = 3\n"},
+            {"opt/link": "plain"}, (PACKAGES / "google", "opt/site/google"), (LIBRARY, str(LIBRARY)[1:]))
+        upper = write(made / "upper.tar", {
+            "opt/plain": b"upper", "opt/.wh.gone": b"", "opt/opaque/.wh..wh..opq": b"", "opt/opaque/upper": b"",
+            "opt/was_directory": b"file", "opt/.wh.was_file": b"", "opt/lib/x": b"", "usr/bin/.wh.vi": b"",
+            "usr/share/zoneinfo/Arctic/.wh..wh..opq": b"", "usr/share/zoneinfo/Arctic/Inner": b""}, {})
+        top = write(made / "top.tar", {
+            "opt/was_file/below": b"x", "function/look.py": (HEAD + LOOK).encode(),
+            "function/native.py": (HEAD + NATIVE).encode(),
+            "function/change.py": (HEAD + LOOK + CHANGE).encode(), "function/main.py": MAIN}, {})
+        cls.add_image(made, "thin", lower, upper, top)
+        cls.add_image(made, "other", write(made / "other.tar", {"function/nothing.py": NOTHING.encode()}, {}))
+        cls.add_image(made, "damaged", write(made / "damaged.tar", {"function/look.py": b"pass"}, {}))
+        layers = [write(made / f"layer-{i}.tar", {f"function/{i}.py": b"pass\n"}, {}) for i in range(32)]
+        cls.add_image(made, "layers", *layers[:31])
+        cls.add_image(made, "too_many", *layers)
+
+    @classmethod
+    def add_image(cls, made: pathlib.Path, name: str, *layers: pathlib.Path) -> None:
+        layout = layout_of(made / name, layers, "--config.workingdir", "/function", "--config.env",
+                           "PYTHONPATH=/opt/site", "--config.env", "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=cpp")
+        import_layout(cls.directory / "images", layout, f"localhost/{name}:1")
+
+    def start_image(self, pod: str, image: str, *command: str) -> str:
+        config = container_config("job", f"localhost/{image}:1", command=command)
+        container = self.client.CreateContainer(pod_sandbox_id=pod, config=config,
+                                                sandbox_config=self.pod).container_id
+        self.client.StartContainer(container_id=container)
+        return container
+
+    def run_script(self, pod: str, image: str, script: str) -> None:
+        container = self.start_image(pod, image, "python3", f"{script}.py")
+        status = self.wait_exited(container)
+        self.assertEqual(status.exit_code, 0, pathlib.Path(status.log_path).read_text())
+        self.client.RemoveContainer(container_id=container)
+
+    def test_layers_are_one_tree(self):
+        self.run_script(self.run_pod(), "thin", "look")
+
+    def test_extension_modules(self):
+        self.run_script(self.run_pod(), "thin", "native")
+
+    def test_changes_are_the_functions(self):
+        pod = self.run_pod()
+        for _ in range(2):
+            self.run_script(pod, "thin", "change")
+
+    def test_nothing_stays(self):
+        pod = self.run_pod()
+        for _ in range(4):  # USFs of the pool, fresh and used
+            self.run_script(pod, "thin", "change")
+            self.run_script(pod, "other", "nothing")
+
+    def test_many_layers(self):
+        pod = self.run_pod()
+        self.run_script(pod, "layers", "30")
+        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "the image has 32 layers, a function takes 31",
+                          self.start_image, pod=pod, image="too_many")
+
+    def test_programs_see_them(self):
+        pod = self.run_pod()
+        container = self.start_image(pod, "thin")
+        self.assertEqual(self.post(pod, {"name": "x"}), '["x","upper"]')
+        programs = {("cat", "/opt/plain"): b"upper", ("cat", "/opt/written"): b"by the function",
+                    ("ls", "/opt/opaque"): b"upper\n",
+                    ("python3", "-c", "import google.protobuf.descriptor_pb2 as d; print(d.__file__)"):
+                        b"/opt/site/google/protobuf/descriptor_pb2.py\n"}
+        for command, output in programs.items():
+            done = self.client.ExecSync(container_id=container, timeout=20, cmd=command)
+            self.assertEqual((done.stdout, done.exit_code), (output, 0), done.stderr)
+        self.assertEqual(self.post(pod, {"name": "y"}), '["y","upper"]')
+
+    def test_a_damaged_pack_is_refused(self):
+        pod = self.run_pod()
+        self.run_script(pod, "damaged", "look")
+        shown = subprocess.run([BUILD / "usetl", "image", "ls", "--store", self.directory / "images", "--json",
+                                "localhost/damaged:1"], check=True, capture_output=True, text=True).stdout
+        [pack] = json.loads(shown)[0]["packs"]
+        with open(pack, "r+b") as file:
+            file.seek(88 + 56)  # where the name of the second entry is
+            file.write(b"\xff" * 8)
+        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "open pack .*: ", self.start_image, pod=pod,
+                          image="damaged")
