@@ -27,7 +27,9 @@ def ask(name):
         if n % 7 == 6:
             good = answer.status == 500
         else:
-            good = answer.status == 200 and json.loads(body) == [name, n, len(event["text"])]
+            large = n % 7 == 3
+            good = answer.status == 200 and json.loads(body) == [
+                name, n, len(event["text"]), f"{name}.{n}" * (20_000 if large else 1)]
         if not good:
             wrong.append((name, n, answer.status, body[:100]))
 
@@ -115,7 +117,9 @@ class Http(ContainerCase):
     def test_each_client_gets_its_own_answers(self):
         container = self.container("def handler(event, context):\n"
                                    "  if event['n'] % 7 == 6: raise ValueError(event['n'])\n"
-                                   "  return [event['name'], event['n'], len(event['text'])]\n",
+                                   "  times = 20_000 if event['n'] % 7 == 3 else 1\n"
+                                   "  return [event['name'], event['n'], len(event['text']),\n"
+                                   "          f\"{event['name']}.{event['n']}\" * times]\n",
                                    mode="http", ports=[8080])
         container.started()
         said = subprocess.check_output(["nsenter", "--net=/proc/%d/ns/net" % self.pod.process.pid,

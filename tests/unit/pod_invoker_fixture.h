@@ -32,6 +32,7 @@ class InvokerCase : public testing::Test {
     region_.Format();
   }
   Invoker Make(Invoker::Options options = {}) {
+    options.quick = quick_;
     const auto post = [this](abi::RecordType type, uint64_t id, std::string_view payload) {
       if (room_ == 0) return false;
       --room_;
@@ -51,6 +52,7 @@ class InvokerCase : public testing::Test {
   HostRegion region_;
   GuestRegionView guest_;
   size_t room_ = kPlenty;  // of the ring, in records
+  std::chrono::hours quick_{1};
   std::vector<Posted> posted_;
   std::string log_;
 };

@@ -87,24 +87,51 @@ TEST_F(InvokerTest, SomeAreGivenAheadAndAnsweredInOrder) {
   for (int i = 0; i < 6; ++i) {
     numbers[i] = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[i]));
   }
-  EXPECT_EQ(posted_.size(), 4u);
-  EXPECT_EQ(Answer(&invoker, numbers[1], kPlain).code(), EPROTO) << "not its turn";
+  EXPECT_EQ(posted_.size(), 1u) << "nobody knows how slow it is";
   ASSERT_TRUE(Answer(&invoker, numbers[0], kPlain).ok());
   EXPECT_TRUE(told[0].ended);
   EXPECT_FALSE(told[1].ended);
   EXPECT_EQ(posted_.size(), 5u);
+  EXPECT_FALSE(Invocation(posted_[1]).contains("unread"));
+  EXPECT_EQ(Invocation(posted_[2])["unread"], numbers[1]);
+  EXPECT_EQ(Answer(&invoker, numbers[2], kPlain).code(), EPROTO) << "not its turn";
   invoker.Cancel(numbers[1]);
   ASSERT_TRUE(Answer(&invoker, numbers[1], kPlain).ok());
   EXPECT_EQ(told[1].status, 0) << "its client has left";
   room_ = 0;
   ASSERT_TRUE(Answer(&invoker, numbers[2], kPlain).ok());
   EXPECT_EQ(posted_.size(), 6u);
-  invoker.Abandon(Status(EIO, "lost"));
+  invoker.Abandon(Status(EIO, "lost"), true);
   EXPECT_EQ(told[2].status, 201);
   EXPECT_EQ(told[3].status, 502) << "it was being served";
   EXPECT_EQ(told[4].status, 503) << "given, not begun";
   EXPECT_EQ(told[5].status, 503);
   EXPECT_TRUE(invoker.idle());
+}
+
+TEST_F(InvokerTest, WhatAFunctionMayHaveBegunIsNotAskedForAgain) {
+  Invoker invoker = Make();
+  Told told[7];
+  for (Told& one : told) invoker.Invoke(Get("/"), std::make_unique<Sink>(&one));
+  room_ = 3;
+  ASSERT_TRUE(Answer(&invoker, posted_[0].id, kPlain).ok());
+  ASSERT_EQ(posted_.size(), 4u);
+  invoker.Abandon(Status(EIO, "lost"), false);
+  for (int i = 1; i < 4; ++i) EXPECT_EQ(told[i].status, 502) << "it may have been served";
+  EXPECT_EQ(told[4].status, 503) << "not posted";
+  for (int i = 5; i < 7; ++i) EXPECT_EQ(told[i].status, 503);
+}
+
+TEST_F(InvokerTest, ASlowFunctionGetsNothingAhead) {
+  quick_ = std::chrono::hours(0);
+  Invoker invoker = Make();
+  Told told[3];
+  for (Told& one : told) invoker.Invoke(Get("/"), std::make_unique<Sink>(&one));
+  for (size_t i = 0; i < 3; ++i) {
+    ASSERT_EQ(posted_.size(), i + 1);
+    ASSERT_TRUE(Answer(&invoker, posted_[i].id, kPlain).ok());
+    EXPECT_EQ(told[i].status, 201);
+  }
 }
 
 TEST_F(InvokerTest, NothingIsGivenBesideALargeBody) {
@@ -132,8 +159,9 @@ TEST_F(InvokerTest, ARequestThatTheRingHadNoRoomForIsNotAnswered) {
   EXPECT_EQ(Answer(&invoker, number, kPlain).code(), EPROTO);
   room_ = kPlenty;
   invoker.Turn();
-  EXPECT_EQ(posted_.size(), 2u);
+  EXPECT_EQ(posted_.size(), 1u);
   ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
+  EXPECT_EQ(posted_.size(), 2u);
 }
 
 TEST_F(InvokerTest, RefusesWhenFullAndWhenClosed) {
@@ -227,6 +255,9 @@ TEST_F(InvokerTest, CancelledAndAbandoned) {
   Told told[3];
   {
     Invoker invoker = Make();
+    Told quick;
+    const uint64_t before = invoker.Invoke(Get("/"), std::make_unique<Sink>(&quick));
+    ASSERT_TRUE(Answer(&invoker, before, kPlain).ok());
     const uint64_t number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));
     const uint64_t waits = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[1]));
     invoker.Cancel(number);
@@ -238,7 +269,7 @@ TEST_F(InvokerTest, CancelledAndAbandoned) {
     EXPECT_FALSE(told[0].ended || told[1].ended);
     invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));
     invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[1]));
-    invoker.Abandon(Status(ETIMEDOUT, "too long"));
+    invoker.Abandon(Status(ETIMEDOUT, "too long"), true);
   }
   EXPECT_EQ(told[0].status, 504);
   EXPECT_EQ(told[1].status, 503);

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from tests.harness import AgentTest
+from usetl import _abi
 
 
 class HandlerTest(AgentTest):
@@ -118,6 +119,16 @@ class HandlerTest(AgentTest):
         self.assertEqual(json.loads(Path(answer["path"]).read_bytes()), "ä" * 60_000)
         self.assertEqual(agent.invoke(1)["value"], 2)
         self.assertFalse(os.path.exists(answer["path"]))
+
+    def test_large_values_stay_until_they_are_read(self) -> None:
+        agent = self.loaded("def handler(e, c): return e * 30_000")
+        paths = []
+        for unread in (None, 2, 3, 3):
+            order = {"event": "x"} if unread is None else {"event": "x", "unread": unread}
+            paths.append(agent.ask(_abi.INVOKE, order)["path"])
+        self.assertEqual([os.path.exists(path) for path in paths], [False, True, True, True], paths)
+        agent.invoke(1)
+        self.assertFalse(any(map(os.path.exists, paths)))
 
     def test_output_comes_before_the_result(self) -> None:
         source = """

@@ -14,7 +14,7 @@ from usetl._json import decode, encode
 from usetl._output import flush
 from usetl._report import encode_failure
 from usetl._reseed import check as check_generation
-from usetl._result_file import ResultFile
+from usetl._result_files import ResultFiles
 from usetl._script import Script, exit_status
 from usetl._surroundings import surround
 from usetl.errors import UsetlError
@@ -39,7 +39,7 @@ class Function:
         self._script: Script | None = None
         self._web: WebFunction | None = None
         self._root = "/"
-        self._file = ResultFile()
+        self._files = ResultFiles()
 
     def load(self, payload: bytes) -> bytes:
         """Serves a kLoad record; returns the payload of kLoaded."""
@@ -89,13 +89,13 @@ class Function:
 
     def invoke(self, record: bytes, number: int) -> bytes | None:
         """Serves a kInvoke record; returns the payload of kResult, none when that is posted."""
-        self._file.forget()
         try:
             check_generation()
             order, _ = decode(record[_abi.HEADER_SIZE :].decode(), 0)
+            self._files.forget(order.get("unread"))
             context = _context.current = Context(order.get("context") or {})
             if self._web is not None:
-                return self._web.serve(order.get("http"), context, number, self._file)
+                return self._web.serve(order.get("http"), context, number, self._files)
             if self._call is None:
                 return self._run_script()
             if "http" in order:
@@ -110,7 +110,7 @@ class Function:
                 result = await_result(result)
             value = _encode_result(result)
             if len(value) > _abi.MAX_JSON:
-                path = self._file.write(value, number, ".json")
+                path = self._files.write(value, number, ".json")
                 return b'{"ok":true,"path":%b}' % encode(path).encode()
             return b'{"ok":true,"value":%b}' % value
         except SystemExit as end:

@@ -33,7 +33,11 @@ Status WriteRequestRecord(const Request& request, const RecordOptions& options,
   // Before anything is copied: a body that cannot fit may be large.
   const bool within = options.body_path.empty() && !request.body_follows;
   if (within && request.body.size() > options.max_size) return too_long;
-  AppendText("{\"context\":{\"request_id\":", request.request_id, record);
+  record->push_back('{');
+  if (options.unread) {
+    record->append("\"unread\":").append(std::to_string(*options.unread)).push_back(',');
+  }
+  AppendText("\"context\":{\"request_id\":", request.request_id, record);
   if (options.deadline) {
     char number[40];
     std::snprintf(number, sizeof number, ",\"deadline\":%.6f", *options.deadline);

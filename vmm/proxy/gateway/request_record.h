@@ -15,6 +15,8 @@ struct RecordOptions {
   size_t max_size;                 // of the record
   std::string_view body_path;      // where the guest finds the body; empty: it goes into the record
   std::optional<double> deadline;  // seconds on CLOCK_MONOTONIC
+  // Answers from this request's number on have not been read: their files are to stay.
+  std::optional<uint64_t> unread;
 };
 
 // Written at one go into `record`, whose memory is used again. E2BIG: it does not fit; with the

@@ -160,7 +160,7 @@ void Container::CheckDeadlines() {
     // A USF whose function hangs cannot go on.
     const std::string text =
         "a request took longer than " + std::to_string(invoker_options_.timeout.count()) + " ms";
-    invoker_->Abandon(Status(ETIMEDOUT, text));
+    invoker_->Abandon(Status(ETIMEDOUT, text), false);
     End(Killed(SIGKILL, Reason::kError, text));
     outcome_->report = "usetl: " + text + "; the function was killed";
   }
@@ -197,14 +197,23 @@ Status Container::DrainOutput() {
 
 Status Container::DrainGuest(bool* progress) {
   const auto ready = [this] {
-    if (outcome_ || FrontCongested()) return false;
+    // At the end the ring is all that comes.
+    if (outcome_ || (!draining_ && FrontCongested())) return false;
     // Its answers wait for room in the ring: no more requests until the guest has read some.
     if (EtlCongested()) etl_->OnRingRoom();
-    return !EtlCongested();
+    return draining_ || !EtlCongested();
   };
   return DrainRecords(
       link_.get(), progress, ready, [this] { return DrainOutput(); },
       [this](const auto& header, auto payload) { return OnRecord(header, payload); });
+}
+
+// Answers of a function that has ended: their clients shall not ask again for what was done.
+Status Container::TakeLastRecords() {
+  draining_ = true;
+  USETL_RETURN_IF_ERROR(DrainLastRecords([this](bool* some) { return DrainGuest(some); }));
+  drained_ = true;
+  return Status();
 }
 
 Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
@@ -234,6 +243,7 @@ Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint
 Status Container::OnVmmd() {
   Result<ipc::Message> message = link_->ReceiveFromVmmd();
   if (!message.ok()) {
+    USETL_RETURN_IF_ERROR(TakeLastRecords());
     End(Lost("usetl-vmmd left while the function ran"));
     return Status();
   }
@@ -246,7 +256,7 @@ Status Container::OnVmmd() {
   }
   if (reply.reply == pool::Reply::kCloned) OnCloned(std::move(*message));
   if (reply.reply != pool::Reply::kEnded) return Status();
-  USETL_RETURN_IF_ERROR(DrainLastRecords([this](bool* some) { return DrainGuest(some); }));
+  USETL_RETURN_IF_ERROR(TakeLastRecords());
   End(OfEnded(reply, text, stopping_));
   return Status();
 }
@@ -316,7 +326,7 @@ void Container::TellEnd() {
   for (Attachment& attachment : attachments_) attachment.End(outcome_->code);
   // The USF is on its way back before anybody hears of the end.
   if (invoker_ != nullptr) {
-    invoker_->Abandon(Status(ECANCELED, "the container has ended"));
+    invoker_->Abandon(Status(ECANCELED, "the container has ended"), drained_);
     PublishCounts();
     front_.reset();
     invoker_.reset();

@@ -58,6 +58,8 @@ class Container {
   // For whatever comes first, `most_ms` at most; -1: as long as it takes.
   Status Wait(int most_ms);
   Status DrainGuest(bool* progress);
+  // Of a guest that has ended.
+  Status TakeLastRecords();
   Status DrainOutput();
   Status OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload);
   Status OnVmmd();
@@ -129,6 +131,8 @@ class Container {
   bool stopping_ = false, stop_posted_ = false;
   uint32_t grace_ms_ = 0;
   uint64_t usf_cpu_before_ = 0;
+  bool draining_ = false;  // the guest has ended
+  bool drained_ = false;   // and there is nothing in its ring
   std::optional<Outcome> outcome_;
 };
 

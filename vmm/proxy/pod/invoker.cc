@@ -22,7 +22,7 @@ std::span<const uint8_t> AsBytes(std::string_view text) {
 
 }  // namespace
 
-Invoker::~Invoker() { Abandon(Status(ECANCELED, "the container ends")); }
+Invoker::~Invoker() { Abandon(Status(ECANCELED, "the container ends"), false); }
 
 void Invoker::Refuse(AnswerSink* sink, int status, std::string_view text) {
   if (sink == nullptr) return;
@@ -133,6 +133,7 @@ Result<std::string> Invoker::Encode(const HttpCall& call) {
     const std::chrono::duration<double> end = (Clock::now() + options_.timeout).time_since_epoch();
     options.deadline = end.count();
   }
+  if (!given_.empty()) options.unread = given_.front().number;
   std::string record;
   const Status written = gateway::WriteRequestRecord(call, options, &record);
   if (!written.ok()) return written;
@@ -144,7 +145,7 @@ bool Invoker::Request::alone() const { return streams || call.body.size() > kMax
 bool Invoker::MayGive() const {
   if (waiting_.empty() || !record_.empty()) return false;
   if (given_.empty()) return true;
-  return options_.timeout.count() == 0 && given_.size() < kMostGiven && !body_ &&
+  return options_.timeout.count() == 0 && quick_ && given_.size() < kMostGiven && !body_ &&
          !given_.front().streams && !waiting_.front().alone();
 }
 
@@ -168,7 +169,8 @@ void Invoker::Turn() {
     if (record_.empty()) continue;  // it was refused
     if (!usf_.post(abi::RecordType::kInvoke, given_.back().number, record_)) return;
     std::string().swap(record_);
-    if (options_.timeout.count() != 0) deadline_ = Clock::now() + options_.timeout;
+    if (given_.size() == 1) begun_ = Clock::now();
+    if (options_.timeout.count() != 0) deadline_ = begun_ + options_.timeout;
   }
   SendBody();
 }
@@ -176,6 +178,9 @@ void Invoker::Turn() {
 void Invoker::Finish(const Status& status) {
   if (given_.front().sink != nullptr) given_.front().sink->OnEnd(status);
   given_.pop_front();
+  const auto now = Clock::now();
+  quick_ = now - begun_ < options_.quick;
+  begun_ = now;
   deadline_.reset();
   head_sent_ = body_ended_ = false;
   body_sent_ = 0;
@@ -263,17 +268,20 @@ Status Invoker::OnRecord(abi::RecordType type, uint64_t id, std::span<const uint
   }
 }
 
-void Invoker::Abandon(const Status& why) {
+void Invoker::Lose(Request* request, const Status& why) {
+  Refuse(request->sink.get(), why.code() == ETIMEDOUT ? 504 : 502, "the function was lost\n");
+  request->sink.reset();
+}
+
+void Invoker::Abandon(const Status& why, bool drained) {
   closed_ = true;
-  if (!given_.empty() && head_sent_) {
-    Finish(why);
-  } else if (!given_.empty()) {
-    Refuse(given_.front().sink.get(), why.code() == ETIMEDOUT ? 504 : 502,
-           "the function was lost\n");
-    given_.front().sink.reset();
-    Finish(why);
+  // One that was not posted only waited.
+  const auto posted = given_.end() - (record_.empty() ? 0 : 1);
+  for (auto request = given_.begin(); request != posted; ++request) {
+    const bool first = request == given_.begin();
+    if (first ? !head_sent_ : !drained) Lose(&*request, why);
   }
-  // The function answers one after the other: the others it has not begun.
+  if (posted != given_.begin()) Finish(why);
   for (std::deque<Request>* requests : {&given_, &waiting_}) {
     for (Request& request : *requests) Refuse(request.sink.get(), 503, "the function ends\n");
     requests->clear();

@@ -52,6 +52,9 @@ class Invoker {
     // Of one, from when the function has it; 0: none. With a timeout nothing is given ahead.
     std::chrono::milliseconds timeout{0};
     uint64_t max_body = 32 << 20;  // of an answer that is not streamed
+    // Requests are given ahead while the last answer took less than this. What a slow function
+    // could gain is nothing beside what it would do for clients that have left.
+    std::chrono::microseconds quick{5000};
   };
   // The USF. `region` and `guest` outlive the invoker. Post: false when the ring is full; Turn()
   // tries again.
@@ -87,8 +90,10 @@ class Invoker {
   bool idle() const { return given_.empty() && waiting_.empty(); }
   // No further requests: 503 for what comes; what is here goes on.
   void Close() { closed_ = true; }
-  // The USF is gone: everything is answered with an error (502, 503 for what only waited).
-  void Abandon(const Status& why);
+  // The USF is gone: everything is answered with an error, 503 for what the function has not begun
+  // and 502 otherwise. `drained`: it has ended, and each of its records was taken; so it has not
+  // begun what it was given behind the first.
+  void Abandon(const Status& why, bool drained);
 
  private:
   struct Request {
@@ -120,6 +125,8 @@ class Invoker {
   void Fail(std::string_view report);
   Status TakeBody(const std::string& path, std::string* body) const;
   void Finish(const Status& status);
+  // Of a request whose function is lost.
+  void Lose(Request* request, const Status& why);
   static void Refuse(AnswerSink* sink, int status, std::string_view text);
 
   Options options_;
@@ -132,6 +139,8 @@ class Invoker {
   uint32_t body_sent_ = 0;        // bytes of a body in pieces that the function has not used
   bool body_ended_ = false;       // it knows of the end
   bool head_sent_ = false;
+  Clock::time_point begun_;  // not before this
+  bool quick_ = false;       // the last answer came soon
   bool closed_ = false;
   std::optional<Clock::time_point> deadline_;
   uint64_t last_number_ = 1000;  // above those of load and script

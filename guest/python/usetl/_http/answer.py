@@ -11,7 +11,7 @@ from typing import Any
 from usetl import _abi, _device
 from usetl._json import encode, encode_text
 from usetl._output import flush
-from usetl._result_file import ResultFile
+from usetl._result_files import ResultFiles
 from usetl.errors import UsetlError
 from usetl.headers import _FORBIDDEN, _NAME
 
@@ -30,11 +30,11 @@ class Answer:
     """start(), then either whole() or piece() as often as wanted, then payload(). It holds all that
     belongs to one request, so that several may be under way at a time."""
 
-    def __init__(self, number: int, file: ResultFile) -> None:
+    def __init__(self, number: int, files: ResultFiles) -> None:
         self.streaming = False  # the head is with the host
         self.posted = False  # and so is kResult
         self._number = number
-        self._file = file
+        self._files = files
         self._head: dict[str, Any] | None = None
         self._payload: bytes | None = None
         self._gathered = bytearray()
@@ -65,7 +65,7 @@ class Answer:
             answer.pop("body", None)
             answer.pop("body_base64", None)
             if body:
-                answer["body_path"] = self._file.write(body, self._number)
+                answer["body_path"] = self._files.write(body, self._number)
             payload = _payload(answer)
             if len(payload) > _abi.MAX_JSON:
                 raise AnswerError("the headers of the answer are too large")

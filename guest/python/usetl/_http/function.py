@@ -14,7 +14,7 @@ from usetl._http.locate import Place, run
 from usetl._http.plain import Plain
 from usetl._http.request import Refusal, Request
 from usetl._http.wsgi import Wsgi
-from usetl._result_file import ResultFile
+from usetl._result_files import ResultFiles
 from usetl._surroundings import surround
 from usetl.errors import UsetlError
 
@@ -37,12 +37,12 @@ class WebFunction:
         self._stop = getattr(owner, "stop", None)
 
     def serve(
-        self, parts: dict[str, Any] | None, context: Context, number: int, file: ResultFile
+        self, parts: dict[str, Any] | None, context: Context, number: int, files: ResultFiles
     ) -> bytes | None:
         """The payload of kResult; None when it has been posted."""
         if parts is None:
             raise UsetlError("this function was loaded to answer HTTP requests only")
-        answer = Answer(number, file)
+        answer = Answer(number, files)
         try:
             request = context.http = Request(parts, number)
             if (hook := self._probes.get(request.path)) is not None:
