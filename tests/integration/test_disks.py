@@ -69,8 +69,10 @@ class Logs(CriCase):
         pod = self.run_pod()
         container = self.run_container(pod)
         log = pathlib.Path(self.status(container).log_path)
-        shutil.rmtree(log.parent)
-        self.assertIn("unseen", self.post(pod, {"name": "unseen"}))
+        with open(log) as removed:
+            shutil.rmtree(log.parent)
+            self.assertIn("unseen", self.post(pod, {"name": "unseen"}))
+            wait_until(lambda: "unseen" in removed.read())  # the log's thread has written it
         self.client.ReopenContainerLog(container_id=container)
         self.post(pod, {"name": "seen"})
         wait_until(lambda: "called seen" in log.read_text())

@@ -26,7 +26,7 @@ class ImagePools(unittest.TestCase):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
             peer.settimeout(30)
             peer.connect(f"{self.node.directory}/vmmd.sock")
-            peer.send(struct.pack("=IIQ64s128s", 1, 20_000, 0, NAME.encode(), b"a"))
+            peer.send(struct.pack("=IIQII64s128s", 1, 20_000, 0, 0, 0, NAME.encode(), b"a"))
             answer, fds, _, _ = socket.recv_fds(peer, 1000, 16)
             for fd in fds:
                 os.close(fd)

@@ -88,7 +88,7 @@ class Regions(unittest.TestCase):
             peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self.addCleanup(peer.close)
             peer.connect(path)
-            peer.send(struct.pack("=IIQ64s128s", 1, wait_ms, 0, b"python3.11", tenant))
+            peer.send(struct.pack("=IIQII64s128s", 1, wait_ms, 0, 0, 0, b"python3.11", tenant))
             answer, fds, _, _ = socket.recv_fds(peer, 1000, 16)
             for fd in fds:
                 self.addCleanup(os.close, fd)

@@ -16,12 +16,12 @@ import unittest
 from node import BUILD, Node, wait_until
 from processes import children, ended, name, status_of
 
-CLAIM = struct.Struct("=IIQ64s128s")
+CLAIM = struct.Struct("=IIQII64s128s")
 ENDLESS = "def handler(e, c):\n print('on', flush=True)\n while True: pass\n"
 
 
 def claim(tenant: bytes, runtime: bytes = b"python3.11") -> bytes:
-    return CLAIM.pack(1, 10_000, 0, runtime, tenant)
+    return CLAIM.pack(1, 10_000, 0, 0, 0, runtime, tenant)
 
 
 def listening() -> set[str]:
@@ -59,7 +59,8 @@ class Security(unittest.TestCase):
             self.assertIn("PermissionError", done.stderr)
 
     def test_peers_that_break_the_rules_are_dropped(self):
-        for message in (b"x", b"x" * 1000, claim(b"a")[:-1], struct.pack("=II", 99, 0), struct.pack("=II", 2, 0)):
+        for message in (b"x", b"x" * 1000, claim(b"a")[:-1], struct.pack("=II", 99, 0), struct.pack("=II", 2, 0),
+                        CLAIM.pack(1, 10_000, 0, 3, 0, b"python3.11", b"a")):  # of layers that did not come
             peer = self.connect("vmmd")
             peer.send(message)
             self.assertEqual(peer.recv(100), b"", message[:8])
