@@ -93,6 +93,20 @@ refused(errno.EROFS, lambda: os.link("/etc/passwd", "/etc/other"), lambda: open(
 """, [], readonly_rootfs=True)
 
 
+class DeepMounts(MountCase):
+    def test_below_directories_that_nobody_has(self):
+        self.volume("data")
+        (self.host / "file").write_text("mounted")
+        self.run_code("""
+for path in ("/dev/made/below/file", "/made/below/file"):
+    assert pathlib.Path(path).read_text() == "mounted" and os.listdir(os.path.dirname(path)) == ["file"]
+pathlib.Path("/dev/shm/data/x").write_text("x")
+assert os.path.exists("/dev/null")
+""", [self.mount("file", "/dev/made/below/file", readonly=True), self.mount("file", "/made/below/file", readonly=True),
+     self.mount("data", "/dev/shm/data")])
+        self.assertEqual(os.listdir(self.host / "data"), ["x"])
+
+
 class LargeAnswers(MountCase):
     def answer(self, *mounts, **context):
         pod = self.run_pod()

@@ -85,7 +85,10 @@ Node* MakePath(const char* path, uint32_t size) {
     const bool dots =
         (length == 1 && path[at] == '.') || (length == 2 && path[at] == '.' && path[at + 1] == '.');
     if (length == 0 || length > kMaxComponent || dots) return nullptr;
-    if (node->inode == nullptr) node->inode = NewInode(InodeType::kDirectory, 0755);
+    if (node->inode == nullptr &&
+        (node->inode = NewInode(InodeType::kDirectory, 0755)) != nullptr) {
+      node->inode->home = node;  // in /dev it is found by that
+    }
     if (node->inode != nullptr && node->inode->type == InodeType::kSymlink) {
       node = FollowLink(path, at);
       if (node == nullptr) return nullptr;
