@@ -1,5 +1,7 @@
 #include "cri/server/admission.h"
 
+#include <filesystem>
+
 #include "cri/container/image_volume.h"
 #include "cri/network/sysctls.h"
 
@@ -66,11 +68,20 @@ bool StaysBelow(const std::string& path) {
          ("/" + path + "/").find("/../") == std::string::npos;
 }
 
+// Where the guest's kernel and the agent put bodies and large answers.
+bool IsAgents(const std::string& path) {
+  const std::string normal = std::filesystem::path(path + "/").lexically_normal();
+  return normal.starts_with("/run/usetl/");
+}
+
 std::optional<Refusal> CheckMount(const v1::Mount& mount) {
   const std::string where = "mount " + mount.container_path() + ": ";
   const auto refuse = [&](const char* why) { return Refusal{"mount", "usetl: " + where + why}; };
   if (mount.container_path().empty() || mount.container_path()[0] != '/') {
     return refuse("the path in the container has to be absolute");
+  }
+  if (IsAgents(mount.container_path())) {
+    return refuse("/run/usetl is where the runtime keeps large answers; mount elsewhere");
   }
   if (mount.propagation() != v1::PROPAGATION_PRIVATE) {
     return refuse("mount propagation is not supported: a function has a file tree of its own");

@@ -72,14 +72,70 @@ assert os.stat("/etc/passwd").st_size
         self.run_code("refused(errno.EROFS, lambda: open('/new', 'w'))", [], name="first", readonly_rootfs=True)
         self.run_code("open('/new', 'w').write('x')", [], name="second")
 
-    def test_large_answers(self):
+    def test_what_the_function_keeps_for_itself(self):
+        self.run_code("""
+import ctypes, mmap
+d = pathlib.Path("/run/usetl")
+with open(d / "mapped", "w+b") as f:
+    f.write(b"a" * 5000); f.flush()
+    with mmap.mmap(f.fileno(), 5000) as m:
+        m[4096:4100] = b"here"
+assert (d / "mapped").read_bytes()[4090:4105] == b"a" * 6 + b"here" + b"a" * 5
+os.link(d / "mapped", d / "linked")
+assert (d / "linked").stat().st_nlink == 2
+(d / "other").write_text("other")
+RENAMEAT2, EXCHANGE = 316, 2
+os.chdir(d)
+assert ctypes.CDLL(None).syscall(RENAMEAT2, -100, b"other", -100, b"mapped", EXCHANGE) == 0
+assert (d / "mapped").read_text() == "other"
+refused(errno.EXDEV, lambda: os.rename(d / "other", "/tmp/other"), lambda: os.link("/etc/passwd", d / "passwd"))
+refused(errno.EROFS, lambda: os.link("/etc/passwd", "/etc/other"), lambda: open("/run/x", "w"))
+""", [], readonly_rootfs=True)
+
+
+class DeepMounts(MountCase):
+    def test_below_directories_that_nobody_has(self):
+        self.volume("data")
+        (self.host / "file").write_text("mounted")
+        self.run_code("""
+for path in ("/dev/made/below/file", "/made/below/file"):
+    assert pathlib.Path(path).read_text() == "mounted" and os.listdir(os.path.dirname(path)) == ["file"]
+pathlib.Path("/dev/shm/data/x").write_text("x")
+assert os.path.exists("/dev/null")
+""", [self.mount("file", "/dev/made/below/file", readonly=True), self.mount("file", "/made/below/file", readonly=True),
+     self.mount("data", "/dev/shm/data")])
+        self.assertEqual(os.listdir(self.host / "data"), ["x"])
+
+
+class LargeAnswers(MountCase):
+    def answer(self, *mounts, **context):
         pod = self.run_pod()
         code = "def handler(event, context):\n    return 'x' * event['size']\n"
         (self.host / "func.py").write_text(code)
-        self.run_container(pod, mounts=[self.mount("func.py", "/function/func.py", readonly=True)],
+        self.run_container(pod, mounts=[self.mount("func.py", "/function/func.py", readonly=True), *mounts],
                            working_dir="/function", linux=cri.LinuxContainerConfig(
-                               security_context=cri.LinuxContainerSecurityContext(readonly_rootfs=True)))
+                               security_context=cri.LinuxContainerSecurityContext(**context)))
         self.assertEqual(len(self.post(pod, {"size": 300_000})), 300_000)
+
+    def test_of_a_read_only_root(self):
+        self.answer(readonly_rootfs=True)
+
+    def test_below_a_mount(self):
+        volume = self.volume("run", 0o755)
+        (volume / "usetl").mkdir()
+        (volume / "usetl" / "kept").write_text("kept")
+        for number, readonly in enumerate((False, True)):
+            with self.subTest(readonly=readonly):
+                self.answer(self.mount("run", "/run", readonly))
+                self.remove_all()
+        self.answer(self.mount("run", "/run"), run_as_user=cri.Int64Value(value=1234))
+        self.assertEqual(os.listdir(volume / "usetl"), ["kept"])
+
+    def test_a_mount_is_written_beside_them(self):
+        volume = self.volume("run")
+        self.run_code("pathlib.Path('/run/x').write_text('x'); pathlib.Path('/run/usetl/y').write_text('y')",
+                      [self.mount("run", "/run")])
+        self.assertEqual(os.listdir(volume), ["x"])
 
 
 class WritableMounts(MountCase):

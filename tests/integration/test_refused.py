@@ -36,6 +36,8 @@ MOUNTS = [
     ({"recursive_read_only": True, "readonly": True}, "recursive read-only mounts are not supported"),
     ({"host_path": "", "image": cri.ImageSpec(image="localhost/function:1")}, "an image volume has to be read-only"),
     ({"host_path": ""}, "a path on the host is missing"),
+    *(({"container_path": path}, "/run/usetl is where the runtime keeps large answers; mount elsewhere")
+      for path in ("/run/usetl", "/run//usetl/", "/run/./usetl/body/x")),
     ({"uidMappings": [cri.IDMapping(host_id=1, length=1)]}, "id-mapped mounts are not supported"),
     ({"gidMappings": [cri.IDMapping(host_id=1, length=1)]}, "id-mapped mounts are not supported"),
 ]

@@ -140,6 +140,15 @@ TEST_F(GuestMemoryTest, SlotsGrowWithImages) {
   }
 }
 
+TEST_F(GuestMemoryTest, ImagesThatFitKeepTheUsf) {
+  for (const uint64_t size : {65 * kHuge, 70 * kHuge, 127 * kHuge}) {
+    ASSERT_TRUE(Map({kPage, size}).ok());
+    EXPECT_NE(machine.At(memory->image_packs()[1].end() - 1), nullptr);
+    ASSERT_TRUE(memory->UnmapImagePacks().ok());
+    EXPECT_FALSE(memory->grown()) << size / kHuge;
+  }
+}
+
 TEST_F(GuestMemoryTest, ImagesHaveAMostSize) {
   EXPECT_EQ(Map(std::vector<uint64_t>(abi::kMaxImagePacks + 1, kPage)).code(), E2BIG);
 }

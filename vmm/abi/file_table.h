@@ -35,7 +35,6 @@ static_assert(sizeof(FileEntry) == 72);
 
 // Of FileEntry::mount. Otherwise 1 + the mount's number in MountChange.
 inline constexpr uint32_t kReadOnlyMount = ~0u;
-inline constexpr uint32_t kPlainMount = ~0u - 1;  // the function's own, within what is read-only
 inline constexpr uint32_t kMaxMounts = 16;  // writable ones
 
 enum FileFlag : uint32_t {

@@ -16,7 +16,7 @@
 namespace usetl::ipc {
 
 inline constexpr size_t kMaxMessage = 64 << 10;
-inline constexpr size_t kMaxDescriptors = 48;
+inline constexpr size_t kMaxDescriptors = 64;  // who adds several lists up asserts that they fit
 
 struct Message {
   std::vector<uint8_t> bytes;

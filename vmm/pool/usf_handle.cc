@@ -180,6 +180,7 @@ Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& ru
   start.verify = options.verify;
   start.warm = options.warm_runs;
   start.jail = options.jail;
+  static_assert(usf::kStartFdCount + abi::kMaxPacks <= ipc::kMaxDescriptors);
   std::vector<int> fds(usf::kStartFdCount);
   fds[usf::kKvmFd] = options.kvm_fd;
   fds[usf::kSnapshotFd] = runtime.snapshot.fd();

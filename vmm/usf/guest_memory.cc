@@ -122,9 +122,9 @@ Result<GuestMemory> GuestMemory::Create(const MemoryConfig& config, Machine* mac
 
 Status GuestMemory::ExtendImageSlots(uint64_t size, Machine* machine) {
   if (size <= image_slots_) return Status();
-  // At least doubled: slots stay few.
-  const uint64_t end =
-      std::min(std::max(HugeUp(size), 2 * image_slots_), uint64_t{abi::kImagePacks.size});
+  // At least doubled: slots stay few. But what fits into those that are kept takes no more.
+  const uint64_t most = size <= kKeptSlots ? kKeptSlots : uint64_t{abi::kImagePacks.size};
+  const uint64_t end = std::min(std::max(HugeUp(size), 2 * image_slots_), most);
   const abi::Window window{abi::kImagePacks.base + image_slots_, end - image_slots_};
   USETL_RETURN_IF_ERROR(
       machine->AddSlot({next_image_slot_, window, image_.data() + image_slots_, true, false}));

@@ -18,9 +18,14 @@ Result<std::vector<ImagePack>> TakeImagePacks(std::vector<Fd> files) {
   for (Fd& file : files) {
     struct stat info;
     const int flags = fcntl(file.get(), F_GETFL);
-    if (flags < 0 || fstat(file.get(), &info) != 0) return Status::Errno("a layer of the image");
-    if ((flags & (O_ACCMODE | O_PATH)) != O_RDONLY || !S_ISREG(info.st_mode) || info.st_uid != 0 ||
-        (info.st_mode & (S_IWGRP | S_IWOTH)) != 0 || info.st_size <= 0) {
+    if (flags < 0) return Status::Errno("a layer of the image");
+    // First: to ask for more is a call of whatever file system it is of.
+    if ((flags & (O_ACCMODE | O_PATH)) != O_RDONLY) {
+      return Status(EPERM, "a layer of the image is not open for reading alone");
+    }
+    if (fstat(file.get(), &info) != 0) return Status::Errno("a layer of the image");
+    if (!S_ISREG(info.st_mode) || info.st_uid != 0 || (info.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+        info.st_size <= 0) {
       return Status(EPERM, "a layer of the image is no file that only root can write");
     }
     // Each may lose up to 2 MB to its alignment.

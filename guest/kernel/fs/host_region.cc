@@ -85,7 +85,10 @@ Node* MakePath(const char* path, uint32_t size) {
     const bool dots =
         (length == 1 && path[at] == '.') || (length == 2 && path[at] == '.' && path[at + 1] == '.');
     if (length == 0 || length > kMaxComponent || dots) return nullptr;
-    if (node->inode == nullptr) node->inode = NewInode(InodeType::kDirectory, 0755);
+    if (node->inode == nullptr &&
+        (node->inode = NewInode(InodeType::kDirectory, 0755)) != nullptr) {
+      node->inode->home = node;  // in /dev it is found by that
+    }
     if (node->inode != nullptr && node->inode->type == InodeType::kSymlink) {
       node = FollowLink(path, at);
       if (node == nullptr) return nullptr;
@@ -121,8 +124,12 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
     return;
   }
   Node* node = MakePath(path, entry.name_size);
-  // What the function made or changed itself lies above the host's file.
-  if (node == nullptr || (node->inode != nullptr && node->inode->own)) return;
+  if (node == nullptr) return;
+  if (node->inode != nullptr) {
+    if (node->inode->own) return;  // what the function made or changed itself lies above
+    // What a mount at /run has there does not count, unless it is a mount itself.
+    if (node->inode->mount == kPlainMount && entry.mount == 0) return;
+  }
   if (g_nodes[index] != node) Forget(index);
   const uint64_t number = NumberOf(index);
   if (node->inode != nullptr && node->inode->number == number &&
@@ -131,7 +138,7 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
   }
   Inode* inode = InodeFrom(entry, index);
   if (inode == nullptr) return;
-  if (inode->mount != 0 && inode->mount != abi::kPlainMount) HideBelow(node);
+  if (inode->mount != 0) HideBelow(node);
   if (node->inode != nullptr) {
     node->inode->home = nullptr;
     UnrefInode(node->inode);

@@ -1,5 +1,7 @@
 #include "guest/kernel/fs/image.h"
 
+#include <initializer_list>
+
 #include "guest/kernel/fs/node.h"
 #include "guest/kernel/fs/pack.h"
 #include "guest/kernel/fs/path.h"
@@ -21,19 +23,20 @@ void PutInode(Node* node, const PackPlace& place) {
   Inode* inode = InodeFromPack(place.pack, place.entry);
   if (inode == nullptr) NoMemory();
   if (node->inode != nullptr) {
+    inode->mount = node->inode->mount;  // /run/usetl
     node->inode->home = nullptr;
     UnrefInode(node->inode);
   }
   node->inode = inode;
 }
 
-void LayOverChildren(Node* directory, uint32_t count, bool hides);
+void LayOverChildren(Node* directory, uint32_t count);
 
 // `count` places of the image over a directory that stays.
 void LayOver(Node* directory, const PackPlace* places, uint32_t count) {
   if (!SetLower(directory, places, count, directory->lower)) NoMemory();
   directory->complete = false;
-  LayOverChildren(directory, count, /*hides=*/false);
+  LayOverChildren(directory, count);
 }
 
 // Images are made without a look at the runtime: their /bin is the one that its /bin leads to. Not
@@ -41,7 +44,7 @@ void LayOver(Node* directory, const PackPlace* places, uint32_t count) {
 [[gnu::noinline]] bool LayOverLink(Node* link, const Found& found) {
   Walked walked;
   if (link->parent != RootNode() || !Is(link, InodeType::kSymlink) || found.count == 0 ||
-      found.hides || WalkTree(RootNode(), link->name, /*follow=*/true, &walked) != 0 ||
+      WalkTree(RootNode(), link->name, /*follow=*/true, &walked) != 0 ||
       walked.special != nullptr || walked.node == nullptr ||
       !Is(walked.node, InodeType::kDirectory)) {
     return false;
@@ -50,30 +53,30 @@ void LayOver(Node* directory, const PackPlace* places, uint32_t count) {
   return true;
 }
 
-// A node that was made before the image came. `hides`: the image hides what was in its directory.
-void LayOverChild(Node* node, const PackPlace* places, uint32_t count, bool hides) {
+// A node that was made before the image came.
+void LayOverChild(Node* node, const PackPlace* places, uint32_t count) {
   static Found found;  // not used any more where this calls itself
   FindInPacks(places, count, *node, &found);
-  hides = hides || found.hides;
-  if (found.top.pack == kNoEntry) {
-    if (hides) Hide(node);
-    return;
-  }
-  if (!hides && LayOverLink(node, found)) return;
+  if (found.top.pack == kNoEntry || LayOverLink(node, found)) return;
   const bool directory = found.count != 0;
-  const bool merges = directory && !hides && Is(node, InodeType::kDirectory);
+  const bool merges = directory && Is(node, InodeType::kDirectory);
   if (!merges && !Hide(node) && !directory) return;  // the kernel needs what it has there
   PutInode(node, found.top);
   if (!directory) return;
   if (!SetLower(node, found.directories, found.count, node->lower)) NoMemory();
   node->complete = false;
-  LayOverChildren(node, found.count, !merges);
+  LayOverChildren(node, found.count);
 }
 
-// The first `count` places of the directory are the image's.
-void LayOverChildren(Node* directory, uint32_t count, bool hides) {
-  for (Node* child = directory->first_child; child != nullptr; child = child->next_sibling) {
-    if (child->special == nullptr) LayOverChild(child, directory->lower.places, count, hides);
+// The first `count` places of the directory are the image's. Links come last: what the image lays
+// through /bin has to find all of its /usr/bin, and lies over that.
+void LayOverChildren(Node* directory, uint32_t count) {
+  for (const bool links : {false, true}) {
+    for (Node* child = directory->first_child; child != nullptr; child = child->next_sibling) {
+      if (child->special == nullptr && Is(child, InodeType::kSymlink) == links) {
+        LayOverChild(child, directory->lower.places, count);
+      }
+    }
   }
 }
 
@@ -82,7 +85,10 @@ void FindLinks(const PackPlace& root) {
   const abi::PackEntry& directory = PackEntryAt(root.pack, root.entry);
   for (uint64_t i = 0; i < directory.size; ++i) {
     const abi::PackEntry& e = PackEntryAt(root.pack, static_cast<uint32_t>(directory.offset + i));
-    FindChild(RootNode(), PackText(root.pack, e.name_offset), e.name_size);
+    Node* made;
+    if (FindChild(RootNode(), PackText(root.pack, e.name_offset), e.name_size, &made) != 0) {
+      NoMemory();
+    }
   }
 }
 

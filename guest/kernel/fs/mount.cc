@@ -46,9 +46,9 @@ bool IsMount(const Node* node) {
 
 // `to`: the other directory of a rename, whose name there is `change.text`; else null.
 int64_t Change(Node* directory, const char* name, const HostChange& change, Node* to) {
-  Node* mount = MountOf(directory);
-  if (mount == nullptr || mount->inode->mount == abi::kPlainMount) return 0;
+  if (!IsOfHost(directory)) return 0;
   if (const int64_t error = MayChange(directory); error != 0) return error;
+  const Node* mount = MountOf(directory);
   g_text_size = 0;
   const int64_t path = AppendPath(mount, directory, name);
   if (path < 0) return path;
@@ -82,10 +82,14 @@ Node* MountOf(Node* node) {
   return node;
 }
 
-int64_t MayChange(Node* node) {
+bool IsOfHost(Node* node) {
   const Node* mount = MountOf(node);
-  if (mount == nullptr || mount->inode->mount == abi::kPlainMount) return 0;
-  return g_frozen || mount->inode->mount == abi::kReadOnlyMount ? -EROFS : 0;
+  return mount != nullptr && mount->inode->mount != kPlainMount;
+}
+
+int64_t MayChange(Node* node) {
+  if (!IsOfHost(node)) return 0;
+  return g_frozen || MountOf(node)->inode->mount == abi::kReadOnlyMount ? -EROFS : 0;
 }
 
 int64_t MayChangeFile(const Inode* inode) {

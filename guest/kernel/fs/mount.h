@@ -1,7 +1,8 @@
 // mount.h: what the pod mounts into the tree. Its files are copies of the host's; a change below a
 // writable mount is made on the host first, or together with the host, before the call returns.
 //
-// A read-only root is a mount as well, and what the function may write within is one of its own.
+// A read-only root is a mount as well. /run/usetl, where the agent puts large answers, is a plain
+// one, which the host knows nothing of: whatever lies above it, the function may write there.
 // A mount begins at the node whose inode says so (Inode::mount) and has everything below it.
 #ifndef USETL_GUEST_KERNEL_FS_MOUNT_H_
 #define USETL_GUEST_KERNEL_FS_MOUNT_H_
@@ -21,8 +22,13 @@ struct HostChange {
   const char* text = "";
 };
 
+// Of Inode::mount, beside what abi::FileEntry has: the function's own.
+inline constexpr uint32_t kPlainMount = ~0u - 1;
+
 // Where the mount of `node` begins; null: in none, or `node` is null.
 Node* MountOf(Node* node);
+// Whether what changes there is the host's: in a mount, but not a plain one.
+bool IsOfHost(Node* node);
 // 0, or -EROFS: in a mount that is read-only.
 int64_t MayChange(Node* node);
 // The same of an inode, which may have no name any more.

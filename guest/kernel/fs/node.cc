@@ -53,13 +53,30 @@ Node* LookUp(Node* directory, const char* name, uint32_t size, uint32_t hash) {
   return nullptr;
 }
 
+// The place to go on at when the one at `i` hides what is below. Of an image only its own lower
+// layers: numbers fall from layer to layer, and rise where its /usr/bin follows its /bin
+// (image.cc).
+uint32_t AfterHidden(const PackPlace* places, uint32_t count, uint32_t i) {
+  if (places[i].pack < PackCount()) return count;
+  while (++i < count && places[i].pack >= PackCount() && places[i].pack < places[i - 1].pack) {
+  }
+  return i;
+}
+
 // Fills a fresh node from the packs below its directory; it stays negative when none has the name.
+// False: out of memory; it is as it was.
 bool FillFromPacks(Node* node) {
   static Found found;
   FindInPacks(node->parent->lower.places, node->parent->lower.count, *node, &found);
   if (found.top.pack == kNoEntry) return true;
-  node->inode = InodeFromPack(found.top.pack, found.top.entry);
-  return node->inode != nullptr && SetLower(node, found.directories, found.count);
+  Inode* inode = InodeFromPack(found.top.pack, found.top.entry);
+  if (inode == nullptr) return false;
+  if (!SetLower(node, found.directories, found.count)) {
+    UnrefInode(inode);
+    return false;
+  }
+  node->inode = inode;
+  return true;
 }
 
 }  // namespace
@@ -69,19 +86,20 @@ Node* RootNode() { return g_root; }
 void FindInPacks(const PackPlace* places, uint32_t count, const Node& name, Found* found) {
   found->top = {kNoEntry, kNoEntry};
   found->count = 0;
-  found->hides = false;
-  for (uint32_t i = 0; i < count && !found->hides; ++i) {
-    const PackPlace place{places[i].pack,
-                          PackChild(places[i].pack, places[i].entry, name.name, name.name_size)};
+  for (uint32_t next = 0; next < count && found->count < kMostPlaces;) {
+    const uint32_t at = next++;
+    const PackPlace place{places[at].pack,
+                          PackChild(places[at].pack, places[at].entry, name.name, name.name_size)};
     if (place.entry == kNoEntry) continue;
     const abi::PackType type = PackEntryAt(place.pack, place.entry).type;
-    found->hides = type != abi::PackType::kDirectory;
-    if (type == abi::PackType::kWhiteout) break;
-    const bool directory = !found->hides || type == abi::PackType::kOpaqueDirectory;
-    if (!directory && found->count != 0) break;  // below a directory: hidden
+    if (type != abi::PackType::kDirectory) next = AfterHidden(places, count, at);
+    if (type == abi::PackType::kWhiteout) continue;
     if (found->top.pack == kNoEntry) found->top = place;
-    if (directory) found->directories[found->count++] = place;
-    if (found->count == kMostPlaces) break;
+    if (type == abi::PackType::kDirectory || type == abi::PackType::kOpaqueDirectory) {
+      found->directories[found->count++] = place;
+    } else if (found->count == 0) {
+      return;  // a file, over whatever is below
+    }
   }
 }
 
@@ -123,24 +141,33 @@ void InitNodes() {
   MakeNeededDirectories();
 }
 
-Node* FindChild(Node* directory, const char* name, uint32_t size) {
+int64_t FindChild(Node* directory, const char* name, uint32_t size, Node** child) {
   const uint32_t hash = HashOf(directory, name, size);
-  Node* node = LookUp(directory, name, size, hash);
-  if (node != nullptr || directory->complete || directory->lower.count == 0) return node;
+  *child = LookUp(directory, name, size, hash);
+  if (*child != nullptr || directory->complete || directory->lower.count == 0) return 0;
   // Negative answers of packs are not kept: a program asks for many names that never exist.
   const Lower& lower = directory->lower;
   bool known = false;
   for (uint32_t i = 0; i < lower.count && !known; ++i) {
     known = PackChild(lower.places[i].pack, lower.places[i].entry, name, size) != kNoEntry;
   }
-  if (!known) return nullptr;
-  node = NewNode(directory, name, size, hash);
-  if (node == nullptr || !FillFromPacks(node)) return nullptr;
-  return node;
+  if (!known) return 0;
+  Node* node = NewNode(directory, name, size, hash);
+  if (node == nullptr) return -ENOMEM;
+  if (!FillFromPacks(node)) {
+    // A negative node would say from now on that the name is gone.
+    directory->first_child = node->next_sibling;
+    Unhash(node);
+    Free(node);
+    return -ENOMEM;
+  }
+  *child = node;
+  return 0;
 }
 
 Node* FindOrAddChild(Node* directory, const char* name, uint32_t size) {
-  Node* node = FindChild(directory, name, size);
+  Node* node;
+  if (FindChild(directory, name, size, &node) != 0) return nullptr;
   return node != nullptr ? node : NewNode(directory, name, size, HashOf(directory, name, size));
 }
 
@@ -153,7 +180,8 @@ bool CompleteDirectory(Node* directory) {
     for (uint64_t child = 0; child < d.size; ++child) {
       const abi::PackEntry& e = PackEntryAt(pack, static_cast<uint32_t>(d.offset + child));
       const char* name = PackText(pack, e.name_offset);
-      if (FindChild(directory, name, e.name_size) == nullptr) return false;
+      Node* made;
+      if (FindChild(directory, name, e.name_size, &made) != 0) return false;
     }
   }
   directory->complete = true;

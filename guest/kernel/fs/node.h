@@ -52,9 +52,9 @@ struct Found {
   PackPlace top;                       // the highest that has it; pack is kNoEntry: none has
   PackPlace directories[kMostPlaces];  // where it is a directory, highest first
   uint32_t count;
-  bool hides;  // nothing below counts: a whiteout, a file, an opaque directory
 };
-// Looks in the first `count` of `places`.
+// Looks in the first `count` of `places`. What an image removes are files of its lower layers:
+// never the runtime's, which its builder did not see.
 void FindInPacks(const PackPlace* places, uint32_t count, const Node& name, Found* found);
 // Makes `places`, then `below`, the node's. False: out of memory.
 bool SetLower(Node* node, const PackPlace* places, uint32_t count, const Lower& below = {});
@@ -65,8 +65,8 @@ Node* RootNode();
 // The directories that every program expects, where no pack has them.
 void MakeNeededDirectories();
 
-// The child of that name, perhaps negative; null when there is none or memory is out.
-Node* FindChild(Node* directory, const char* name, uint32_t size);
+// The child of that name, perhaps negative; null when there is none. 0 or -ENOMEM.
+int64_t FindChild(Node* directory, const char* name, uint32_t size, Node** child);
 // The same, made when missing: a negative node. Null: out of memory.
 Node* FindOrAddChild(Node* directory, const char* name, uint32_t size);
 // Makes nodes of all names of the packs, for listings. False: out of memory.

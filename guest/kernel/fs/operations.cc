@@ -190,7 +190,7 @@ int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to,
   }
   if (const int64_t error = MayMove(node, target.parent, target.node); error != 0) return error;
   if (flags & kRenameExchange) {
-    if (MountOf(node) != nullptr) return -EINVAL;
+    if (IsOfHost(node)) return -EINVAL;
     if (!Exists(target.node)) return -ENOENT;
     if (IsDirectory(node) || IsDirectory(target.node)) return -EXDEV;
     Inode* swapped = node->inode;
@@ -237,7 +237,8 @@ int64_t MakeLink(Node* from_base, const char* from, Node* to_base, const char* t
   if (IsDirectory(source.node)) return -EPERM;
   if (const int64_t error = WalkToNew(to_base, to, false, &target); error != 0) return error;
   if (MountOf(source.node) != MountOf(target.parent)) return -EXDEV;
-  if (MountOf(source.node) != nullptr) return -EPERM;  // one name per file there
+  if (const int64_t error = MayChange(target.parent); error != 0) return error;
+  if (IsOfHost(source.node)) return -EPERM;  // one name per file there
   Inode* inode = source.node->inode;
   if (const int64_t error = Attach(&target, inode); error != 0) return error;
   RefInode(inode);

@@ -14,13 +14,15 @@ bool IsDirectory(const Node* node) {
   return node != nullptr && node->inode != nullptr && node->inode->type == InodeType::kDirectory;
 }
 
-// Whether `path` begins with a name that was mounted into a special directory.
+// Whether `path` begins with a name that was mounted into a special directory. Such a node is there
+// already: without memory there is none.
 bool HasName(Node* directory, const char* path) {
   uint32_t size = 0;
   while (path[size] != 0 && path[size] != '/') ++size;
   if (size == 0 || size > kMaxComponent) return false;
-  const Node* child = FindChild(directory, path, size);
-  return child != nullptr && child->inode != nullptr && child->inode->home != nullptr;
+  Node* child;
+  return FindChild(directory, path, size, &child) == 0 && child != nullptr &&
+         child->inode != nullptr && child->inode->home != nullptr;
 }
 
 int64_t WalkFrom(Node* base, const char* path, bool follow, int* links, Walked* walked) {
@@ -50,8 +52,8 @@ int64_t WalkFrom(Node* base, const char* path, bool follow, int* links, Walked* 
       node = directory;
     } else if (size == 2 && path[0] == '.' && path[1] == '.') {
       node = directory->parent;
-    } else {
-      node = FindChild(directory, path, size);
+    } else if (const int64_t error = FindChild(directory, path, size, &node); error != 0) {
+      return error;
     }
     if (node != nullptr && node->special != nullptr && !HasName(node, next)) {
       const size_t length = strlen(next);

@@ -4,6 +4,7 @@
 #include "guest/kernel/fs/body.h"
 #include "guest/kernel/fs/guest_region.h"
 #include "guest/kernel/fs/host_region.h"
+#include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/operations.h"
 #include "guest/kernel/fs/process_directory.h"
 #include "guest/kernel/fs/tree_file.h"
@@ -114,10 +115,12 @@ void InitRoot() {
   FormatGuestRegion();
   const char* const dev[] = {"dev", nullptr};
   const char* const proc[] = {"proc", nullptr};
+  const char* const results[] = {"run", "usetl", nullptr};
   const char* const body[] = {"run", "usetl", "body", nullptr};
   const char* const function[] = {"function", nullptr};
   MakeDirectories(dev)->special = &g_devices;
   MakeDirectories(proc)->special = ProcessDirectory();
+  MakeDirectories(results)->inode->mount = kPlainMount;
   MakeDirectories(body)->special = &g_bodies;
   g_current_directory = MakeDirectories(function);
 }

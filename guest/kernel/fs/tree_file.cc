@@ -116,7 +116,7 @@ class RegularFile final : public TreeFile {
   int64_t Map(uint64_t offset, uint64_t, bool shared_writable, MapSource* source) override {
     if (shared_writable) {
       if ((status_flags & kAccessMode) != kReadWriteMode) return -EACCES;
-      if (MountOf(inode_->home) != nullptr) return -ENODEV;  // the host would not see what changes
+      if (IsOfHost(inode_->home)) return -ENODEV;  // the host would not see what changes
       if (const int64_t error = EnsureWritable(inode_, inode_->size); error != 0) return error;
     }
     if (offset >= inode_->size) return -ENXIO;

@@ -16,7 +16,7 @@ from usetl._report import encode_failure
 from usetl._reseed import check as check_generation
 from usetl._result_files import ResultFiles
 from usetl._script import Script, exit_status
-from usetl._surroundings import surround
+from usetl._surroundings import find_mounts, surround
 from usetl.errors import UsetlError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Function:
         try:
             check_generation()
             order, _ = decode(payload.decode(), 0)
+            find_mounts(order.get("mounts") or ())
             self._call = self._script = self._web = None
             if order.get("mode") == "http":
                 return self._load_web(order)

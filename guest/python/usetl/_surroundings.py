@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable
+from errno import ENOTDIR
 from typing import Any, Union
 
 from usetl._script import use_stdin
+from usetl.errors import UsetlError
 
 
 def surround(path: str, root: str, order: dict[str, Any]) -> None:
@@ -20,6 +23,16 @@ def surround(path: str, root: str, order: dict[str, Any]) -> None:
     sys.path_importer_cache.pop(root, None)
     if stdin := order.get("stdin"):
         use_stdin(stdin)
+
+
+def find_mounts(paths: Iterable[str]) -> None:
+    """The kernel leaves out what it cannot put into the tree; a function must not run without."""
+    for path in paths:
+        try:
+            os.lstat(path)
+        except OSError as error:
+            cause = "a part of the path is a file" if error.errno == ENOTDIR else error.strerror
+            raise UsetlError(f"mount {path}: {cause}; mount elsewhere") from None
 
 
 def _set_environment(variables: dict[str, Union[str, None]]) -> None:

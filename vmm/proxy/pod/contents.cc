@@ -173,22 +173,12 @@ Status UpdateMount(const StartRequest& request, HostRegion* region) {
   return contents.Update(request.path, region);
 }
 
-namespace {
-
-// Nothing may be changed but what is mounted to be, and where the agent puts answers that do not
-// fit a record.
-Status PublishReadOnlyRoot(HostRegion* region) {
-  USETL_RETURN_IF_ERROR(region->AddDirectory("/", 0755, abi::kReadOnlyMount));
-  return region->AddDirectory("run/usetl", 0755, abi::kPlainMount);
-}
-
-}  // namespace
-
 Status PublishContents(const StartRequest& request, HostRegion* region) {
   Contents contents;
   USETL_RETURN_IF_ERROR(contents.AddFiles(request));
   USETL_RETURN_IF_ERROR(contents.Publish(region));
-  return request.read_only_root ? PublishReadOnlyRoot(region) : Status();
+  if (!request.read_only_root) return Status();
+  return region->AddDirectory("/", 0755, abi::kReadOnlyMount);
 }
 
 }  // namespace usetl::pod

@@ -59,6 +59,7 @@ bool IsOfCgroups(int fd) {
 }  // namespace
 
 Result<Join> ReadJoin(ipc::Message message) {
+  static_assert(kJoinFdCount + pool::kMaxCgroups + abi::kMaxMounts <= ipc::kMaxDescriptors);
   JoinRecord record;
   if (message.bytes.size() != sizeof record) return Bad("wrong size");
   std::memcpy(&record, message.bytes.data(), sizeof record);

@@ -197,6 +197,8 @@ Status Parse(std::string_view text, StartRequest* request) {
 }  // namespace
 
 Result<StartRequest> ReadStart(ipc::Message message) {
+  // Log, contents and text beside the two lists.
+  static_assert(abi::kMaxImagePacks + abi::kMaxMounts + 3 <= ipc::kMaxDescriptors);
   const Status bad(EPROTO, "a container's start: record and descriptors do not match");
   StartRecord record;
   if (message.bytes.size() < sizeof record) return bad;
@@ -264,6 +266,14 @@ std::string LoadRecord(const StartRequest& request) {
   load["env"] = request.environment;
   if (!request.target.empty()) load["target"] = request.target;
   if (!request.cwd.empty()) load["cwd"] = request.cwd;
+  json mounts = json::array();
+  for (const StartRequest::Directory& directory : request.directories) {
+    if (directory.mount != 0) mounts.push_back(directory.path);
+  }
+  for (const StartRequest::File& file : request.files) {
+    if (file.mount != 0) mounts.push_back(file.path);
+  }
+  if (!mounts.empty()) load["mounts"] = std::move(mounts);
   return load.dump();
 }
 

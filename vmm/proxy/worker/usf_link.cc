@@ -25,6 +25,7 @@ std::vector<int> Numbers(std::span<const Fd> fds) {
 Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimRequest& request,
                                                 std::span<const Fd> cgroups,
                                                 std::span<const Fd> packs, Fd* guest_region) {
+  static_assert(pool::kMaxCgroups + abi::kMaxImagePacks <= ipc::kMaxDescriptors);
   pool::ClaimRequest claim = request;
   claim.packs = static_cast<uint32_t>(packs.size());
   std::vector<int> files = Numbers(cgroups);
