@@ -21,6 +21,11 @@ static void* sleeper(void* unused) {
   return NULL;
 }
 
+static void write_program(const char* path, const char* bytes, ssize_t size) {
+  const int fd = open(path, O_WRONLY | O_CREAT, 0755);
+  CHECK(fd >= 0 && write(fd, bytes, size) == size && close(fd) == 0);
+}
+
 static void refused(void) {
   char* none[] = {NULL};
   char directory[64];
@@ -37,6 +42,21 @@ static void refused(void) {
   CHECK_ERRNO(execve(path, none, none), EACCES);
   CHECK(chmod(path, 0755) == 0);
   CHECK_ERRNO(execve(path, none, none), ENOEXEC);
+  static char image[1 << 20];
+  const int self = open(program, O_RDONLY);
+  const ssize_t size = read(self, image, sizeof image);
+  CHECK(size > 0 && size < (ssize_t)sizeof image && close(self) == 0);
+  const char loader[] = "/lib64/ld-linux-x86-64.so.2";
+  char* named = memmem(image, size, loader, sizeof loader);
+  CHECK(named != NULL);
+  strcpy(named, "/no/such/loader");
+  snprintf(path, sizeof path, "%s/no_loader", directory);
+  write_program(path, image, size);
+  CHECK_ERRNO(execve(path, none, none), ENOENT);
+  strcpy(named, "/tmp");
+  snprintf(path, sizeof path, "%s/bad_loader", directory);
+  write_program(path, image, size);
+  CHECK_ERRNO(execve(path, none, none), EACCES);
 }
 
 // Leaves behind what must be gone, and what must not.

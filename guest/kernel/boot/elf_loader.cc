@@ -109,28 +109,66 @@ int64_t MapSegments(File* file, Image* image) {
   return 0;
 }
 
-int64_t LoadImage(const char* path, Image* image, File** file) {
+// Opens and reads headers. The caller unrefs the file.
+int64_t OpenImage(const char* path, Image* image, File** file) {
   if (const int64_t error = OpenForExec(path, file); error != 0) return error;
-  int64_t error = ReadHeaders(*file, image);
-  if (error == 0) error = MapSegments(*file, image);
+  const int64_t error = ReadHeaders(*file, image);
   if (error != 0) (*file)->Unref();
+  return error;
+}
+
+int64_t LoadImage(const char* path, Image* image) {
+  File* file = nullptr;
+  if (const int64_t error = OpenImage(path, image, &file); error != 0) return error;
+  const int64_t error = MapSegments(file, image);
+  file->Unref();
   return error;
 }
 
 Image g_program, g_interpreter;
 
+constexpr uint64_t kInterpreterRoom = 256;
+
+// The path of the program's PT_INTERP into `path`; empty: it has none. 0 or -errno.
+int64_t ReadInterpreter(File* file, const Image& program, char* path) {
+  path[0] = 0;
+  for (uint32_t i = 0; i < program.header.phnum; ++i) {
+    const ProgramHeader& s = program.segments[i];
+    if (s.type != kInterpreter) continue;
+    if (s.filesz == 0 || s.filesz > kInterpreterRoom) return -ENOEXEC;
+    if (file->ReadAt(path, s.filesz, s.offset) != static_cast<int64_t>(s.filesz)) return -ENOEXEC;
+    path[s.filesz - 1] = 0;
+    break;
+  }
+  return 0;
+}
+
+// Reads headers of the program into g_program, and the path of its interpreter.
+int64_t ReadProgram(const char* path, char* interpreter) {
+  File* file = nullptr;
+  if (const int64_t error = OpenImage(path, &g_program, &file); error != 0) return error;
+  const int64_t error = ReadInterpreter(file, g_program, interpreter);
+  file->Unref();
+  return error;
+}
+
 }  // namespace
 
-int64_t CheckProgram(const char* head, int64_t size) {
-  ElfHeader header;
-  if (size < static_cast<int64_t>(sizeof header)) return -ENOEXEC;
-  memcpy(&header, head, sizeof header);
-  return CheckHeader(header);
+int64_t CheckProgram(const char* path) {
+  char interpreter[kInterpreterRoom];
+  if (const int64_t error = ReadProgram(path, interpreter); error != 0) return error;
+  if (interpreter[0] == 0) return 0;
+  File* file = nullptr;
+  const int64_t error = OpenImage(interpreter, &g_interpreter, &file);
+  if (error != 0) return error == -ENOEXEC ? -ELIBBAD : error;
+  file->Unref();
+  return 0;
 }
 
 int64_t LoadProgram(const char* path, Program* program) {
-  File* file = nullptr;
-  if (const int64_t error = LoadImage(path, &g_program, &file); error != 0) return error;
+  char interpreter[kInterpreterRoom];
+  if (const int64_t error = ReadProgram(path, interpreter); error != 0) return error;
+  if (const int64_t error = LoadImage(path, &g_program); error != 0) return error;
   program->program_entry = program->entry = g_program.base + g_program.header.entry;
   program->header_count = g_program.header.phnum;
   for (uint32_t i = 0; i < g_program.header.phnum; ++i) {
@@ -139,24 +177,11 @@ int64_t LoadProgram(const char* path, Program* program) {
         g_program.header.phoff < s.offset + s.filesz) {
       program->headers = g_program.base + s.vaddr + (g_program.header.phoff - s.offset);
     }
-    if (s.type != kInterpreter) continue;
-    char interpreter[256];
-    const uint64_t size = s.filesz < sizeof interpreter ? s.filesz : sizeof interpreter;
-    if (file->ReadAt(interpreter, size, s.offset) != static_cast<int64_t>(size) || size == 0) {
-      file->Unref();
-      return -ENOEXEC;
-    }
-    interpreter[size - 1] = 0;
-    File* loader = nullptr;
-    if (const int64_t error = LoadImage(interpreter, &g_interpreter, &loader); error != 0) {
-      file->Unref();
-      return error;
-    }
-    loader->Unref();
-    program->interpreter = g_interpreter.base;
-    program->entry = g_interpreter.base + g_interpreter.header.entry;
   }
-  file->Unref();
+  if (interpreter[0] == 0) return 0;
+  if (const int64_t error = LoadImage(interpreter, &g_interpreter); error != 0) return error;
+  program->interpreter = g_interpreter.base;
+  program->entry = g_interpreter.base + g_interpreter.header.entry;
   return 0;
 }
 

@@ -20,8 +20,8 @@ struct Program {
 // Loads `path` (and PT_INTERP). 0 or -errno; -ENOEXEC for anything but x86-64 ELF.
 int64_t LoadProgram(const char* path, Program* program);
 
-// Whether a file that begins with these bytes is an x86-64 program: 0 or -ENOEXEC.
-int64_t CheckProgram(const char* head, int64_t size);
+// Whether LoadProgram() would find what it wants in `path` and its PT_INTERP. 0 or -errno.
+int64_t CheckProgram(const char* path);
 
 // Lays out argc, argv, envp and auxv (System V ABI, 3.4.1). Returns the stack pointer, or -errno.
 int64_t BuildStack(const Program& program, const Arguments& arguments);

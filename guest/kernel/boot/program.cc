@@ -107,7 +107,7 @@ int64_t ResolveProgram(Arguments* arguments) {
     const int64_t size = regular ? file->ReadAt(head.text, kScriptHead, 0) : -EACCES;
     file->Unref();
     if (size < 0) return size;
-    if (!ParseHead(&head, size)) return CheckProgram(head.text, size);
+    if (!ParseHead(&head, size)) return CheckProgram(arguments->path);
     if (const int64_t error = PutInterpreter(head, arguments); error != 0) return error;
   }
   return -ELOOP;
