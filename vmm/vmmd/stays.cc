@@ -76,7 +76,11 @@ Status Vmmd::EnterCgroups(UsfHandle* usf) {
     if (home < 0) usf->usable = false;  // it cannot leave
     if (home >= 0) wanted.push_back(home);
   }
-  if (user_files_ == nullptr) user_files_ = std::make_unique<UserFiles>();
+  if (user_files_ == nullptr) {
+    Result<std::unique_ptr<UserFiles>> started = UserFiles::Start();
+    if (!started.ok()) return started.status();
+    user_files_ = std::move(*started);
+  }
   Result<std::vector<Fd>> opened = user_files_->Open(usf->uid(), wanted);
   if (!opened.ok()) return opened.status();
   std::vector<int> own;
