@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <functional>
 
+#include "vmm/ipc/socket.h"
 #include "vmm/vmmd/cgroups.h"
 #include "vmm/vmmd/user_files.h"
 
@@ -141,6 +143,21 @@ TEST(UserFilesDeathTest, SaysThatThereIsNoThread) {
     _exit(UserFiles::Start().status().code() == EAGAIN ? 0 : 1);
   };
   EXPECT_EXIT(start(), testing::ExitedWithCode(0), "");
+}
+
+TEST(ReceivedAll, NotWhileAnOrderWasOnlyLookedAt) {
+  Result<std::pair<Fd, Fd>> pair = ipc::Pair();
+  ASSERT_TRUE(pair.ok());
+  const int vmmd = pair->first.get(), usf = pair->second.get();
+  EXPECT_TRUE(*HasReceivedAll(vmmd));
+  const int order = 1, fds[] = {usf};
+  ASSERT_TRUE(ipc::Send(vmmd, ipc::Bytes(order), {}, fds).ok());
+  EXPECT_FALSE(*HasReceivedAll(vmmd));
+  int seen = 0;
+  EXPECT_EQ(recv(usf, &seen, sizeof seen, MSG_PEEK), static_cast<ssize_t>(sizeof seen));
+  EXPECT_FALSE(*HasReceivedAll(vmmd));
+  EXPECT_TRUE(ipc::Receive(usf).ok());
+  EXPECT_TRUE(*HasReceivedAll(vmmd));
 }
 
 TEST_F(InCgroup, OneThatWasRemovedHasNoProcess) {

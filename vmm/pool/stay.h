@@ -32,6 +32,7 @@ struct Stay {
   std::chrono::steady_clock::time_point due;
   CgroupFiles files;                       // where it enters
   std::vector<Fd> home;                    // where it goes back to, opened as its user
+  bool entered = false;                    // it has said so
   bool unproved = false;                   // it had descriptors of cgroups, and may have kept some
   std::shared_ptr<const CgroupMove> move;  // version 2
 };

@@ -51,6 +51,7 @@ void Vmmd::PlanStay(UsfHandle* usf, const CgroupFiles& files) {
 Status Vmmd::EnterCgroups(UsfHandle* usf) {
   Stay& stay = usf->stay;
   const std::vector<Fd>& files = *stay.files;
+  stay.entered = false;
   stay.due = SteadyClock::now() + kPatience;
   if (!IsOfVersion1(files[0])) {
     usf->usable = false;  // what it has touched stays charged there
@@ -108,6 +109,10 @@ Status Vmmd::CheckStay(UsfHandle* usf, const usf::EventRecord& event, const std:
   if (event.event == usf::Event::kRolledBack) {
     if (stay.state != State::kOutside) return NotAsTold();
     if (!stay.unproved) return Status();
+    // What it has not received yet it would get behind the look.
+    const Result<bool> received = HasReceivedAll(usf->socket());
+    if (!received.ok()) return received.status();
+    if (!*received) return Status(EPERM, "the USF's process has left an order unread");
     const Result<bool> holds = HoldsCgroupFile(usf->pid());
     if (!holds.ok()) return holds.status();
     if (*holds) return Status(EPERM, "the USF's process has kept a descriptor of a cgroup");
@@ -116,10 +121,11 @@ Status Vmmd::CheckStay(UsfHandle* usf, const usf::EventRecord& event, const std:
   }
   if (event.event != usf::Event::kMoved) return Status();
   const bool entered = event.order == kToEnter;
-  const bool expected = entered ? stay.state == State::kEntering || stay.state == State::kLeaving
-                                : event.order == kToLeave && stay.state == State::kLeaving;
-  if (!expected) return Status(EPROTO, "the USF's process broke the protocol");
+  const bool moving = stay.state == State::kLeaving || (entered && stay.state == State::kEntering);
+  const bool in_order = entered ? !stay.entered : event.order == kToLeave && stay.entered;
+  if (!moving || !in_order) return Status(EPROTO, "the USF's process broke the protocol");
   if (event.status != 0) return Status(event.status, text);
+  stay.entered = stay.entered || entered;
   if (entered && stay.state == State::kLeaving) return Status();  // it may have left again
   // The answer does not wait for the look: one that has lied is killed.
   if (Connection* holder = HolderOf(usf); !entered && holder != nullptr && holder->leaving) {
