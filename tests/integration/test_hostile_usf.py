@@ -166,6 +166,18 @@ class HostileUsf(unittest.TestCase):
     def test_that_leaves_before_it_has_entered(self):
         self.assertEqual(self.released(NEVER_ENTERS), {"lost": 1, "rolled_back": 0})
 
+    @unittest.skipUnless(os.path.isdir(VERSION_1), "no hierarchy of version 1")
+    def test_that_is_lost_is_waited_for(self):
+        self.vmmd("go(receive()[1])\nsay(MOVED, ENTER)\n")
+        group = self.group(VERSION_1)
+        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        claim = self.claimed(group / "tasks")
+        claim.ask(ENTER)
+        self.assertEqual(claim.receive()["reply"], ENDED)
+        claim.ask(LEAVE)
+        self.assertEqual(claim.receive()["reply"], RELEASED)
+        self.assertEqual((group / "tasks").read_text(), "")
+
     @unittest.skipUnless(os.path.isdir(VERSION_2), "no hierarchy of version 2")
     def test_that_cannot_be_moved_ends(self):
         self.vmmd("receive()")
