@@ -122,7 +122,7 @@ class Stuck(unittest.TestCase):
         wait_until(lambda: [u["state"] for u in state()["usfs"] if u["pid"] == pid] in (["rolling back"], []))
         self.assertEqual(node.run(ONE).stdout, "1\n")  # by another one, meanwhile
         wait_until(lambda: state()["stuck"] == 1)
-        self.assertFalse(pathlib.Path(f"/proc/{pid}").exists())
+        wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists())
         self.assertNotIn(pid, [u["pid"] for u in state()["usfs"]])
         self.assertEqual(node.run(ONE).stdout, "1\n")
 

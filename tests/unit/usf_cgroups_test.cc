@@ -2,12 +2,15 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <functional>
 
+#include "vmm/ipc/socket.h"
 #include "vmm/vmmd/cgroups.h"
 #include "vmm/vmmd/user_files.h"
 
@@ -79,9 +82,10 @@ int Write(const Fd& file, const std::string& text) {
 }
 
 TEST_F(InCgroup, DescriptorMovesProcessesOfItsUserOnly) {
-  UserFiles files;
+  const Result<std::unique_ptr<UserFiles>> files = UserFiles::Start();
+  ASSERT_TRUE(files.ok()) << files.status().message();
   const int wanted[] = {tasks_.get(), tasks_.get()};
-  const Result<std::vector<Fd>> opened = files.Open(kUser, wanted);
+  const Result<std::vector<Fd>> opened = (*files)->Open(kUser, wanted);
   ASSERT_TRUE(opened.ok()) << opened.status().message();
   ASSERT_EQ(opened->size(), 2u);
   EXPECT_EQ(geteuid(), 0u);
@@ -93,15 +97,16 @@ TEST_F(InCgroup, DescriptorMovesProcessesOfItsUserOnly) {
   EXPECT_EQ(Start([&] { return Write((*opened)[1], "0"); }, &usf), 0);
   EXPECT_TRUE(*HasProcess(tasks_, usf));
   // The thread is root's again.
-  EXPECT_TRUE(files.Open(0, wanted).ok());
+  EXPECT_TRUE((*files)->Open(0, wanted).ok());
   // What root has opened is the danger.
   EXPECT_EQ(Write(tasks_, std::to_string(usf)), 0);
 }
 
 TEST_F(InCgroup, KeptDescriptorIsFound) {
-  UserFiles files;
+  const Result<std::unique_ptr<UserFiles>> files = UserFiles::Start();
+  ASSERT_TRUE(files.ok()) << files.status().message();
   const int wanted[] = {tasks_.get()};
-  Result<std::vector<Fd>> opened = files.Open(kUser, wanted);
+  Result<std::vector<Fd>> opened = (*files)->Open(kUser, wanted);
   ASSERT_TRUE(opened.ok());
   pid_t honest = 0, hostile = 0;
   const auto enter_and_close = [&] {
@@ -114,6 +119,45 @@ TEST_F(InCgroup, KeptDescriptorIsFound) {
   EXPECT_EQ(Start([&] { return Write((*opened)[0], "0"); }, &hostile), 0);
   EXPECT_FALSE(*HoldsCgroupFile(honest));
   EXPECT_TRUE(*HoldsCgroupFile(hostile));
+}
+
+// Without a saved user that is root there is no way back.
+TEST(UserFilesDeathTest, NeverGoesOnAsTheUserOfAUsf) {
+  if (geteuid() != 0) GTEST_SKIP() << "not root";
+  constexpr uid_t kUser = 654'321;
+  const auto open_as_user = [] {
+    if (setresuid(kUser, 0, kUser) != 0) _exit(1);
+    const Result<std::unique_ptr<UserFiles>> files = UserFiles::Start();
+    (void)!(*files)->Open(kUser, {}).ok();
+    _exit(1);
+  };
+  EXPECT_EXIT(open_as_user(), testing::KilledBySignal(SIGABRT), "the way back from the user");
+}
+
+TEST(UserFilesDeathTest, SaysThatThereIsNoThread) {
+  if (geteuid() != 0) GTEST_SKIP() << "not root";
+  constexpr uid_t kUser = 654'321;
+  const auto start = [] {
+    const rlimit none{0, 0};
+    if (setrlimit(RLIMIT_NPROC, &none) != 0 || setresuid(kUser, kUser, kUser) != 0) _exit(1);
+    _exit(UserFiles::Start().status().code() == EAGAIN ? 0 : 1);
+  };
+  EXPECT_EXIT(start(), testing::ExitedWithCode(0), "");
+}
+
+TEST(ReceivedAll, NotWhileAnOrderWasOnlyLookedAt) {
+  Result<std::pair<Fd, Fd>> pair = ipc::Pair();
+  ASSERT_TRUE(pair.ok());
+  const int vmmd = pair->first.get(), usf = pair->second.get();
+  EXPECT_TRUE(*HasReceivedAll(vmmd));
+  const int order = 1, fds[] = {usf};
+  ASSERT_TRUE(ipc::Send(vmmd, ipc::Bytes(order), {}, fds).ok());
+  EXPECT_FALSE(*HasReceivedAll(vmmd));
+  int seen = 0;
+  EXPECT_EQ(recv(usf, &seen, sizeof seen, MSG_PEEK), static_cast<ssize_t>(sizeof seen));
+  EXPECT_FALSE(*HasReceivedAll(vmmd));
+  EXPECT_TRUE(ipc::Receive(usf).ok());
+  EXPECT_TRUE(*HasReceivedAll(vmmd));
 }
 
 TEST_F(InCgroup, OneThatWasRemovedHasNoProcess) {

@@ -16,11 +16,17 @@ void RollbackTimes::Add(uint64_t nanoseconds) {
   sum_ns += nanoseconds;
 }
 
-Pool::Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime, PoolCounters* counters)
+Pool::Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime, PoolCounters* counters,
+           Reaper* reaper)
     : usf_options_(std::move(usf_options)),
       options_(options),
       runtime_(std::move(runtime)),
-      counters_(counters) {}
+      counters_(counters),
+      reaper_(reaper) {}
+
+Pool::~Pool() {
+  for (UsfHandle& usf : usfs_) reaper_->Take(usf.Kill());
+}
 
 uint32_t Pool::FreshOrStarting() const {
   return static_cast<uint32_t>(std::count_if(usfs_.begin(), usfs_.end(), [](const UsfHandle& usf) {
@@ -158,7 +164,10 @@ UsfHandle* Pool::FindBySocket(int fd) {
 void Pool::Remove(UsfHandle* usf) {
   ++counters_->retired;
   unwatch(usf->socket());
+  KilledProcess killed = usf->Kill();
+  // First: its descriptors are closed, so there is one to watch its process by.
   usfs_.remove_if([usf](const UsfHandle& other) { return &other == usf; });
+  reaper_->Take(std::move(killed));
 }
 
 uint32_t Pool::Count(UsfState state) const {

@@ -43,8 +43,12 @@ struct PoolCounters {
 
 class Pool {
  public:
-  // `counters` must outlive this.
-  Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime, PoolCounters* counters);
+  // `counters` and `reaper`, which gets the processes that are killed, must outlive this.
+  Pool(UsfOptions usf_options, PoolOptions options, Runtime runtime, PoolCounters* counters,
+       Reaper* reaper);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
 
   // Starts one USF, which has this number on its node.
   Status Refill(uint32_t number);
@@ -66,6 +70,7 @@ class Pool {
   void OnEvent(UsfHandle* usf, const usf::EventRecord* event);
 
   UsfHandle* FindBySocket(int fd);
+  // Kills it, and does not wait for its end.
   void Remove(UsfHandle* usf);
   // Whether one waits for its tenant to come back; the oldest makes room for others.
   bool HasIdleOfTenant() const;
@@ -95,6 +100,7 @@ class Pool {
   PoolOptions options_;
   Runtime runtime_;
   PoolCounters* const counters_;
+  Reaper* const reaper_;
   std::list<UsfHandle> usfs_;
 };
 

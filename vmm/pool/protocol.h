@@ -15,13 +15,15 @@ enum class Request : uint32_t {
   // clones too, and leaves when it is released (version 2: it ends instead); then one for each
   // layer of the function's image, lowest first (none: it has none, or the runtime has them).
   kClaim = 1,
-  kRelease = 2,  // of the USF that this connection holds; answered by kReleased
+  // Of the USF that this connection holds; answered by kReleased when it was rolled back, or was
+  // thrown away and is in no cgroup any more.
+  kRelease = 2,
   kInspect = 3,  // answered by kState: JSON text; not on a connection that has claimed
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
   // ready for another program (vmm/snapshot/clone.h). One at a time. With the image's layers.
   kClone = 4,
   // As kRelease, clones included, but answered (kReleased) as soon as no process of them is in
-  // their cgroups any more.
+  // their cgroups any more. Also when the USF was lost.
   kLeave = 5,
   kEnter = 6,  // nobody waits any more: the USF may enter its cgroups now. Not answered
 };

@@ -133,10 +133,14 @@ UsfHandle::UsfHandle(UsfHandle&& o) noexcept
 UsfHandle::~UsfHandle() {
   if (pid_ < 0) return;
   kill(pid_, SIGKILL);
-  // Before the number of the process may become another one's.
-  if (stay.mover.joinable()) stay.mover.join();
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
+}
+
+KilledProcess UsfHandle::Kill() {
+  kill(pid_, SIGKILL);
+  const bool outside = stay.state == Stay::State::kOutside || stay.state == Stay::State::kWaiting;
+  return {std::exchange(pid_, -1), outside ? nullptr : stay.files, stay.move};
 }
 
 Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& runtime,

@@ -6,15 +6,15 @@
 
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "vmm/base/fd.h"
 #include "vmm/base/status.h"
+#include "vmm/pool/reaper.h"
 #include "vmm/pool/runtime.h"
+#include "vmm/pool/stay.h"
 #include "vmm/usf/command.h"
 
 namespace usetl {
@@ -45,19 +45,6 @@ struct ImagePack {
 
 class Pool;
 
-// A USF's time in the cgroups of a pod (vmm/vmmd/stays.cc).
-struct Stay {
-  // kWaiting: it has the time until `due`. kEntering, kLeaving: it was told to.
-  enum class State { kOutside, kWaiting, kEntering, kInside, kLeaving };
-  State state = State::kOutside;
-  std::chrono::steady_clock::time_point due;
-  // Where it enters, as root has opened them: they move any process.
-  std::shared_ptr<const std::vector<Fd>> files;
-  std::vector<Fd> home;   // where it goes back to, opened as its user
-  bool unproved = false;  // it had descriptors of cgroups, and may have kept some
-  std::thread mover;      // version 2: moves it
-};
-
 // State machine:  starting -> idle <-> claimed -> rolling -> idle; any -> dead
 //                            idle -> cloning -> claimed
 enum class UsfState { kStarting, kIdle, kClaimed, kRolling, kCloning, kDead };
@@ -68,10 +55,13 @@ class UsfHandle {
   // Forks the process and sends it its start command; kReady comes later on socket().
   static Result<UsfHandle> Launch(const UsfOptions& options, const Runtime& runtime,
                                   uint32_t number);
-  // Kills the process if it still lives, and reaps it.
+  // Kills the process unless Kill() has, and waits for it: only for one that was in no cgroup yet.
   ~UsfHandle();
   UsfHandle(UsfHandle&& other) noexcept;
   UsfHandle& operator=(UsfHandle&&) = delete;
+
+  // Kills the process, which is whoever's who takes it from then on; this can only be destroyed.
+  KilledProcess Kill();
 
   // While it is made and nobody waits for it, it runs behind those that serve.
   void RunBehind(bool behind);

@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -128,6 +130,12 @@ Result<bool> HoldsCgroupFile(pid_t process) {
     if (info.f_type == CGROUP_SUPER_MAGIC || info.f_type == CGROUP2_SUPER_MAGIC) return true;
   }
   return false;
+}
+
+Result<bool> HasReceivedAll(int socket) {
+  int unread = 0;
+  if (ioctl(socket, SIOCOUTQ, &unread) != 0) return Status::Errno("SIOCOUTQ");
+  return unread == 0;
 }
 
 }  // namespace usetl

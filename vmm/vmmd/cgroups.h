@@ -42,6 +42,9 @@ Result<bool> HasProcess(const Fd& file, pid_t process);
 // Whether a process has a descriptor of a file of any cgroup.
 Result<bool> HoldsCgroupFile(pid_t process);
 
+// Whether the peer of a Unix socket has received whatever was sent to it, descriptors and all.
+Result<bool> HasReceivedAll(int socket);
+
 }  // namespace usetl
 
 #endif  // USETL_VMM_VMMD_CGROUPS_H_

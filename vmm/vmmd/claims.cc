@@ -114,6 +114,7 @@ void Vmmd::Answer(Connection* connection, UsfHandle* usf, int error, const std::
   connection->pool = nullptr;
   connection->packs.clear();
   connection->usf = usf;
+  connection->number = usf == nullptr ? 0 : usf->number();
   ++(usf == nullptr ? claims_failed_ : connection->waited ? claims_waited_ : claims_hit_);
   pool::ReplyRecord reply{};
   std::vector<int> fds;

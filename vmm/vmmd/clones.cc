@@ -113,6 +113,7 @@ void Vmmd::OnBecame(UsfHandle* copy) {
   copy->stay.due = std::chrono::steady_clock::now();  // nobody waits for what it loads
   holder.socket = std::move(pair->first);
   holder.usf = copy;
+  holder.number = copy->number();
   holder.cloned_from = connection->usf->number();
   if (!sent) Drop(&holder);
 }

@@ -88,6 +88,10 @@ Status Vmmd::SetUp(VmmdOptions options) {
   Result<HomeCgroups> homes = HomeCgroups::Find();
   if (!homes.ok()) return homes.status();
   homes_ = std::move(*homes);
+  Result<std::unique_ptr<Reaper>> reaper = Reaper::Create();
+  if (!reaper.ok()) return reaper.status();
+  reaper_ = std::move(*reaper);
+  USETL_RETURN_IF_ERROR(Watch(reaper_->fd()));
   pool_ = NewPool(std::move(*runtime), options_.pool);
   return Status();
 }
@@ -125,12 +129,17 @@ Status Vmmd::Run() {
       if (fd == signals_.get()) return Status();
       if (fd == listener_.get()) {
         Accept();
+      } else if (fd == reaper_->fd()) {
+        reaper_->Reap();
+      } else if (mover_ != nullptr && fd == mover_->fd()) {
+        OnMoved();
       } else if (UsfHandle* usf = FindUsf(fd)) {
         OnUsf(usf);
       } else {
         OnConnection(fd);
       }
     }
+    if (reaper_->blind()) reaper_->Reap();
     ReplaceStuck();
     ServeWaiting();
     ServeClones();
@@ -166,7 +175,7 @@ int Vmmd::Patience() const {
   const bool moving = Count(UsfState::kStarting) + Count(UsfState::kRolling) > 0;
   const bool failed =
       std::ranges::any_of(Pools(), [](const Pool* pool) { return !pool->launch_error.empty(); });
-  if (waiting || moving || accept_again_ || failed) return 100;
+  if (waiting || moving || accept_again_ || failed || reaper_->blind()) return 100;
   constexpr int kLook = 5000;  // whether images are gone, or not used any more
   return image_pools_.empty() && old_pools_.empty() ? -1 : kLook;
 }
@@ -183,14 +192,7 @@ void Vmmd::ReplaceStuck() {
         FailClone(asked, Status(ETIMEDOUT, "the function could not be copied in time"));
         continue;
       }
-      if (Connection* holder = HolderOf(usf)) {
-        pool::ReplyRecord reply{};
-        reply.reply = pool::Reply::kReleased;
-        reply.usf = usf->number();
-        Tell(holder, reply, "");
-        holder->usf = nullptr;
-        holder->releasing = holder->leaving = false;
-      }
+      if (Connection* holder = HolderOf(usf)) AwaitEnd(holder);
       pool->Remove(usf);
     }
   }
@@ -258,6 +260,7 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
   switch (plain.request) {
     case pool::Request::kClaim: {
       if (message.bytes.size() != sizeof connection->claim || connection->usf != nullptr) break;
+      if (connection->leaving) break;
       std::memcpy(&connection->claim, message.bytes.data(), sizeof connection->claim);
       if (connection->claim.tenant[0] == 0) break;  // no name means fresh here
       // A worker that a function has taken over must not reach the USFs of other tenants, nor
@@ -281,11 +284,8 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       EndStay(connection->usf);
       connection->releasing = connection->usf->pool->Release(connection->usf);
       if (connection->releasing) return;  // answered when the rollback is done
-      connection->usf = nullptr;
-      pool::ReplyRecord reply{};
-      reply.reply = pool::Reply::kReleased;
-      Tell(connection, reply, "");
-      return;
+      AwaitEnd(connection);
+      return AnswerLeft(connection);
     }
     case pool::Request::kClone: {
       if (!HoldsUsf(*connection) || connection->clone) break;
@@ -301,7 +301,9 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       if (!HoldsUsf(*connection)) break;
       return OnEnter(connection);
     case pool::Request::kLeave:
-      if (!HoldsUsf(*connection)) break;
+      // Also of one that was lost, whose process may be in the cgroups for a while.
+      if (!connection->owner || connection->waiting) break;
+      if (connection->releasing || connection->leaving) break;
       return OnLeave(connection);
     case pool::Request::kInspect: {
       if (connection->owner) break;  // nor learn what they are called
@@ -316,6 +318,12 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
 
 bool Vmmd::HoldsUsf(const Connection& connection) {
   return connection.usf != nullptr && !connection.releasing && !connection.leaving;
+}
+
+void Vmmd::AwaitEnd(Connection* connection) {
+  connection->usf = nullptr;
+  connection->releasing = false;
+  connection->leaving = true;
 }
 
 Vmmd::Connection* Vmmd::HolderOf(const UsfHandle* usf) {
@@ -369,7 +377,7 @@ void Vmmd::OnUsf(UsfHandle* usf) {
   }
   if (holder != nullptr) {
     if (gone && (holder->releasing || holder->leaving)) {
-      reply.reply = pool::Reply::kReleased;
+      AwaitEnd(holder);
     } else if (gone) {
       reply.reply = pool::Reply::kEnded;
       reply.lost = 1;
@@ -386,7 +394,7 @@ void Vmmd::OnUsf(UsfHandle* usf) {
     }
     if (gone || event.event == usf::Event::kRolledBack) {
       holder->usf = nullptr;
-      holder->releasing = holder->leaving = false;
+      holder->releasing = false;
     }
     if (reply.reply != pool::Reply{}) Tell(holder, reply, text);
   }

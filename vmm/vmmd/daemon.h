@@ -1,8 +1,8 @@
 // daemon.h: usetl-vmmd: keeps the pool, hands USFs to workers, takes them back.
 //
-// One epoll loop; threads only move processes between cgroups (stays.cc). A connection of the
-// socket holds at most one USF; when it closes, the USF goes back. No byte that a guest or a
-// network chose is parsed here.
+// One epoll loop, which waits for nobody; threads only move processes between cgroups (stays.cc). A
+// connection of the socket holds at most one USF; when it closes, the USF goes back. No byte that a
+// guest or a network chose is parsed here.
 #ifndef USETL_VMM_VMMD_DAEMON_H_
 #define USETL_VMM_VMMD_DAEMON_H_
 
@@ -18,6 +18,7 @@
 #include "vmm/pool/pool.h"
 #include "vmm/pool/protocol.h"
 #include "vmm/vmmd/cgroups.h"
+#include "vmm/vmmd/mover.h"
 #include "vmm/vmmd/user_files.h"
 
 namespace usetl {
@@ -73,11 +74,11 @@ class Vmmd {
     std::string tenant, runtime;
     bool operator==(const Owner&) const = default;
   };
-  using CgroupFiles = std::shared_ptr<const std::vector<Fd>>;
   struct Connection {
     Fd socket;
     CgroupFiles cgroups;  // of its claim; null: none
     UsfHandle* usf = nullptr;
+    uint32_t number = 0;   // of the USF it has, or had last
     Pool* pool = nullptr;  // that a claim waits for, while it waits
     bool waiting = false;  // for a USF
     bool waited = false;   // there was none when it asked
@@ -86,7 +87,7 @@ class Vmmd {
     std::optional<Owner> owner;    // of the first claim, and so of all
     std::chrono::steady_clock::time_point give_up;
     bool releasing = false;  // wants an answer when the rollback is done
-    bool leaving = false;    // when the USF has left its cgroups
+    bool leaving = false;    // when no process of it is in its cgroups any more
     std::optional<Clone> clone;
     uint32_t cloned_from = 0;  // number of the USF; 0: it holds no clone
   };
@@ -145,9 +146,12 @@ class Vmmd {
   void ServeStays();
   int StayPause() const;
   void LoseToStay(Connection* connection, const Status& cause);
+  Status StartMover();
+  void OnMoved();
   void OnEnter(Connection* connection);
   void OnLeave(Connection* connection);
-  void OnLeft(Connection* connection);
+  // Answers whoever waits for that, once there is none of its processes in its cgroups.
+  void AnswerLeft(Connection* connection);
   static Status CheckMemory(const Pool& pool, uint64_t wanted);
   Status CheckRegions() const;
   void ReplaceStuck();
@@ -162,6 +166,8 @@ class Vmmd {
   Connection* HolderOf(const UsfHandle* usf);
   // And has not given it back.
   static bool HoldsUsf(const Connection& connection);
+  // It has no USF any more, which was killed; it waits until that has left its cgroups.
+  static void AwaitEnd(Connection* connection);
   // `brief`: without the single USFs.
   std::string Inspect(bool brief) const;
 
@@ -169,6 +175,7 @@ class Vmmd {
   ipc::Listener listener_;
   Fd epoll_, signals_, kvm_, empty_root_, network_;
   PoolCounters counters_;
+  std::unique_ptr<Reaper> reaper_;  // outlives the pools
   std::unique_ptr<Pool> pool_;
   std::map<std::string, ImagePool> image_pools_;
   std::map<std::string, FailedImage> failed_images_;  // that could not be opened, of late
@@ -180,6 +187,7 @@ class Vmmd {
   uint32_t last_clone_order_ = 0;
   HomeCgroups homes_;                      // of this process, and of a USF that serves nobody
   std::unique_ptr<UserFiles> user_files_;  // made for the first pod with cgroups
+  std::unique_ptr<Mover> mover_;           // of version 2; ends before the reaper
   std::chrono::steady_clock::time_point last_claim_;
   // Claims by what became of them: served at once, after a wait, with an error.
   uint64_t claims_hit_ = 0, claims_waited_ = 0, claims_failed_ = 0;

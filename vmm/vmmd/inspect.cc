@@ -28,6 +28,7 @@ std::string Vmmd::Inspect(bool brief) const {
   number("claimed", Count(UsfState::kClaimed));
   number("rolling", Count(UsfState::kRolling));
   number("cloning", Count(UsfState::kCloning));
+  number("ending", reaper_->size());
   number("wanted", pool_->wanted());
   number("image_pools", image_pools_.size());
   number("claims_hit", claims_hit_);

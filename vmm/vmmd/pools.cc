@@ -23,7 +23,8 @@ constexpr std::chrono::seconds kTryAgain{10};  // to open one that cannot be ope
 }  // namespace
 
 std::unique_ptr<Pool> Vmmd::NewPool(Runtime runtime, PoolOptions options) {
-  auto pool = std::make_unique<Pool>(options_.usf, options, std::move(runtime), &counters_);
+  auto pool =
+      std::make_unique<Pool>(options_.usf, options, std::move(runtime), &counters_, reaper_.get());
   pool->watch = [this, raw = pool.get()](int fd) {
     const Status status = Watch(fd);
     if (!status.ok()) raw->launch_error = status.message();
@@ -156,7 +157,7 @@ std::vector<Pool*> Vmmd::Pools() const {
 }
 
 Pool* Vmmd::Lacking() const {
-  size_t usfs = 0;
+  size_t usfs = reaper_->size();
   bool room = false;
   Pool* lacking = nullptr;
   // Images first: whoever waits for one has no other.
@@ -170,7 +171,7 @@ Pool* Vmmd::Lacking() const {
 
 Status Vmmd::Refill(Pool* pool) {
   const std::vector<Pool*> pools = Pools();
-  size_t usfs = 0;
+  size_t usfs = reaper_->size();
   for (const Pool* other : pools) usfs += other->usfs().size();
   // Tenants that do not come back must not keep out those that come.
   if (usfs >= options_.pool.most) {

@@ -4,11 +4,12 @@
 //   kEnter, or a while --> kEntering --kMoved--> kInside
 //   release --> kLeaving --kMoved--> kOutside, then the rollback
 //
+// One that is not rolled back is killed, and may be in the cgroups until it is reaped.
+//
 // A USF's process moves itself, by descriptors that move processes of its user only. Those of the
 // cgroup that it came from it gets with the order to leave: it cannot leave before. Whether it has
 // done as it was told is looked at, and so is what it has kept, before it serves anybody again.
 #include <algorithm>
-#include <cstdio>
 
 #include "vmm/vmmd/cgroups.h"
 #include "vmm/vmmd/daemon.h"
@@ -21,19 +22,10 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kBesideLoad{30};  // so long an import is not held up
 constexpr std::chrono::seconds kPatience{5};          // microseconds, unless the host hangs
+constexpr std::chrono::seconds kMoverPatience{60};    // milliseconds for each that waits
 
 // Of a kMove.
 constexpr uint32_t kToEnter = 1, kToLeave = 2;
-
-// Version 2 looks at who may write to the files rather than at whose process it is: nobody else
-// gets them. Waits for milliseconds, as moving another process does.
-void MoveProcess(const std::vector<Fd>& files, uint32_t usf, const std::string& process) {
-  for (const Fd& file : files) {
-    if (write(file.get(), process.data(), process.size()) >= 0 || errno == ESRCH) continue;
-    std::fprintf(stderr, "usetl-vmmd: USF %u: %s\n", usf,
-                 Status::Errno("moving it into its pod's cgroup").message().c_str());
-  }
-}
 
 Status NotAsTold() {
   return Status(EPERM, "the USF's process is not in the cgroup it was sent to");
@@ -59,14 +51,18 @@ void Vmmd::PlanStay(UsfHandle* usf, const CgroupFiles& files) {
 Status Vmmd::EnterCgroups(UsfHandle* usf) {
   Stay& stay = usf->stay;
   const std::vector<Fd>& files = *stay.files;
+  stay.entered = false;
   stay.due = SteadyClock::now() + kPatience;
   if (!IsOfVersion1(files[0])) {
     usf->usable = false;  // what it has touched stays charged there
-    stay.state = State::kInside;
-    stay.mover = std::thread(
-        [files = stay.files, number = usf->number(), process = std::to_string(usf->pid())] {
-          MoveProcess(*files, number, process);
-        });
+    USETL_RETURN_IF_ERROR(StartMover());
+    auto move = std::make_shared<CgroupMove>();
+    move->files = stay.files;
+    move->process = usf->pid();
+    stay.move = move;
+    stay.state = State::kEntering;
+    stay.due = SteadyClock::now() + kMoverPatience;
+    mover_->Add(std::move(move));
     return Status();
   }
   std::vector<int> wanted;
@@ -76,7 +72,11 @@ Status Vmmd::EnterCgroups(UsfHandle* usf) {
     if (home < 0) usf->usable = false;  // it cannot leave
     if (home >= 0) wanted.push_back(home);
   }
-  if (user_files_ == nullptr) user_files_ = std::make_unique<UserFiles>();
+  if (user_files_ == nullptr) {
+    Result<std::unique_ptr<UserFiles>> started = UserFiles::Start();
+    if (!started.ok()) return started.status();
+    user_files_ = std::move(*started);
+  }
   Result<std::vector<Fd>> opened = user_files_->Open(usf->uid(), wanted);
   if (!opened.ok()) return opened.status();
   std::vector<int> own;
@@ -109,6 +109,10 @@ Status Vmmd::CheckStay(UsfHandle* usf, const usf::EventRecord& event, const std:
   if (event.event == usf::Event::kRolledBack) {
     if (stay.state != State::kOutside) return NotAsTold();
     if (!stay.unproved) return Status();
+    // What it has not received yet it would get behind the look.
+    const Result<bool> received = HasReceivedAll(usf->socket());
+    if (!received.ok()) return received.status();
+    if (!*received) return Status(EPERM, "the USF's process has left an order unread");
     const Result<bool> holds = HoldsCgroupFile(usf->pid());
     if (!holds.ok()) return holds.status();
     if (*holds) return Status(EPERM, "the USF's process has kept a descriptor of a cgroup");
@@ -117,14 +121,16 @@ Status Vmmd::CheckStay(UsfHandle* usf, const usf::EventRecord& event, const std:
   }
   if (event.event != usf::Event::kMoved) return Status();
   const bool entered = event.order == kToEnter;
-  const bool expected = entered ? stay.state == State::kEntering || stay.state == State::kLeaving
-                                : event.order == kToLeave && stay.state == State::kLeaving;
-  if (!expected) return Status(EPROTO, "the USF's process broke the protocol");
+  const bool moving = stay.state == State::kLeaving || (entered && stay.state == State::kEntering);
+  const bool in_order = entered ? !stay.entered : event.order == kToLeave && stay.entered;
+  if (!moving || !in_order) return Status(EPROTO, "the USF's process broke the protocol");
   if (event.status != 0) return Status(event.status, text);
+  stay.entered = stay.entered || entered;
   if (entered && stay.state == State::kLeaving) return Status();  // it may have left again
   // The answer does not wait for the look: one that has lied is killed.
   if (Connection* holder = HolderOf(usf); !entered && holder != nullptr && holder->leaving) {
-    OnLeft(holder);
+    holder->usf = nullptr;
+    AnswerLeft(holder);
   }
   for (const Fd& file : *stay.files) {
     const Result<bool> there = HasProcess(file, usf->pid());
@@ -139,6 +145,7 @@ Status Vmmd::CheckStay(UsfHandle* usf, const usf::EventRecord& event, const std:
 void Vmmd::ServeStays() {
   const auto now = SteadyClock::now();
   for (auto& [fd, connection] : connections_) {
+    AnswerLeft(&connection);
     UsfHandle* const usf = connection.usf;
     if (usf == nullptr || connection.releasing || connection.leaving) continue;
     const State state = usf->stay.state;
@@ -161,6 +168,28 @@ void Vmmd::LoseToStay(Connection* connection, const Status& cause) {
   connection->usf = nullptr;
   Tell(connection, reply, "the pod's cgroup: " + cause.message());
   usf->pool->OnEvent(usf, nullptr);
+}
+
+Status Vmmd::StartMover() {
+  if (mover_ != nullptr) return Status();
+  Result<std::unique_ptr<Mover>> mover = Mover::Start();
+  if (!mover.ok()) return mover.status();
+  USETL_RETURN_IF_ERROR(Watch((*mover)->fd()));
+  mover_ = std::move(*mover);
+  return Status();
+}
+
+void Vmmd::OnMoved() {
+  for (const std::shared_ptr<CgroupMove>& move : mover_->TakeOver()) {
+    move->over = true;
+    for (auto& [fd, connection] : connections_) {
+      if (connection.usf == nullptr || connection.usf->stay.move != move) continue;
+      connection.usf->stay.state = State::kInside;
+      if (!move->status.ok()) LoseToStay(&connection, move->status);
+      break;
+    }
+  }
+  reaper_->Reap();  // it waited for them
 }
 
 // How long until the next one is due, ms; -1: none is.
@@ -187,18 +216,22 @@ void Vmmd::OnLeave(Connection* connection) {
   if (connection->clone) FailClone(connection, Status(ESRCH, "the function has ended"));
   std::vector<int> clones;
   for (const auto& [fd, other] : connections_) {
-    if (other.cloned_from == usf->number()) clones.push_back(fd);
+    if (connection->number != 0 && other.cloned_from == connection->number) clones.push_back(fd);
   }
   for (const int fd : clones) Close(fd);
-  EndStay(usf);
-  const bool leaving = usf->stay.state == State::kLeaving;
-  connection->leaving = usf->pool->Release(usf) && leaving;
-  if (connection->leaving) return;  // answered when it has left
-  OnLeft(connection);
+  connection->leaving = true;
+  if (usf != nullptr) {
+    EndStay(usf);
+    const bool moves = usf->stay.state == State::kLeaving;
+    // Else it is nowhere, or was killed.
+    if (!usf->pool->Release(usf) || !moves) connection->usf = nullptr;
+  }
+  AnswerLeft(connection);
 }
 
-void Vmmd::OnLeft(Connection* connection) {
-  connection->usf = nullptr;
+void Vmmd::AnswerLeft(Connection* connection) {
+  if (!connection->leaving || connection->usf != nullptr) return;
+  if (reaper_->HasIn(connection->cgroups)) return;
   connection->leaving = false;
   pool::ReplyRecord reply{};
   reply.reply = pool::Reply::kReleased;

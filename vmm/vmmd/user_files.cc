@@ -5,8 +5,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <utility>
+
+#include "vmm/base/thread.h"
 
 namespace usetl {
 namespace {
@@ -27,9 +31,18 @@ Status RaiseOverride() {
 
 }  // namespace
 
-UserFiles::UserFiles() : thread_([this] { Run(); }) {}
+UserFiles::UserFiles() : own_(geteuid()) {}
+
+Result<std::unique_ptr<UserFiles>> UserFiles::Start() {
+  std::unique_ptr<UserFiles> files(new UserFiles);
+  Result<std::thread> thread = StartThread([raw = files.get()] { raw->Run(); });
+  if (!thread.ok()) return thread.status();
+  files->thread_ = std::move(*thread);
+  return files;
+}
 
 UserFiles::~UserFiles() {
+  if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
     ended_ = true;
@@ -53,13 +66,16 @@ void UserFiles::Run() {
   for (;;) {
     changed_.wait(lock, [this] { return asked_ || ended_; });
     if (ended_) return;
-    const uid_t own = geteuid();
-    Status status = user_ == own ? Status() : SetEffectiveUser(user_);
-    if (status.ok() && user_ != own) status = RaiseOverride();
+    Status status = user_ == own_ ? Status() : SetEffectiveUser(user_);
+    if (status.ok() && user_ != own_) status = RaiseOverride();
     opened_ = status.ok() ? OpenHere() : Result<std::vector<Fd>>(status);
-    if (user_ != own) {
-      // The saved user is still there to go back to, and so are the capabilities.
-      if (const Status back = SetEffectiveUser(own); !back.ok()) opened_ = back;
+    // The saved user is still there to go back to, and so are the capabilities.
+    const Status back = user_ == own_ ? Status() : SetEffectiveUser(own_);
+    if (!back.ok()) {
+      // As that user it would open the next USF's files, which is no way on.
+      std::fprintf(stderr, "usetl-vmmd: the way back from the user of a USF: %s\n",
+                   back.message().c_str());
+      std::abort();
     }
     asked_ = false;
     changed_.notify_all();

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <thread>
@@ -23,7 +24,7 @@ namespace usetl {
 // that. For one thread to use.
 class UserFiles {
  public:
-  UserFiles();
+  static Result<std::unique_ptr<UserFiles>> Start();
   ~UserFiles();
   UserFiles(const UserFiles&) = delete;
   UserFiles& operator=(const UserFiles&) = delete;
@@ -32,16 +33,18 @@ class UserFiles {
   Result<std::vector<Fd>> Open(uid_t user, std::span<const int> files);
 
  private:
+  UserFiles();
   void Run();
   Result<std::vector<Fd>> OpenHere() const;
 
+  const uid_t own_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool asked_ = false, ended_ = false;
   uid_t user_ = 0;
   std::span<const int> files_;
   Result<std::vector<Fd>> opened_ = std::vector<Fd>();
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;  // it uses the others
 };
 
 }  // namespace usetl

@@ -75,10 +75,10 @@ void Container::Run(Result<ipc::Message> start) {
     if (!outcome_->report.empty()) Say(outcome_->report);
     log_->Finish(kDiskPatience);
   }
+  if (outcome_->text.empty()) outcome_->text = "the function ended while it was loaded";
+  control_.WriteFailed(outcome_->text);
   GiveBackUsf();
-  const int code = status.ok() ? ECHILD : status.code();
-  control_.Failed(
-      code, outcome_->text.empty() ? "the function ended while it was loaded" : outcome_->text);
+  control_.TellFailed(status.ok() ? ECHILD : status.code(), outcome_->text);
 }
 
 void Container::End(Outcome outcome) {
@@ -337,8 +337,9 @@ void Container::TellEnd() {
   if (!mounts_->Finish(kDiskPatience) && outcome_->text.empty()) {
     outcome_->text = "the disk of a mount hangs";
   }
+  control_.WriteExited(record, outcome_->text);
   GiveBackUsf();
-  control_.Exited(record, outcome_->text);
+  control_.TellExited();
 }
 
 }  // namespace usetl::pod

@@ -99,37 +99,35 @@ void Control::Started(const StartedRecord& record) {
   Send(ipc::Bytes(*started_), {});
 }
 
-void Control::Failed(int code, std::string_view text) {
-  text = text.substr(0, kMaxText);
-  const auto size = static_cast<uint32_t>(text.size());
+void Control::WriteFailed(std::string_view text) {
   ExitRecord exit{};
-  exit.header = {Type::kExited, size};
   exit.code = kStartError;
   exit.reason = Reason::kError;
-  exit.finished_at = RealtimeNs();
-  WriteExit(exit, text);
+  WriteExited(exit, text);
+}
+
+void Control::TellFailed(int code, std::string_view text) {
+  text = text.substr(0, kMaxText);
   FailedRecord record{};
-  record.header = {Type::kFailed, size};
+  record.header = {Type::kFailed, static_cast<uint32_t>(text.size())};
   record.code = code;
   Send(ipc::Bytes(record), text);
 }
 
-void Control::Exited(ExitRecord record, std::string_view text) {
-  text = text.substr(0, kMaxText);
-  record.header = {Type::kExited, static_cast<uint32_t>(text.size())};
-  record.finished_at = RealtimeNs();
-  WriteExit(record, text);
-  Send(ipc::Bytes(record), text);
-}
-
-void Control::WriteExit(const ExitRecord& record, std::string_view text) {
+void Control::WriteExited(ExitRecord record, std::string_view text) {
+  exit_ = record;
+  exit_text_ = text.substr(0, kMaxText);
+  exit_.header = {Type::kExited, static_cast<uint32_t>(exit_text_.size())};
+  exit_.finished_at = RealtimeNs();
   // In one call: whoever reads the file sees nothing or all of it.
-  std::string bytes(reinterpret_cast<const char*>(&record), sizeof record);
-  bytes.append(text);
+  std::string bytes(reinterpret_cast<const char*>(&exit_), sizeof exit_);
+  bytes.append(exit_text_);
   if (pwrite(exit_file_.get(), bytes.data(), bytes.size(), 0) !=
       static_cast<ssize_t>(bytes.size())) {
     std::perror("usetl-proxy: a container's exit file");
   }
 }
+
+void Control::TellExited() { Send(ipc::Bytes(exit_), exit_text_); }
 
 }  // namespace usetl::pod

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -39,19 +40,26 @@ class Control {
 
   // The container runs: told now, and to each usetld that connects from here on.
   void Started(const StartedRecord& record);
-  // It could not be started. Also written to the exit file, as an exit with status 128.
-  void Failed(int code, std::string_view text);
-  // Written to the exit file before it is told. Sets header and time.
-  void Exited(ExitRecord record, std::string_view text);
+  // The container's end goes to the exit file first: what is yet to be done before it is told may
+  // take so long that this process is killed.
+  //
+  // It could not be started: an exit with status 128 there.
+  void WriteFailed(std::string_view text);
+  void TellFailed(int code, std::string_view text);
+  // Sets header and time.
+  void WriteExited(ExitRecord record, std::string_view text);
+  // As it was written.
+  void TellExited();
 
  private:
   void Send(std::span<const uint8_t> record, std::string_view text);
   void OnMessage(std::span<const uint8_t> bytes, std::vector<Fd> fds);
-  void WriteExit(const ExitRecord& record, std::string_view text);
 
   Fd connection_, listener_, exit_file_;
   ControlHandlers handlers_;
   std::optional<StartedRecord> started_;
+  ExitRecord exit_{};
+  std::string exit_text_;
 };
 
 }  // namespace usetl::pod

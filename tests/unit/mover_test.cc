@@ -1,0 +1,58 @@
+// Moves into cgroups of version 2, with files in place of theirs.
+#include "vmm/vmmd/mover.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace usetl {
+namespace {
+
+std::shared_ptr<CgroupMove> NewMove(int file, pid_t process) {
+  std::vector<Fd> files;
+  files.emplace_back(fcntl(file, F_DUPFD_CLOEXEC, 0));
+  auto move = std::make_shared<CgroupMove>();
+  move->files = std::make_shared<const std::vector<Fd>>(std::move(files));
+  move->process = process;
+  return move;
+}
+
+std::vector<std::shared_ptr<CgroupMove>> WaitFor(Mover* mover, size_t count) {
+  std::vector<std::shared_ptr<CgroupMove>> over;
+  while (over.size() < count) {
+    pollfd told{mover->fd(), POLLIN, 0};
+    EXPECT_EQ(poll(&told, 1, -1), 1);
+    for (auto& move : mover->TakeOver()) over.push_back(std::move(move));
+  }
+  return over;
+}
+
+TEST(Mover, MovesInTurnAndTells) {
+  Result<std::unique_ptr<Mover>> mover = Mover::Start();
+  ASSERT_TRUE(mover.ok()) << mover.status().message();
+  const Fd file(memfd_create("cgroup.procs", MFD_CLOEXEC));
+  const auto first = NewMove(file.get(), 12), second = NewMove(file.get(), 345);
+  (*mover)->Add(first);
+  (*mover)->Add(second);
+  const auto over = WaitFor(mover->get(), 2);
+  EXPECT_EQ(over[0], first);
+  EXPECT_EQ(over[1], second);
+  EXPECT_TRUE(first->status.ok());
+  char text[16] = {};
+  EXPECT_EQ(pread(file.get(), text, sizeof text, 0), 5);
+  EXPECT_STREQ(text, "12345");
+  EXPECT_TRUE((*mover)->TakeOver().empty());
+}
+
+TEST(Mover, TellsWhatCannotBe) {
+  Result<std::unique_ptr<Mover>> mover = Mover::Start();
+  ASSERT_TRUE(mover.ok()) << mover.status().message();
+  const Fd full(open("/dev/full", O_WRONLY | O_CLOEXEC));
+  (*mover)->Add(NewMove(full.get(), 12));
+  EXPECT_EQ(WaitFor(mover->get(), 1)[0]->status.code(), ENOSPC);
+}
+
+}  // namespace
+}  // namespace usetl
