@@ -100,11 +100,8 @@ int64_t ResolveProgram(Arguments* arguments) {
   for (int i = 0; i <= kNestedScripts; ++i) {
     File* file = nullptr;
     if (const int64_t error = OpenForExec(arguments->path, &file); error != 0) return error;
-    Stat stat;
     ScriptHead head;
-    const bool regular =
-        file->GetStat(&stat) == 0 && (stat.mode & kStatModeMask) == kStatModeRegular;
-    const int64_t size = regular ? file->ReadAt(head.text, kScriptHead, 0) : -EACCES;
+    const int64_t size = file->ReadAt(head.text, kScriptHead, 0);
     file->Unref();
     if (size < 0) return size;
     if (!ParseHead(&head, size)) return CheckProgram(arguments->path);

@@ -132,7 +132,12 @@ int64_t OpenForExec(const char* path, File** file) {
   constexpr int kExecute = 1;
   Node* base = CurrentDirectory();
   if (const int64_t error = CheckAccess(base, path, kExecute, true); error != 0) return error;
-  return OpenPath(base, path, 0, 0, file);
+  if (const int64_t error = OpenPath(base, path, 0, 0, file); error != 0) return error;
+  Stat stat;
+  const bool regular =
+      (*file)->GetStat(&stat) == 0 && (stat.mode & kStatModeMask) == kStatModeRegular;
+  if (!regular) (*file)->Unref();
+  return regular ? 0 : -EACCES;
 }
 
 int64_t PinBody(File* file, uint64_t size, File** pinned, uint64_t* offset) {

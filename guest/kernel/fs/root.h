@@ -14,7 +14,8 @@ void InitRoot();
 Node* CurrentDirectory();
 void SetCurrentDirectory(Node* node);
 
-// Opens a program for reading; `path` is kernel memory. 0 or -errno (-EACCES without an x bit).
+// Opens a program for reading; `path` is kernel memory. 0 or -errno: -EACCES
+// without an x bit, and for what is no file.
 int64_t OpenForExec(const char* path, File** file);
 
 }  // namespace usetl::kernel
