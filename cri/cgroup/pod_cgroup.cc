@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <thread>
@@ -15,7 +16,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Resources = runtime::v1::LinuxContainerResources;
 
-constexpr std::chrono::milliseconds kPoll{20};
+// Most often a worker that has said all it had to say is about to end.
+constexpr std::chrono::microseconds kFirstPoll{200}, kMostPoll{20'000};
 constexpr std::chrono::seconds kPatience{2};
 
 Status Failed(const std::string& what) { return Status(EIO, Status::Errno(what).message()); }
@@ -39,9 +41,10 @@ bool IsDirectory(const std::string& path) {
 }
 
 Status RemoveDirectory(const std::string& directory, Clock::time_point end) {
-  while (rmdir(directory.c_str()) != 0 && errno != ENOENT) {
+  for (auto pause = kFirstPoll; rmdir(directory.c_str()) != 0 && errno != ENOENT;
+       pause = std::min(2 * pause, kMostPoll)) {
     if (errno != EBUSY || Clock::now() >= end) return Failed("remove the cgroup " + directory);
-    std::this_thread::sleep_for(kPoll);
+    std::this_thread::sleep_for(pause);
   }
   return Status();
 }

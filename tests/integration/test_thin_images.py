@@ -35,7 +35,7 @@ def fails(error, call, *arguments):
 """
 LOOK = """
 assert P("/opt/plain").read_text() == "upper", P("/opt/plain").read_text()
-assert sorted(os.listdir("/opt")) == ["big", "lib", "link", "many", "nowhere", "opaque", "plain", "site", "was_directory", "was_file"], os.listdir("/opt")
+assert sorted(os.listdir("/opt")) == ["big", "lib", "link", "many", "nowhere", "opaque", "plain", "run", "site", "was_directory", "was_file"], os.listdir("/opt")
 assert not P("/opt/gone").exists() and not P("/opt/opaque/lower").exists()
 assert os.listdir("/opt/opaque") == ["upper"]
 assert P("/opt/was_directory").read_text() == "file" and P("/opt/was_file/below").read_text() == "x"
@@ -144,6 +144,10 @@ open("/opt/written", "w").write("by the function")
 def handler(event, context):
     return [event["name"], open("/opt/plain").read()]
 """
+MERGED = b"""
+import os
+assert sorted(os.listdir("/bin/kept")) == ["bin", "usr"], os.listdir("/bin/kept")
+"""
 NOTHING = HEAD + """
 assert not P("/opt").exists() and not os.path.lexists("/usr/bin/tool")
 assert P("/usr/bin/vi").exists() and P("/usr/bin/wc").read_bytes()[:4] == b"\\x7fELF"
@@ -184,7 +188,7 @@ class ThinImages(CriCase):
             "opt/plain": b"lower", "opt/gone": b"", "opt/opaque/lower": b"", "opt/was_directory/below": b"",
             "opt/was_file": b"", "opt/big": BIG, **{f"opt/many/{i}": b"%d" % i for i in range(MANY)},
             "usr/bin/wc": b"mine", "bin/tool": b"tool", "usr/lib/python3.11/xml/beside.py": b"VALUE = 3\n"},
-            {"opt/link": "plain", "opt/nowhere": "/none/there"},
+            {"opt/link": "plain", "opt/nowhere": "/none/there", "opt/run": "/run"},
             (PACKAGES / "google", "opt/site/google"), (LIBRARY, str(LIBRARY)[1:]))
         upper = write(made / "upper.tar", {
             "opt/plain": b"upper", "opt/.wh.gone": b"", "opt/opaque/.wh..wh..opq": b"", "opt/opaque/upper": b"",
@@ -206,6 +210,8 @@ class ThinImages(CriCase):
                 "usr/lib/was_lower/upper": b"", "bin/new": b"new", "bin/both": b"bin",
                 "usr/bin/both": b"usr", "usr/bin/of_usr": b"usr", "bin/parts/bin": b"", "usr/bin/parts/usr": b"",
                 "usr/lib/python3.11/.wh.sndhdr.py": b"", "usr/share/zoneinfo/.wh.Europe": b""}, {}))
+        cls.add_image(made, "merged", write(made / "usr.tar", {"usr/bin/kept/usr": b""}, {}), write(made / "bin.tar", {
+            "bin/kept/.wh..wh..opq": b"", "bin/kept/bin": b"", "function/merged.py": MERGED}, {}))
         cls.add_image(made, "distribution", write(
             made / "distribution.tar", {"function/again.py": AGAIN.encode()}, {"lib": "usr/lib", "lib64": "usr/lib64"},
             (pathlib.Path("/etc/ld.so.cache"), "etc/ld.so.cache"),
@@ -253,16 +259,24 @@ class ThinImages(CriCase):
         self.run_script(pod, "crowd", "crowd")
         self.run_script(pod, "thin", "look")
 
+    def test_bin_removes_nothing_of_usr_bin(self):
+        self.run_script(self.run_pod(), "merged", "merged")
+
     def test_another_loader(self):
         self.run_script(self.run_pod(), "distribution", "again")
 
-    def test_a_mount_below_a_file_is_refused(self):
-        source = self.directory / "mounted"
+    def test_a_mount_without_a_place_is_refused(self):
+        source = self.directory / "host" / "mounted"
+        source.parent.mkdir()
         source.write_text("x")
         for path, cause in (("/opt/plain/below", "a part of the path is a file"),
                             ("/usr/bin/wc/a/b", "a part of the path is a file"),
-                            ("/opt/nowhere/below", "No such file or directory")):
-            mount = cri.Mount(container_path=path, host_path=str(source), readonly=True)
+                            ("/opt/nowhere/below", "No such file or directory"),
+                            ("/opt/run/usetl", "it leads to /run/usetl"),
+                            ("/opt/run/usetl/file", "No such file or directory")):
+            directory = path.endswith("usetl")
+            mount = cri.Mount(container_path=path, host_path=str(source.parent if directory else source),
+                              readonly=True)
             self.assert_fails(grpc.StatusCode.UNKNOWN, f"mount {path}: {cause}", self.start_image,
                               pod=self.run_pod(path.replace("/", "-")), image="thin", mounts=[mount])
 

@@ -122,6 +122,31 @@ TEST_F(InvokerTest, WhatAFunctionMayHaveBegunIsNotAskedForAgain) {
   for (int i = 5; i < 7; ++i) EXPECT_EQ(told[i].status, 503);
 }
 
+TEST_F(InvokerTest, ALostFunctionGetsNothing) {
+  Invoker invoker = Make();
+  Told told[3];
+  for (Told& one : told) invoker.Invoke(Get("/"), std::make_unique<Sink>(&one));
+  invoker.GiveNothing();
+  ASSERT_TRUE(Answer(&invoker, posted_[0].id, kPlain).ok());
+  invoker.Abandon(Status(EIO, "lost"), true);
+  EXPECT_EQ(posted_.size(), 1u);
+  EXPECT_EQ(told[0].status, 201);
+  for (int i = 1; i < 3; ++i) EXPECT_EQ(told[i].status, 503) << "it only waited";
+}
+
+TEST_F(InvokerTest, NothingIsGivenAheadAfterAnAnswerInAFile) {
+  Invoker invoker = Make();
+  Told told[4];
+  for (Told& one : told) invoker.Invoke(Get("/"), std::make_unique<Sink>(&one));
+  ASSERT_TRUE(Answer(&invoker, posted_[0].id,
+                     R"({"ok":true,"http":{"status":200,"headers":[],"body_path":"/x"}})")
+                  .ok());
+  EXPECT_EQ(told[0].status, 500) << "there is no such file";
+  ASSERT_EQ(posted_.size(), 2u);
+  ASSERT_TRUE(Answer(&invoker, posted_[1].id, kPlain).ok());
+  EXPECT_EQ(posted_.size(), 4u);
+}
+
 TEST_F(InvokerTest, ASlowFunctionGetsNothingAhead) {
   quick_ = std::chrono::hours(0);
   Invoker invoker = Make();

@@ -101,6 +101,9 @@ Node* MakePath(const char* path, uint32_t size) {
   return node;
 }
 
+// Nothing that is mounted counts there: it is where the agent's files and bodies of requests are.
+bool IsPlain(const Node* mount) { return mount != nullptr && mount->inode->mount == kPlainMount; }
+
 // The entry has no name any more, or another one. Whoever has the file open keeps it.
 void Forget(uint32_t index) {
   Node* node = g_nodes[index];
@@ -124,12 +127,9 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
     return;
   }
   Node* node = MakePath(path, entry.name_size);
-  if (node == nullptr) return;
-  if (node->inode != nullptr) {
-    if (node->inode->own) return;  // what the function made or changed itself lies above
-    // What a mount at /run has there does not count, unless it is a mount itself.
-    if (node->inode->mount == kPlainMount && entry.mount == 0) return;
-  }
+  if (node == nullptr || IsPlain(MountOf(node))) return;
+  // What the function made or changed itself lies above the host's file.
+  if (node->inode != nullptr && node->inode->own) return;
   if (g_nodes[index] != node) Forget(index);
   const uint64_t number = NumberOf(index);
   if (node->inode != nullptr && node->inode->number == number &&

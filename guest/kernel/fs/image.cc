@@ -41,15 +41,18 @@ void LayOver(Node* directory, const PackPlace* places, uint32_t count) {
 
 // Images are made without a look at the runtime: their /bin is the one that its /bin leads to. Not
 // inlined: the stack of LayOverChild() shall stay small.
-[[gnu::noinline]] bool LayOverLink(Node* link, const Found& found) {
+[[gnu::noinline]] bool LayOverLink(Node* link, Found* found) {
   Walked walked;
-  if (link->parent != RootNode() || !Is(link, InodeType::kSymlink) || found.count == 0 ||
+  if (link->parent != RootNode() || !Is(link, InodeType::kSymlink) || found->count == 0 ||
       WalkTree(RootNode(), link->name, /*follow=*/true, &walked) != 0 ||
       walked.special != nullptr || walked.node == nullptr ||
       !Is(walked.node, InodeType::kDirectory)) {
     return false;
   }
-  LayOver(walked.node, found.directories, found.count);
+  const Lower& below = walked.node->lower;
+  const uint32_t tree = below.count != 0 ? below.places[0].tree + 1 : kRuntimeTree + 1;
+  for (uint32_t i = 0; i < found->count; ++i) found->directories[i].tree = tree;
+  LayOver(walked.node, found->directories, found->count);
   return true;
 }
 
@@ -57,7 +60,7 @@ void LayOver(Node* directory, const PackPlace* places, uint32_t count) {
 void LayOverChild(Node* node, const PackPlace* places, uint32_t count) {
   static Found found;  // not used any more where this calls itself
   FindInPacks(places, count, *node, &found);
-  if (found.top.pack == kNoEntry || LayOverLink(node, found)) return;
+  if (found.top.pack == kNoEntry || LayOverLink(node, &found)) return;
   const bool directory = found.count != 0;
   const bool merges = directory && Is(node, InodeType::kDirectory);
   if (!merges && !Hide(node) && !directory) return;  // the kernel needs what it has there
@@ -101,7 +104,7 @@ void RefreshImage() {
   PackPlace places[abi::kMaxImagePacks];
   uint32_t count = 0;
   for (uint32_t pack = PackCount() + packs; pack-- > PackCount();) {
-    places[count++] = {pack, 0};
+    places[count++] = {pack, 0, kRuntimeTree + 1};
     FindLinks(places[count - 1]);
     // An opaque root hides the layers below, not the runtime.
     if (PackEntryAt(pack, 0).type == abi::PackType::kOpaqueDirectory) break;

@@ -53,13 +53,10 @@ Node* LookUp(Node* directory, const char* name, uint32_t size, uint32_t hash) {
   return nullptr;
 }
 
-// The place to go on at when the one at `i` hides what is below. Of an image only its own lower
-// layers: numbers fall from layer to layer, and rise where its /usr/bin follows its /bin
-// (image.cc).
+// The place to go on at when the one at `i` hides what is below.
 uint32_t AfterHidden(const PackPlace* places, uint32_t count, uint32_t i) {
-  if (places[i].pack < PackCount()) return count;
-  while (++i < count && places[i].pack >= PackCount() && places[i].pack < places[i - 1].pack) {
-  }
+  const uint32_t tree = places[i].tree;
+  while (i < count && places[i].tree == tree) ++i;
   return i;
 }
 
@@ -84,12 +81,12 @@ bool FillFromPacks(Node* node) {
 Node* RootNode() { return g_root; }
 
 void FindInPacks(const PackPlace* places, uint32_t count, const Node& name, Found* found) {
-  found->top = {kNoEntry, kNoEntry};
+  found->top = {kNoEntry, kNoEntry, kRuntimeTree};
   found->count = 0;
   for (uint32_t next = 0; next < count && found->count < kMostPlaces;) {
     const uint32_t at = next++;
-    const PackPlace place{places[at].pack,
-                          PackChild(places[at].pack, places[at].entry, name.name, name.name_size)};
+    PackPlace place = places[at];
+    place.entry = PackChild(place.pack, place.entry, name.name, name.name_size);
     if (place.entry == kNoEntry) continue;
     const abi::PackType type = PackEntryAt(place.pack, place.entry).type;
     if (type != abi::PackType::kDirectory) next = AfterHidden(places, count, at);
@@ -133,7 +130,7 @@ void InitNodes() {
   PackPlace places[kMostPlaces];
   uint32_t count = 0;
   for (uint32_t pack = PackCount(); pack-- > 0;) {
-    places[count++] = {pack, 0};
+    places[count++] = {pack, 0, kRuntimeTree};
     // The root may be opaque too.
     if (PackEntryAt(pack, 0).type == abi::PackType::kOpaqueDirectory) break;
   }

@@ -21,10 +21,13 @@ inline constexpr uint32_t kMostPlaces = abi::kMaxPacks + 2 * abi::kMaxImagePacks
 inline constexpr uint32_t kNoEntry = ~0u;
 inline constexpr uint64_t kMaxComponent = 255;
 
-// Where a directory is in one of the packs.
+// Where a directory is in one of the packs. A whiteout or an opaque directory counts within its
+// tree: the runtime's, an image's, or what an image has where the runtime has a link.
+inline constexpr uint32_t kRuntimeTree = 0;
 struct PackPlace {
   uint32_t pack;
   uint32_t entry;
+  uint32_t tree;
 };
 
 // Which packs a directory exists in, highest layer first. The places stay once they are made.

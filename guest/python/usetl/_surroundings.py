@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from errno import ENOTDIR
 from typing import Any, Union
 
+from usetl import _device
 from usetl._script import use_stdin
 from usetl.errors import UsetlError
 
@@ -29,10 +30,12 @@ def find_mounts(paths: Iterable[str]) -> None:
     """The kernel leaves out what it cannot put into the tree; a function must not run without."""
     for path in paths:
         try:
-            os.lstat(path)
+            if os.lstat(path).st_ino != os.lstat(_device.RESULTS).st_ino:
+                continue
+            cause = f"it leads to {_device.RESULTS}"
         except OSError as error:
             cause = "a part of the path is a file" if error.errno == ENOTDIR else error.strerror
-            raise UsetlError(f"mount {path}: {cause}; mount elsewhere") from None
+        raise UsetlError(f"mount {path}: {cause}; mount elsewhere")
 
 
 def _set_environment(variables: dict[str, Union[str, None]]) -> None:

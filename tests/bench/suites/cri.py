@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import containerd
 import memory
 import networks
-from cgroups import Cgroup
 from environment import BUILD, Node, in_network_namespace, wait_until
+from parent_cgroup import Cgroup
 from pods import FUNCTION, Containers, Functions, Pods
 from rows import percentile, row
 from suites import cri_network

@@ -5,8 +5,8 @@ import time
 
 import containerd
 import networks
-from cgroups import Cgroup
 from environment import Node, spawn_daemon, wait_until
+from parent_cgroup import Cgroup
 from pods import Containers, Functions, Pods, Target
 from rows import row
 from traffic import first_answer, load

@@ -211,9 +211,8 @@ Status Container::DrainGuest(bool* progress) {
 // Answers of a function that has ended: their clients shall not ask again for what was done.
 Status Container::TakeLastRecords() {
   draining_ = true;
-  USETL_RETURN_IF_ERROR(DrainLastRecords([this](bool* some) { return DrainGuest(some); }));
-  drained_ = true;
-  return Status();
+  if (invoker_ != nullptr) invoker_->GiveNothing();
+  return DrainLastRecords([this](bool* some) { return DrainGuest(some); });
 }
 
 Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
@@ -243,7 +242,7 @@ Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint
 Status Container::OnVmmd() {
   Result<ipc::Message> message = link_->ReceiveFromVmmd();
   if (!message.ok()) {
-    USETL_RETURN_IF_ERROR(TakeLastRecords());
+    USETL_RETURN_IF_ERROR(TakeLastRecords());  // the function may be running yet
     End(Lost("usetl-vmmd left while the function ran"));
     return Status();
   }
@@ -257,6 +256,7 @@ Status Container::OnVmmd() {
   if (reply.reply == pool::Reply::kCloned) OnCloned(std::move(*message));
   if (reply.reply != pool::Reply::kEnded) return Status();
   USETL_RETURN_IF_ERROR(TakeLastRecords());
+  drained_ = true;
   End(OfEnded(reply, text, stopping_));
   return Status();
 }

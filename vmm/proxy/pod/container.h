@@ -58,7 +58,7 @@ class Container {
   // For whatever comes first, `most_ms` at most; -1: as long as it takes.
   Status Wait(int most_ms);
   Status DrainGuest(bool* progress);
-  // Of a guest that has ended.
+  // Of a guest that has ended, or whose usetl-vmmd has.
   Status TakeLastRecords();
   Status DrainOutput();
   Status OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload);
@@ -131,8 +131,8 @@ class Container {
   bool stopping_ = false, stop_posted_ = false;
   uint32_t grace_ms_ = 0;
   uint64_t usf_cpu_before_ = 0;
-  bool draining_ = false;  // the guest has ended
-  bool drained_ = false;   // and there is nothing in its ring
+  bool draining_ = false;  // the guest has ended, or is about to
+  bool drained_ = false;   // it has ended, and there is nothing in its ring
   std::optional<Outcome> outcome_;
 };
 

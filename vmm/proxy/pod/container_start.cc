@@ -89,7 +89,7 @@ Status Container::Start(ipc::Message message) {
   USETL_RETURN_IF_ERROR(Claim(&*request));
   USETL_RETURN_IF_ERROR(PublishContents(*request, &link_->region()));
   if (link_->Post(abi::RecordType::kLoad, kLoadId, AsBytes(LoadRecord(*request)))) return Status();
-  return Status(E2BIG, "arguments and environment exceed 32 kB");
+  return Status(E2BIG, "arguments, environment and paths of mounts exceed 32 kB");
 }
 
 Status Container::PostScript() {

@@ -164,6 +164,7 @@ void Invoker::EncodeNext() {
 }
 
 void Invoker::Turn() {
+  if (lost_) return;
   while (!record_.empty() || MayGive()) {
     if (record_.empty()) EncodeNext();
     if (record_.empty()) continue;  // it was refused
@@ -179,10 +180,11 @@ void Invoker::Finish(const Status& status) {
   if (given_.front().sink != nullptr) given_.front().sink->OnEnd(status);
   given_.pop_front();
   const auto now = Clock::now();
-  quick_ = now - begun_ < options_.quick;
+  // Answers in files that nobody has read yet fill the guest region.
+  quick_ = !large_ && now - begun_ < options_.quick;
   begun_ = now;
   deadline_.reset();
-  head_sent_ = body_ended_ = false;
+  head_sent_ = body_ended_ = large_ = false;
   body_sent_ = 0;
   ReleaseBody();  // nothing of the function looks at the body of a request that it has answered
 }
@@ -219,7 +221,8 @@ void Invoker::OnResult(std::string_view text) {
   if (head_sent_ != reply->streamed || head_sent_ == reply->head.has_value()) {
     return Fail("the function's answer is neither whole nor streamed");
   }
-  if (!reply->body_path.empty()) {
+  large_ = !reply->body_path.empty();
+  if (large_) {
     const Status taken = TakeBody(reply->body_path, &reply->body);
     if (!taken.ok()) return Fail(taken.message());
   }

@@ -52,8 +52,8 @@ class Invoker {
     // Of one, from when the function has it; 0: none. With a timeout nothing is given ahead.
     std::chrono::milliseconds timeout{0};
     uint64_t max_body = 32 << 20;  // of an answer that is not streamed
-    // Requests are given ahead while the last answer took less than this. What a slow function
-    // could gain is nothing beside what it would do for clients that have left.
+    // Requests are given ahead while the last answer took less than this, and no file. What a slow
+    // function could gain is nothing beside what it would do for clients that have left.
     std::chrono::microseconds quick{5000};
   };
   // The USF. `region` and `guest` outlive the invoker. Post: false when the ring is full; Turn()
@@ -88,6 +88,8 @@ class Invoker {
   std::optional<Clock::time_point> deadline() const { return deadline_; }
   // Nothing runs and nothing waits.
   bool idle() const { return given_.empty() && waiting_.empty(); }
+  // Nothing is given to the function from here on: it is lost.
+  void GiveNothing() { lost_ = true; }
   // No further requests: 503 for what comes; what is here goes on.
   void Close() { closed_ = true; }
   // The USF is gone: everything is answered with an error, 503 for what the function has not begun
@@ -141,6 +143,8 @@ class Invoker {
   bool head_sent_ = false;
   Clock::time_point begun_;  // not before this
   bool quick_ = false;       // the last answer came soon
+  bool large_ = false;       // its answer is in a file
+  bool lost_ = false;
   bool closed_ = false;
   std::optional<Clock::time_point> deadline_;
   uint64_t last_number_ = 1000;  // above those of load and script

@@ -154,11 +154,11 @@ Status Session::AddInput() {
   USETL_RETURN_IF_ERROR(region.AddFile(path, AsBytes(code_), 0644));
   std::string stdin_path, event_path;
   if (request_.has_stdin) {
-    stdin_path = "/run/usetl/stdin";
+    stdin_path = "/run/stdin";
     USETL_RETURN_IF_ERROR(region.AddFile(stdin_path, AsBytes(stdin_), 0444));
   }
   if (request_.event.size() > kMaxInline) {
-    event_path = "/run/usetl/event.json";
+    event_path = "/run/event.json";
     USETL_RETURN_IF_ERROR(region.AddFile(event_path, AsBytes(request_.event), 0444));
   }
   code_.clear();
