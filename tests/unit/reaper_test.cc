@@ -86,6 +86,17 @@ TEST_F(Killed, IsReapedWithoutDescriptors) {
   EXPECT_TRUE(IsReaped(child));
 }
 
+TEST_F(Killed, NoneIsNoProcess) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  siginfo_t ended;
+  ASSERT_EQ(waitid(P_PID, child, &ended, WEXITED | WNOWAIT), 0);
+  reaper_->Take({});
+  EXPECT_EQ(reaper_->size(), 0u);
+  reaper_->Reap();
+  EXPECT_EQ(waitpid(child, nullptr, WNOHANG), child) << "another child was reaped";
+}
+
 TEST_F(Killed, IsReapedAtTheEnd) {
   const pid_t child = Start();
   kill(child, SIGKILL);

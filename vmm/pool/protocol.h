@@ -14,6 +14,7 @@ enum class Request : uint32_t {
   // (version 2: "cgroup.procs") of cgroups, which the USF's process enters beside the load, its
   // clones too, and leaves when it is released (version 2: it ends instead); then one for each
   // layer of the function's image, lowest first (none: it has none, or the runtime has them).
+  // Not on a connection of a clone.
   kClaim = 1,
   // Of the USF that this connection holds; answered by kReleased when it was rolled back, or was
   // thrown away and is in no cgroup any more.

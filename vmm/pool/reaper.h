@@ -33,6 +33,7 @@ class Reaper {
   Reaper(const Reaper&) = delete;
   Reaper& operator=(const Reaper&) = delete;
 
+  // Of none (pid -1) it does nothing.
   void Take(KilledProcess process);
   // Reaps those that have ended. Call it when fd() is readable and when a move is over; while
   // blind(), now and then.

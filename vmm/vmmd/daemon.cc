@@ -261,6 +261,7 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
     case pool::Request::kClaim: {
       if (message.bytes.size() != sizeof connection->claim || connection->usf != nullptr) break;
       if (connection->leaving) break;
+      if (connection->cloned_from != 0) break;  // it was made for its clone
       std::memcpy(&connection->claim, message.bytes.data(), sizeof connection->claim);
       if (connection->claim.tenant[0] == 0) break;  // no name means fresh here
       // A worker that a function has taken over must not reach the USFs of other tenants, nor

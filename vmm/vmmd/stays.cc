@@ -216,7 +216,8 @@ void Vmmd::OnLeave(Connection* connection) {
   if (connection->clone) FailClone(connection, Status(ESRCH, "the function has ended"));
   std::vector<int> clones;
   for (const auto& [fd, other] : connections_) {
-    if (connection->number != 0 && other.cloned_from == connection->number) clones.push_back(fd);
+    if (&other == connection || connection->number == 0) continue;
+    if (other.cloned_from == connection->number) clones.push_back(fd);
   }
   for (const int fd : clones) Close(fd);
   connection->leaving = true;
