@@ -1,8 +1,10 @@
 """A worker that was taken over, against the real usetl-vmmd, whose USFs do as they are told."""
 
+import os
+import signal
 import unittest
 
-from vmmd_case import LEAVE, NOTHING, OBEDIENT, RELEASE, RELEASED, VmmdCase
+from vmmd_case import ENDED, LEAVE, NOTHING, OBEDIENT, RELEASE, RELEASED, VmmdCase
 
 
 class Clones(VmmdCase):
@@ -18,6 +20,34 @@ class Clones(VmmdCase):
         self.assertEqual(clone.answer(RELEASE), RELEASED)
         clone.claim()
         self.assertEqual(self.receive(clone)["reply"], NOTHING)
+
+    def test_clones_end_with_what_they_were_made_of(self):
+        for end in (lambda original: self.assertEqual(original.answer(RELEASE), RELEASED),
+                    lambda original: self.assertEqual(original.answer(LEAVE), RELEASED),
+                    lambda original: original.socket.close()):
+            original = self.claimed()
+            clone = self.clone(original)
+            end(original)
+            self.assertEqual(clone.receive()["reply"], NOTHING)
+
+    def test_clones_of_a_lost_one_end_before_the_next(self):
+        original = self.claimed()
+        clone = self.clone(original)
+        [pid] = [usf["pid"] for usf in self.state()["usfs"] if usf["usf"] == original.usf]
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(original.receive()["reply"], ENDED)
+        original.claim()
+        self.granted(original)
+        self.assertEqual(clone.receive()["reply"], NOTHING)
+
+    def test_leave_of_one_that_was_given_back(self):
+        first = self.claimed()
+        self.assertEqual(first.answer(RELEASE), RELEASED)
+        second = self.claimed()
+        self.assertEqual(second.usf, first.usf)
+        clone = self.clone(second)
+        self.assertEqual(first.answer(LEAVE), RELEASED)
+        self.assertEqual(clone.answer(RELEASE), RELEASED)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ class Claim:
     def __init__(self, connection: socket.socket):
         self.socket = connection
         self.socket.settimeout(60)
+        self.usf = 0  # number
 
     def claim(self, *cgroups: int) -> None:
         request = struct.pack("<IIQII64s128s", CLAIM, 30_000, 0, 0, 0, b"python3.11", TENANT)
@@ -128,10 +129,10 @@ class VmmdCase(unittest.TestCase):
         self.granted(claim)
         return claim
 
-    def granted(self, claim: Claim) -> dict:
+    def granted(self, claim: Claim) -> None:
         answer = self.receive(claim)
         self.assertEqual((answer["reply"], answer["error"]), (CLAIMED, 0), answer)
-        return answer
+        claim.usf = answer["usf"]
 
     def clone(self, claim: Claim) -> Claim:
         claim.ask(CLONE)

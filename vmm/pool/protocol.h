@@ -16,14 +16,14 @@ enum class Request : uint32_t {
   // layer of the function's image, lowest first (none: it has none, or the runtime has them).
   // Not on a connection of a clone.
   kClaim = 1,
-  // Of the USF that this connection holds; answered by kReleased when it was rolled back, or was
-  // thrown away and is in no cgroup any more.
+  // Of the USF that this connection holds, whose clones end; answered by kReleased when it was
+  // rolled back, or was thrown away and is in no cgroup any more.
   kRelease = 2,
   kInspect = 3,  // answered by kState: JSON text; not on a connection that has claimed
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
   // ready for another program (vmm/snapshot/clone.h). One at a time. With the image's layers.
   kClone = 4,
-  // As kRelease, clones included, but answered (kReleased) as soon as no process of them is in
+  // As kRelease, but answered (kReleased) as soon as no process of the USF and its clones is in
   // their cgroups any more. Also when the USF was lost.
   kLeave = 5,
   kEnter = 6,  // nobody waits any more: the USF may enter its cgroups now. Not answered

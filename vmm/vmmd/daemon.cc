@@ -233,6 +233,7 @@ void Vmmd::ResumeAccepting() {
 void Vmmd::Close(int fd) {
   const auto it = connections_.find(fd);
   if (it == connections_.end()) return;
+  CloseClones(&it->second);  // which have none
   UsfHandle* usf = it->second.usf;
   UsfHandle* copy = it->second.clone ? it->second.clone->copy : nullptr;
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
@@ -278,10 +279,12 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       if (connection->owner && !cgroups.empty()) break;
       connection->owner = owner;
       if (!TakeCgroups(connection, std::move(cgroups))) break;
+      CloseClones(connection);  // of one that was lost
       return OnClaim(connection, std::move(packs));
     }
     case pool::Request::kRelease: {
       if (!HoldsUsf(*connection) || connection->clone) break;
+      CloseClones(connection);
       EndStay(connection->usf);
       connection->releasing = connection->usf->pool->Release(connection->usf);
       if (connection->releasing) return;  // answered when the rollback is done

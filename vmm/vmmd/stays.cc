@@ -214,12 +214,7 @@ void Vmmd::OnEnter(Connection* connection) {
 void Vmmd::OnLeave(Connection* connection) {
   UsfHandle* const usf = connection->usf;
   if (connection->clone) FailClone(connection, Status(ESRCH, "the function has ended"));
-  std::vector<int> clones;
-  for (const auto& [fd, other] : connections_) {
-    if (&other == connection || connection->number == 0) continue;
-    if (other.cloned_from == connection->number) clones.push_back(fd);
-  }
-  for (const int fd : clones) Close(fd);
+  CloseClones(connection);
   connection->leaving = true;
   if (usf != nullptr) {
     EndStay(usf);
