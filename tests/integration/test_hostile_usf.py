@@ -1,10 +1,13 @@
 """A USF's process that was taken over, played by a script, against the real usetl-vmmd."""
 
 import os
+import pathlib
+import re
+import signal
 import unittest
 
 from node import wait_until
-from vmmd_case import ENDED, ENTER, LEAVE, RELEASED, VmmdCase
+from vmmd_case import ENDED, ENTER, LEAVE, RELEASED, Claim, VmmdCase
 
 VERSION_1, VERSION_2 = "/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified"
 
@@ -77,9 +80,7 @@ class HostileUsf(VmmdCase):
         self.assertEqual(claim.receive()["reply"], RELEASED)
         self.assertEqual((group / "tasks").read_text(), "")
 
-    @unittest.skipUnless(os.path.isdir(VERSION_2), "no hierarchy of version 2")
-    def test_that_cannot_be_moved_ends(self):
-        self.vmmd("receive()")
+    def claimed_in_removed(self) -> Claim:
         group = self.group(VERSION_2)
         claim = self.connect()
         file = os.open(group / "cgroup.procs", os.O_WRONLY)
@@ -87,6 +88,41 @@ class HostileUsf(VmmdCase):
         claim.claim(file)
         os.close(file)
         self.granted(claim)
+        return claim
+
+    def assert_told_when_killed(self, claim: Claim, provoke) -> None:
+        """usetl-vmmd gets no turn between the message and the look at the process."""
+        [usf] = [usf["pid"] for usf in self.state()["usfs"] if usf["usf"] == claim.usf]
+        processor = min(os.sched_getaffinity(0))
+        self.addCleanup(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+        for process in (0, self.daemon.pid):
+            os.sched_setaffinity(process, {processor})
+        os.sched_setscheduler(self.daemon.pid, os.SCHED_IDLE, os.sched_param(0))
+        provoke(usf)
+        answer = claim.receive()
+        try:
+            status = pathlib.Path(f"/proc/{usf}/status").read_text()
+        except OSError:
+            status = ""  # it has ended
+        self.assertEqual((answer["reply"], answer["lost"]), (ENDED, 1), answer)
+        pending = re.search(r"ShdPnd:\s(\w+)", status)
+        killed = pending is None or int(pending[1], 16) >> (signal.SIGKILL - 1) & 1
+        self.assertTrue(killed or re.search("State:\\s[ZX]", status), status)
+
+    def test_that_lies_is_killed_before_its_end_is_told(self):
+        self.vmmd("signal.signal(signal.SIGUSR2, lambda *_: say(READY))\nwhile True: time.sleep(1000)\n")
+        self.assert_told_when_killed(self.claimed(), lambda usf: os.kill(usf, signal.SIGUSR2))
+
+    @unittest.skipUnless(os.path.isdir(VERSION_2), "no hierarchy of version 2")
+    def test_that_cannot_be_moved_is_killed_before_its_end_is_told(self):
+        self.vmmd("while True: time.sleep(1000)\n")
+        claim = self.claimed_in_removed()
+        self.assert_told_when_killed(claim, lambda _: claim.ask(ENTER))
+
+    @unittest.skipUnless(os.path.isdir(VERSION_2), "no hierarchy of version 2")
+    def test_that_cannot_be_moved_ends(self):
+        self.vmmd("receive()")
+        claim = self.claimed_in_removed()
         claim.ask(ENTER)
         answer = claim.receive()
         self.assertEqual((answer["reply"], answer["lost"]), (ENDED, 1), answer)

@@ -400,10 +400,11 @@ void Vmmd::OnUsf(UsfHandle* usf) {
       holder->usf = nullptr;
       holder->releasing = false;
     }
-    if (reply.reply != pool::Reply{}) Tell(holder, reply, text);
   }
   const bool became = !gone && event.event == usf::Event::kBecame;
   usf->pool->OnEvent(usf, gone ? nullptr : &event);
+  // Behind it: who hears of the end of one that was lost relies on it.
+  if (reply.reply != pool::Reply{}) Tell(holder, reply, text);
   if (became) OnBecame(usf);
 }
 

@@ -166,8 +166,8 @@ void Vmmd::LoseToStay(Connection* connection, const Status& cause) {
   reply.lost = 1;
   reply.usf = usf->number();
   connection->usf = nullptr;
+  usf->pool->OnEvent(usf, nullptr);  // first: who hears of its end relies on it
   Tell(connection, reply, "the pod's cgroup: " + cause.message());
-  usf->pool->OnEvent(usf, nullptr);
 }
 
 Status Vmmd::StartMover() {
