@@ -6,6 +6,8 @@ import unittest
 
 from vmmd_case import ENDED, LEAVE, NOTHING, OBEDIENT, RELEASE, RELEASED, VmmdCase
 
+VERSION_2 = "/sys/fs/cgroup/unified"
+
 
 class Clones(VmmdCase):
     def setUp(self):
@@ -48,6 +50,19 @@ class Clones(VmmdCase):
         clone = self.clone(second)
         self.assertEqual(first.answer(LEAVE), RELEASED)
         self.assertEqual(clone.answer(RELEASE), RELEASED)
+
+
+@unittest.skipUnless(os.path.isdir(VERSION_2), "no hierarchy of version 2")
+class Moves(VmmdCase):
+    def test_many_times_into_a_cgroup(self):
+        self.vmmd(OBEDIENT)
+        group = self.group(VERSION_2)
+        self.addCleanup(group.rmdir)
+        file = os.open(group / "cgroup.procs", os.O_WRONLY)
+        self.addCleanup(os.close, file)
+        claim = self.connect()
+        claim.claim(*[file] * 16)
+        self.assertEqual(self.receive(claim)["reply"], NOTHING)
 
 
 if __name__ == "__main__":

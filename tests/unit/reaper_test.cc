@@ -58,6 +58,7 @@ TEST_F(Killed, KeepsItsNumberWhileItIsMoved) {
   reaper_->Take({child, cgroups_, move});
   WaitForEnd();
   reaper_->Reap();
+  EXPECT_TRUE(move->cancelled);
   EXPECT_EQ(reaper_->size(), 1u);
   EXPECT_EQ(kill(child, 0), 0);
   pollfd end{reaper_->fd(), POLLIN, 0};

@@ -61,6 +61,7 @@ bool Reaper::Watch(Watched* watched) const {
 void Reaper::Take(KilledProcess process) {
   const pid_t pid = process.pid;
   if (pid < 0) return;  // waitpid() would take any child
+  if (process.move != nullptr) process.move->cancelled = true;
   Watched watched{std::move(process), {}};
   if (!Watch(&watched)) ++blind_;
   processes_.emplace(pid, std::move(watched));

@@ -19,8 +19,8 @@ namespace usetl {
 // Has got its SIGKILL, and is a child of this process.
 struct KilledProcess {
   pid_t pid = -1;
-  CgroupFiles cgroups;                     // that it may be in; null: none
-  std::shared_ptr<const CgroupMove> move;  // that it may be in the middle of; null: none
+  CgroupFiles cgroups;               // that it may be in; null: none
+  std::shared_ptr<CgroupMove> move;  // that it may be in the middle of; null: none
 };
 
 // For one thread to use.
@@ -33,7 +33,7 @@ class Reaper {
   Reaper(const Reaper&) = delete;
   Reaper& operator=(const Reaper&) = delete;
 
-  // Of none (pid -1) it does nothing.
+  // Cancels its move. Of none (pid -1) it does nothing.
   void Take(KilledProcess process);
   // Reaps those that have ended. Call it when fd() is readable and when a move is over; while
   // blind(), now and then.

@@ -139,7 +139,7 @@ class Vmmd {
   // has nothing to do with them.
   void CloseClones(Connection* connection);
   // stays.cc
-  // False: they are no files of cgroups, or too many.
+  // False: they are no files of cgroups, or more than a process can be in.
   static bool TakeCgroups(Connection* connection, std::vector<Fd> files);
   void PlanStay(UsfHandle* usf, const CgroupFiles& files);
   Status EnterCgroups(UsfHandle* usf);
