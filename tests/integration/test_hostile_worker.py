@@ -1,12 +1,14 @@
 """A worker that was taken over, against the real usetl-vmmd, whose USFs do as they are told."""
 
+import errno
 import os
 import signal
 import unittest
 
+from node import wait_until
 from vmmd_case import ENDED, LEAVE, NOTHING, OBEDIENT, RELEASE, RELEASED, VmmdCase
 
-VERSION_2 = "/sys/fs/cgroup/unified"
+FREEZER, VERSION_2 = "/sys/fs/cgroup/freezer", "/sys/fs/cgroup/unified"
 
 
 class Clones(VmmdCase):
@@ -63,6 +65,34 @@ class Moves(VmmdCase):
         claim = self.connect()
         claim.claim(*[file] * 16)
         self.assertEqual(self.receive(claim)["reply"], NOTHING)
+
+
+@unittest.skipUnless(os.path.isdir(FREEZER), "no hierarchy that freezes")
+class Regions(VmmdCase):
+    def test_of_those_that_do_not_end_count(self):
+        self.vmmd(OBEDIENT, "--region", "8M", "--regions", "16M")
+        group = self.group(FREEZER)
+        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        self.addCleanup((group / "freezer.state").write_text, "THAWED")
+        claims = [self.claimed(), self.claimed()]
+        pids = {usf["usf"]: usf["pid"] for usf in self.state()["usfs"]}
+        for claim in claims:
+            region = claim.files[1]
+            os.pwrite(region, bytes(8 << 20), 0)
+            os.ftruncate(region, 16 << 20)  # so it is thrown away
+            (group / "cgroup.procs").write_text(str(pids[claim.usf]))
+        (group / "freezer.state").write_text("FROZEN")
+        wait_until(lambda: (group / "freezer.state").read_text() == "FROZEN\n")
+        for claim in claims:
+            claim.socket.close()
+        wait_until(lambda: self.state()["ending"] == 2)
+        late = self.connect()
+        late.claim(wait_ms=0)
+        answer = self.receive(late)
+        self.assertEqual(answer["error"], errno.ENOMEM, answer)
+        self.assertIn("hold 16 of 16 MB", answer["text"])
+        (group / "freezer.state").write_text("THAWED")
+        self.claimed()
 
 
 if __name__ == "__main__":

@@ -65,9 +65,10 @@ class Claim:
         self.socket = connection
         self.socket.settimeout(60)
         self.usf = 0  # number
+        self.files: list[int] = []  # of its memory
 
-    def claim(self, *cgroups: int) -> None:
-        request = struct.pack("<IIQII64s128s", CLAIM, 30_000, 0, 0, 0, b"python3.11", TENANT)
+    def claim(self, *cgroups: int, wait_ms: int = 30_000) -> None:
+        request = struct.pack("<IIQII64s128s", CLAIM, wait_ms, 0, 0, 0, b"python3.11", TENANT)
         socket.send_fds(self.socket, [request], cgroups)
 
     def ask(self, request: int) -> None:
@@ -132,7 +133,7 @@ class VmmdCase(unittest.TestCase):
     def granted(self, claim: Claim) -> None:
         answer = self.receive(claim)
         self.assertEqual((answer["reply"], answer["error"]), (CLAIMED, 0), answer)
-        claim.usf = answer["usf"]
+        claim.usf, claim.files = answer["usf"], answer["files"]
 
     def clone(self, claim: Claim) -> Claim:
         claim.ask(CLONE)

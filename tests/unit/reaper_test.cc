@@ -87,6 +87,21 @@ TEST_F(Killed, IsReapedWithoutDescriptors) {
   EXPECT_TRUE(IsReaped(child));
 }
 
+TEST_F(Killed, HoldsItsRegionUntilItHasEnded) {
+  const pid_t first = Start(), second = Start();
+  reaper_->Take({first, cgroups_, nullptr, 8 << 20});
+  reaper_->Take({second, nullptr, nullptr, 2 << 20});
+  EXPECT_EQ(reaper_->RegionBytes(), uint64_t{10 << 20});
+  kill(first, SIGKILL);
+  WaitForEnd();
+  reaper_->Reap();
+  EXPECT_EQ(reaper_->RegionBytes(), uint64_t{2 << 20});
+  kill(second, SIGKILL);
+  WaitForEnd();
+  reaper_->Reap();
+  EXPECT_EQ(reaper_->RegionBytes(), 0u);
+}
+
 TEST_F(Killed, NoneIsNoProcess) {
   const pid_t child = fork();
   if (child == 0) _exit(0);

@@ -85,6 +85,12 @@ void Reaper::Reap() {
   });
 }
 
+uint64_t Reaper::RegionBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [pid, watched] : processes_) bytes += watched.process.region_bytes;
+  return bytes;
+}
+
 bool Reaper::HasIn(const CgroupFiles& cgroups) const {
   return cgroups != nullptr && std::ranges::any_of(processes_, [&](const auto& item) {
            return item.second.process.cgroups == cgroups;

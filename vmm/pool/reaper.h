@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
 #include <memory>
 
@@ -21,6 +22,7 @@ struct KilledProcess {
   pid_t pid = -1;
   CgroupFiles cgroups;               // that it may be in; null: none
   std::shared_ptr<CgroupMove> move;  // that it may be in the middle of; null: none
+  uint64_t region_bytes = 0;         // of memory that its host region holds
 };
 
 // For one thread to use.
@@ -44,6 +46,8 @@ class Reaper {
 
   // Whether one is left that may be in these cgroups. Of none: false.
   bool HasIn(const CgroupFiles& cgroups) const;
+  // Memory of the host regions of all that are left.
+  uint64_t RegionBytes() const;
   size_t size() const { return processes_.size(); }
 
  private:
