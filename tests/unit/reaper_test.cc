@@ -58,6 +58,7 @@ TEST_F(Killed, KeepsItsNumberWhileItIsMoved) {
   reaper_->Take({child, cgroups_, move});
   WaitForEnd();
   reaper_->Reap();
+  EXPECT_TRUE(move->cancelled);
   EXPECT_EQ(reaper_->size(), 1u);
   EXPECT_EQ(kill(child, 0), 0);
   pollfd end{reaper_->fd(), POLLIN, 0};
@@ -84,6 +85,32 @@ TEST_F(Killed, IsReapedWithoutDescriptors) {
   EXPECT_EQ(reaper_->size(), 0u);
   EXPECT_FALSE(reaper_->blind());
   EXPECT_TRUE(IsReaped(child));
+}
+
+TEST_F(Killed, HoldsItsRegionUntilItHasEnded) {
+  const pid_t first = Start(), second = Start();
+  reaper_->Take({first, cgroups_, nullptr, 8 << 20});
+  reaper_->Take({second, nullptr, nullptr, 2 << 20});
+  EXPECT_EQ(reaper_->RegionBytes(), uint64_t{10 << 20});
+  kill(first, SIGKILL);
+  WaitForEnd();
+  reaper_->Reap();
+  EXPECT_EQ(reaper_->RegionBytes(), uint64_t{2 << 20});
+  kill(second, SIGKILL);
+  WaitForEnd();
+  reaper_->Reap();
+  EXPECT_EQ(reaper_->RegionBytes(), 0u);
+}
+
+TEST_F(Killed, NoneIsNoProcess) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  siginfo_t ended;
+  ASSERT_EQ(waitid(P_PID, child, &ended, WEXITED | WNOWAIT), 0);
+  reaper_->Take({});
+  EXPECT_EQ(reaper_->size(), 0u);
+  reaper_->Reap();
+  EXPECT_EQ(waitpid(child, nullptr, WNOHANG), child) << "another child was reaped";
 }
 
 TEST_F(Killed, IsReapedAtTheEnd) {

@@ -177,6 +177,25 @@ TEST_F(InCgroup, FileThatRootOpened) {
   EXPECT_FALSE(IsCgroupFile(Fd(open("/dev/null", O_WRONLY | O_CLOEXEC))));
 }
 
+TEST_F(InCgroup, ProcessHasOneInEachHierarchy) {
+  std::vector<Fd> files;
+  const auto add = [&files](const std::string& path) {
+    files.emplace_back(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    ASSERT_TRUE(files.back().ok()) << path;
+  };
+  EXPECT_TRUE(AreOfOneProcess(files));
+  add(directory_ + "/tasks");
+  EXPECT_TRUE(AreOfOneProcess(files));
+  add("/sys/fs/cgroup/pids/tasks");
+  EXPECT_FALSE(AreOfOneProcess(files)) << "two of a hierarchy";
+  files.pop_back();
+  add("/sys/fs/cgroup/freezer/tasks");
+  EXPECT_TRUE(AreOfOneProcess(files));
+  if (access("/sys/fs/cgroup/unified/cgroup.procs", W_OK) != 0) return;
+  add("/sys/fs/cgroup/unified/cgroup.procs");
+  EXPECT_FALSE(AreOfOneProcess(files)) << "both versions";
+}
+
 TEST_F(InCgroup, HomeIsWhereThisProcessIs) {
   const Result<HomeCgroups> homes = HomeCgroups::Find();
   ASSERT_TRUE(homes.ok()) << homes.status().message();

@@ -10,19 +10,22 @@ namespace usetl::pool {
 
 enum class Request : uint32_t {
   // ClaimRequest; answered by kClaimed. The claims of a connection are of one tenant and runtime.
-  // Descriptors: of the first claim up to kMaxCgroups, open for writing, of the files "tasks"
-  // (version 2: "cgroup.procs") of cgroups, which the USF's process enters beside the load, its
-  // clones too, and leaves when it is released (version 2: it ends instead); then one for each
-  // layer of the function's image, lowest first (none: it has none, or the runtime has them).
+  // Descriptors: of the first claim up to kMaxCgroups, open for writing, of the files "tasks" of
+  // cgroups of different hierarchies (version 2: one "cgroup.procs"), which the USF's process
+  // enters
+  // beside the load, its clones too, and leaves when it is released (version 2: it ends instead);
+  // then one for each layer of the function's image, lowest first (none: it has none, or the
+  // runtime has them).
+  // Not on a connection of a clone.
   kClaim = 1,
-  // Of the USF that this connection holds; answered by kReleased when it was rolled back, or was
-  // thrown away and is in no cgroup any more.
+  // Of the USF that this connection holds, whose clones end; answered by kReleased when it was
+  // rolled back, or was thrown away and is in no cgroup any more.
   kRelease = 2,
   kInspect = 3,  // answered by kState: JSON text; not on a connection that has claimed
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
   // ready for another program (vmm/snapshot/clone.h). One at a time. With the image's layers.
   kClone = 4,
-  // As kRelease, clones included, but answered (kReleased) as soon as no process of them is in
+  // As kRelease, but answered (kReleased) as soon as no process of the USF and its clones is in
   // their cgroups any more. Also when the USF was lost.
   kLeave = 5,
   kEnter = 6,  // nobody waits any more: the USF may enter its cgroups now. Not answered

@@ -60,6 +60,8 @@ bool Reaper::Watch(Watched* watched) const {
 
 void Reaper::Take(KilledProcess process) {
   const pid_t pid = process.pid;
+  if (pid < 0) return;  // waitpid() would take any child
+  if (process.move != nullptr) process.move->cancelled = true;
   Watched watched{std::move(process), {}};
   if (!Watch(&watched)) ++blind_;
   processes_.emplace(pid, std::move(watched));
@@ -81,6 +83,12 @@ void Reaper::Reap() {
     if (!sees) --blind_;
     return true;
   });
+}
+
+uint64_t Reaper::RegionBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [pid, watched] : processes_) bytes += watched.process.region_bytes;
+  return bytes;
 }
 
 bool Reaper::HasIn(const CgroupFiles& cgroups) const {

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <map>
 #include <memory>
 
@@ -19,8 +20,9 @@ namespace usetl {
 // Has got its SIGKILL, and is a child of this process.
 struct KilledProcess {
   pid_t pid = -1;
-  CgroupFiles cgroups;                     // that it may be in; null: none
-  std::shared_ptr<const CgroupMove> move;  // that it may be in the middle of; null: none
+  CgroupFiles cgroups;               // that it may be in; null: none
+  std::shared_ptr<CgroupMove> move;  // that it may be in the middle of; null: none
+  uint64_t region_bytes = 0;         // of memory that its host region holds
 };
 
 // For one thread to use.
@@ -33,6 +35,7 @@ class Reaper {
   Reaper(const Reaper&) = delete;
   Reaper& operator=(const Reaper&) = delete;
 
+  // Cancels its move. Of none (pid -1) it does nothing.
   void Take(KilledProcess process);
   // Reaps those that have ended. Call it when fd() is readable and when a move is over; while
   // blind(), now and then.
@@ -43,6 +46,8 @@ class Reaper {
 
   // Whether one is left that may be in these cgroups. Of none: false.
   bool HasIn(const CgroupFiles& cgroups) const;
+  // Memory of the host regions of all that are left.
+  uint64_t RegionBytes() const;
   size_t size() const { return processes_.size(); }
 
  private:

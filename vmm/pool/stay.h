@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <vector>
@@ -21,8 +22,11 @@ using CgroupFiles = std::shared_ptr<const std::vector<Fd>>;
 struct CgroupMove {
   CgroupFiles files;
   pid_t process;
-  Status status;      // of the move, once it is over
-  bool over = false;  // the loop's: it has heard of the end
+  // When the other thread began it; zero: it waits for others.
+  std::atomic<std::chrono::steady_clock::time_point> begun{};
+  std::atomic<bool> cancelled = false;  // the process was killed: what is left is not done
+  Status status;                        // of the move, once it is over
+  bool over = false;                    // the loop's: it has heard of the end
 };
 
 struct Stay {
@@ -30,11 +34,11 @@ struct Stay {
   enum class State { kOutside, kWaiting, kEntering, kInside, kLeaving };
   State state = State::kOutside;
   std::chrono::steady_clock::time_point due;
-  CgroupFiles files;                       // where it enters
-  std::vector<Fd> home;                    // where it goes back to, opened as its user
-  bool entered = false;                    // it has said so
-  bool unproved = false;                   // it had descriptors of cgroups, and may have kept some
-  std::shared_ptr<const CgroupMove> move;  // version 2
+  CgroupFiles files;                 // where it enters
+  std::vector<Fd> home;              // where it goes back to, opened as its user
+  bool entered = false;              // it has said so
+  bool unproved = false;             // it had descriptors of cgroups, and may have kept some
+  std::shared_ptr<CgroupMove> move;  // version 2
 };
 
 }  // namespace usetl

@@ -138,9 +138,9 @@ UsfHandle::~UsfHandle() {
 }
 
 KilledProcess UsfHandle::Kill() {
-  kill(pid_, SIGKILL);
+  if (pid_ >= 0) kill(pid_, SIGKILL);  // -1 would be every process of the machine
   const bool outside = stay.state == Stay::State::kOutside || stay.state == Stay::State::kWaiting;
-  return {std::exchange(pid_, -1), outside ? nullptr : stay.files, stay.move};
+  return {std::exchange(pid_, -1), outside ? nullptr : stay.files, stay.move, HostRegionBytes()};
 }
 
 Result<UsfHandle> UsfHandle::Launch(const UsfOptions& options, const Runtime& runtime,

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <sstream>
 
 #include "vmm/base/mounts.h"
@@ -44,6 +45,15 @@ bool IsCgroupFile(const Fd& file) {
 bool IsOfVersion1(const Fd& file) {
   struct statfs info;
   return fstatfs(file.get(), &info) == 0 && info.f_type == CGROUP_SUPER_MAGIC;
+}
+
+bool AreOfOneProcess(std::span<const Fd> files) {
+  std::set<dev_t> hierarchies;
+  for (const Fd& file : files) {
+    struct stat info;
+    if (fstat(file.get(), &info) != 0 || !hierarchies.insert(info.st_dev).second) return false;
+  }
+  return files.size() <= 1 || std::ranges::all_of(files, IsOfVersion1);
 }
 
 std::vector<std::string> TaskFiles(std::string_view mountinfo, std::string_view cgroup) {

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,9 @@ namespace usetl {
 bool IsCgroupFile(const Fd& file);
 // Whether a file is in a hierarchy of version 1.
 bool IsOfVersion1(const Fd& file);
+// Whether they are of different hierarchies of version 1, or one of version 2: more than a process
+// can enter, or the same again, only costs time.
+bool AreOfOneProcess(std::span<const Fd> files);
 
 // The files "tasks" of the cgroups of version 1 that a process is in, of which /proc has these
 // texts "mountinfo" and "cgroup". Several for a hierarchy that is mounted several times.

@@ -26,11 +26,13 @@ Status Vmmd::CheckMemory(const Pool& pool, uint64_t wanted) {
 }
 
 // By what regions hold, not by their size: most functions use little of it. So functions that were
-// admitted may still fill more than there is, together.
+// admitted may still fill more than there is, together. A USF that was killed holds its own until
+// it has ended.
 Status Vmmd::CheckRegions() const {
   const uint64_t size = options_.usf.host_region_size;
-  if ((Count(UsfState::kClaimed) + 1) * size <= options_.regions) return Status();
-  uint64_t held = 0;
+  const uint64_t most = Count(UsfState::kClaimed) + reaper_->size();
+  if ((most + 1) * size <= options_.regions) return Status();
+  uint64_t held = reaper_->RegionBytes();
   for (const Pool* pool : Pools()) {
     for (const UsfHandle& usf : pool->usfs()) {
       if (usf.state == UsfState::kClaimed) held += usf.HostRegionBytes();

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "vmm/snapshot/clone.h"
 #include "vmm/vmmd/daemon.h"
@@ -116,6 +117,16 @@ void Vmmd::OnBecame(UsfHandle* copy) {
   holder.number = copy->number();
   holder.cloned_from = connection->usf->number();
   if (!sent) Drop(&holder);
+}
+
+void Vmmd::CloseClones(Connection* connection) {
+  const uint32_t number = std::exchange(connection->number, 0);
+  if (number == 0) return;
+  std::vector<int> clones;
+  for (const auto& [fd, other] : connections_) {
+    if (&other != connection && other.cloned_from == number) clones.push_back(fd);
+  }
+  for (const int fd : clones) Close(fd);
 }
 
 void Vmmd::FailClone(Connection* connection, const Status& cause) {

@@ -233,6 +233,7 @@ void Vmmd::ResumeAccepting() {
 void Vmmd::Close(int fd) {
   const auto it = connections_.find(fd);
   if (it == connections_.end()) return;
+  CloseClones(&it->second);  // which have none
   UsfHandle* usf = it->second.usf;
   UsfHandle* copy = it->second.clone ? it->second.clone->copy : nullptr;
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
@@ -261,6 +262,7 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
     case pool::Request::kClaim: {
       if (message.bytes.size() != sizeof connection->claim || connection->usf != nullptr) break;
       if (connection->leaving) break;
+      if (connection->cloned_from != 0) break;  // it was made for its clone
       std::memcpy(&connection->claim, message.bytes.data(), sizeof connection->claim);
       if (connection->claim.tenant[0] == 0) break;  // no name means fresh here
       // A worker that a function has taken over must not reach the USFs of other tenants, nor
@@ -277,10 +279,12 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       if (connection->owner && !cgroups.empty()) break;
       connection->owner = owner;
       if (!TakeCgroups(connection, std::move(cgroups))) break;
+      CloseClones(connection);  // of one that was lost
       return OnClaim(connection, std::move(packs));
     }
     case pool::Request::kRelease: {
       if (!HoldsUsf(*connection) || connection->clone) break;
+      CloseClones(connection);
       EndStay(connection->usf);
       connection->releasing = connection->usf->pool->Release(connection->usf);
       if (connection->releasing) return;  // answered when the rollback is done
@@ -396,10 +400,11 @@ void Vmmd::OnUsf(UsfHandle* usf) {
       holder->usf = nullptr;
       holder->releasing = false;
     }
-    if (reply.reply != pool::Reply{}) Tell(holder, reply, text);
   }
   const bool became = !gone && event.event == usf::Event::kBecame;
   usf->pool->OnEvent(usf, gone ? nullptr : &event);
+  // Behind it: who hears of the end of one that was lost relies on it.
+  if (reply.reply != pool::Reply{}) Tell(holder, reply, text);
   if (became) OnBecame(usf);
 }
 

@@ -78,7 +78,7 @@ class Vmmd {
     Fd socket;
     CgroupFiles cgroups;  // of its claim; null: none
     UsfHandle* usf = nullptr;
-    uint32_t number = 0;   // of the USF it has, or had last
+    uint32_t number = 0;   // of the USF it has, or has lost; not of one it has given back
     Pool* pool = nullptr;  // that a claim waits for, while it waits
     bool waiting = false;  // for a USF
     bool waited = false;   // there was none when it asked
@@ -135,8 +135,11 @@ class Vmmd {
   // Tells whoever asked, and throws the copy away.
   void FailClone(Connection* connection, const Status& cause);
   Connection* CloneHolder(const UsfHandle* copy);
+  // Ends the clones of the USF that it has or has lost, which read its memory: whoever gets it next
+  // has nothing to do with them.
+  void CloseClones(Connection* connection);
   // stays.cc
-  // False: they are no files of cgroups, or too many.
+  // False: they are no files of cgroups, or more than a process can be in.
   static bool TakeCgroups(Connection* connection, std::vector<Fd> files);
   void PlanStay(UsfHandle* usf, const CgroupFiles& files);
   Status EnterCgroups(UsfHandle* usf);

@@ -13,6 +13,7 @@ namespace {
 Status Carry(const CgroupMove& move) {
   const std::string process = std::to_string(move.process);
   for (const Fd& file : *move.files) {
+    if (move.cancelled) break;  // others wait
     // ESRCH: it has ended, which its socket tells.
     if (write(file.get(), process.data(), process.size()) >= 0 || errno == ESRCH) continue;
     return Status::Errno("moving a USF into it");
@@ -65,6 +66,7 @@ void Mover::Run() {
     const std::shared_ptr<CgroupMove> move = std::move(waiting_.front());
     waiting_.pop_front();
     lock.unlock();
+    move->begun = std::chrono::steady_clock::now();
     move->status = Carry(*move);
     lock.lock();
     over_.push_back(move);

@@ -30,7 +30,8 @@ class Mover {
   void Add(std::shared_ptr<CgroupMove> move);
   // Readable when moves are over.
   int fd() const { return event_.get(); }
-  // Those that are over since the last call, each with its `status`. `over` is the caller's to set.
+  // Those that are over since the last call, cancelled ones too, each with its `status`. `over` is
+  // the caller's to set.
   std::vector<std::shared_ptr<CgroupMove>> TakeOver();
 
  private:

@@ -10,6 +10,7 @@
 // cgroup that it came from it gets with the order to leave: it cannot leave before. Whether it has
 // done as it was told is looked at, and so is what it has kept, before it serves anybody again.
 #include <algorithm>
+#include <optional>
 
 #include "vmm/vmmd/cgroups.h"
 #include "vmm/vmmd/daemon.h"
@@ -22,10 +23,19 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kBesideLoad{30};  // so long an import is not held up
 constexpr std::chrono::seconds kPatience{5};          // microseconds, unless the host hangs
-constexpr std::chrono::seconds kMoverPatience{60};    // milliseconds for each that waits
+constexpr std::chrono::seconds kMoverPatience{60};    // milliseconds, from when it is begun
 
 // Of a kMove.
 constexpr uint32_t kToEnter = 1, kToLeave = 2;
+
+// When its time is up; none: nothing is waited for.
+std::optional<SteadyClock::time_point> DueTime(const Stay& stay) {
+  if (stay.state != State::kWaiting && stay.state != State::kEntering) return std::nullopt;
+  if (stay.state == State::kWaiting || stay.move == nullptr) return stay.due;
+  // It is not to blame for those before it; when it is looked at next it may have begun.
+  const SteadyClock::time_point begun = stay.move->begun;
+  return (begun == SteadyClock::time_point() ? SteadyClock::now() : begun) + kMoverPatience;
+}
 
 Status NotAsTold() {
   return Status(EPERM, "the USF's process is not in the cgroup it was sent to");
@@ -35,7 +45,7 @@ Status NotAsTold() {
 
 bool Vmmd::TakeCgroups(Connection* connection, std::vector<Fd> files) {
   if (files.size() > pool::kMaxCgroups) return false;
-  if (!std::ranges::all_of(files, IsCgroupFile)) return false;
+  if (!std::ranges::all_of(files, IsCgroupFile) || !AreOfOneProcess(files)) return false;
   if (files.empty()) return true;
   connection->cgroups = std::make_shared<const std::vector<Fd>>(std::move(files));
   return true;
@@ -61,7 +71,6 @@ Status Vmmd::EnterCgroups(UsfHandle* usf) {
     move->process = usf->pid();
     stay.move = move;
     stay.state = State::kEntering;
-    stay.due = SteadyClock::now() + kMoverPatience;
     mover_->Add(std::move(move));
     return Status();
   }
@@ -148,9 +157,9 @@ void Vmmd::ServeStays() {
     AnswerLeft(&connection);
     UsfHandle* const usf = connection.usf;
     if (usf == nullptr || connection.releasing || connection.leaving) continue;
-    const State state = usf->stay.state;
-    if ((state != State::kWaiting && state != State::kEntering) || now < usf->stay.due) continue;
-    const Status entered = state == State::kWaiting
+    const auto due = DueTime(usf->stay);
+    if (!due || now < *due) continue;
+    const Status entered = usf->stay.state == State::kWaiting
                                ? EnterCgroups(usf)
                                : Status(ETIMEDOUT, "it has not entered in time");
     if (!entered.ok()) LoseToStay(&connection, entered);
@@ -166,8 +175,8 @@ void Vmmd::LoseToStay(Connection* connection, const Status& cause) {
   reply.lost = 1;
   reply.usf = usf->number();
   connection->usf = nullptr;
+  usf->pool->OnEvent(usf, nullptr);  // first: who hears of its end relies on it
   Tell(connection, reply, "the pod's cgroup: " + cause.message());
-  usf->pool->OnEvent(usf, nullptr);
 }
 
 Status Vmmd::StartMover() {
@@ -197,9 +206,9 @@ int Vmmd::StayPause() const {
   int pause = -1;
   for (const auto& [fd, connection] : connections_) {
     if (connection.usf == nullptr) continue;
-    const Stay& stay = connection.usf->stay;
-    if (stay.state != State::kWaiting && stay.state != State::kEntering) continue;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(stay.due - SteadyClock::now());
+    const auto due = DueTime(connection.usf->stay);
+    if (!due) continue;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - SteadyClock::now());
     const int own = static_cast<int>(std::max<int64_t>(left.count(), 0));
     pause = pause < 0 ? own : std::min(pause, own);
   }
@@ -214,11 +223,7 @@ void Vmmd::OnEnter(Connection* connection) {
 void Vmmd::OnLeave(Connection* connection) {
   UsfHandle* const usf = connection->usf;
   if (connection->clone) FailClone(connection, Status(ESRCH, "the function has ended"));
-  std::vector<int> clones;
-  for (const auto& [fd, other] : connections_) {
-    if (connection->number != 0 && other.cloned_from == connection->number) clones.push_back(fd);
-  }
-  for (const int fd : clones) Close(fd);
+  CloseClones(connection);
   connection->leaving = true;
   if (usf != nullptr) {
     EndStay(usf);
