@@ -12,11 +12,9 @@ enum class Request : uint32_t {
   // ClaimRequest; answered by kClaimed. The claims of a connection are of one tenant and runtime.
   // Descriptors: of the first claim up to kMaxCgroups, open for writing, of the files "tasks" of
   // cgroups of different hierarchies (version 2: one "cgroup.procs"), which the USF's process
-  // enters
-  // beside the load, its clones too, and leaves when it is released (version 2: it ends instead);
-  // then one for each layer of the function's image, lowest first (none: it has none, or the
-  // runtime has them).
-  // Not on a connection of a clone.
+  // enters beside the load, its clones too, and leaves when it is released (version 2: it ends
+  // instead); then one for each layer of the function's image, lowest first (none: it has none, or
+  // the runtime has them). Not on a connection of a clone.
   kClaim = 1,
   // Of the USF that this connection holds, whose clones end; answered by kReleased when it was
   // rolled back, or was thrown away and is in no cgroup any more.
