@@ -57,6 +57,7 @@ static void refused(void) {
   snprintf(path, sizeof path, "%s/bad_loader", directory);
   write_program(path, image, size);
   CHECK_ERRNO(execve(path, none, none), EACCES);
+  check_remove_directory();  // the next stage does not know of it
 }
 
 // Leaves behind what must be gone, and what must not.
