@@ -134,9 +134,9 @@ class LargeAnswers(MountCase):
     def test_a_mount_is_written_beside_them(self):
         volume = self.volume("run")
         (volume / "usetl" / "body").mkdir(parents=True)
-        (volume / "usetl" / "body" / "0").write_text("no body of a request")
+        (volume / "usetl" / "body" / "name").write_text("no body of a request")
         self.run_code("pathlib.Path('/run/x').write_text('x'); pathlib.Path('/run/usetl/y').write_text('y')\n"
-                      "assert not os.path.exists('/run/usetl/body/0')",
+                      "assert not os.path.exists('/run/usetl/body/name')",
                       [self.mount("run", "/run")])
         self.assertEqual(sorted(os.listdir(volume)), ["usetl", "x"])
         self.assertEqual(os.listdir(volume / "usetl"), ["body"])
