@@ -171,8 +171,9 @@ Status List(ImageStore* store, const Options& options) {
 Status Remove(ImageStore* store, const Options& options) {
   for (const std::string& reference : options.references) {
     const Result<ImagePtr> image = store->Find(reference);
+    if (!image.ok()) return image.status();
     USETL_RETURN_IF_ERROR(store->Remove(reference));
-    if (image.ok()) std::printf("%s\n", (*image)->id.c_str());
+    std::printf("%s\n", (*image)->id.c_str());
   }
   return Status();
 }

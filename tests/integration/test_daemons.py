@@ -34,6 +34,18 @@ class Programs(unittest.TestCase):
             self.assertEqual((done.returncode, done.stderr), (0, ""), verb)
             self.assertIn(f"usetl {verb}" if verb in ("bake", "doctor") else verb, done.stdout)
 
+    def test_a_verb_that_is_none(self):
+        done = subprocess.run([BUILD / "usetl", "list", "x"], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, "^usetl: there is no list; verbs are run, .*image")
+
+    def test_what_keeps_an_embedded_node_from_starting(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".py") as function:
+            done = subprocess.run([BUILD / "usetl", "run", function.name, "--node", "/none", "--objects", "bad",
+                                   "--runtimes", RUNTIMES], capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 125)
+        self.assertRegex(done.stderr, "^usetl: .*--objects wants NAME=DIRECTORY")
+
     def test_doctor(self):
         done = subprocess.run([BUILD / "usetl", "doctor", "--runtimes", RUNTIMES], capture_output=True,
                               text=True, timeout=60, check=False)

@@ -114,7 +114,7 @@ class WithRealRegistry(unittest.TestCase):
         store.run("pull", f"{self.registry.host}/none/none", status=NOT_FOUND)
         store.pull("127.0.0.1:1/none", status=UNAVAILABLE)
         self.assertEqual(store.images(), [])
-        store.run("rm", "none")
+        store.run("rm", "none", status=NOT_FOUND)
 
     def test_tags_move_and_go_together(self):
         store = Store(self)

@@ -48,7 +48,8 @@ Status Starter::Ready() {
 }
 
 int Starter::Fail(const char* program, const Status& status) {
-  if (fd_.ok() && WriteLine(fd_.get(), status.message().substr(0, 4000)).ok()) return 1;
+  told_ = fd_.ok() && WriteLine(fd_.get(), status.message().substr(0, 4000)).ok();
+  if (told_) return 1;
   std::fprintf(stderr, "%s: %s\n", program, status.message().c_str());
   return 1;
 }

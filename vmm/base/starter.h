@@ -26,9 +26,12 @@ class Starter {
   Status Ready();
   // Says why it does not, or not any more; the process's exit status.
   int Fail(const char* program, const Status& status);
+  // Whether Fail() has told the starter, which cleans up then.
+  bool told() const { return told_; }
 
  private:
   Fd fd_;
+  bool told_ = false;
 };
 
 }  // namespace usetl

@@ -65,6 +65,9 @@ int RunMain(int argc, char** argv) {
       "--script", [&] { run.mode = "script"; }, "run as a script to its end");
   app.add_option("arguments", run.arguments, "arguments of a script, after --");
   AddNodeOptions(&app, &run.embedded);
+  app.footer(
+      "Exit status: the function's; 124 it ran into --timeout; 125 it could not be run, or was\n"
+      "lost; above 100 otherwise, and 2: this command line is wrong.");
   CLI11_PARSE(app, argc, argv);
   if (app.count("--memory") > 0) run.memory = run.embedded.memory;
   for (const char* option :

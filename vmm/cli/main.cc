@@ -51,6 +51,11 @@ int Follow(const Verb& verb, int argc, char** argv) {
 
 // No verb: help, or what is wrong.
 int Explain(int argc, char** argv) {
+  if (argc > 1 && argv[1][0] != '-') {
+    std::string names;
+    for (const Verb& verb : kVerbs) names += std::string(names.empty() ? "" : ", ") + verb.name;
+    return Complain(std::string("there is no ") + argv[1] + "; verbs are " + names, 2);
+  }
   CLI::App app{
       "USETL runs functions in micro-VMs that were booted, warmed and snapshotted before.\n"
       "First: usetl doctor; then usetl bake ROOTFS; then usetl run FUNC.py.\n"

@@ -84,8 +84,10 @@ int Main(int argc, char** argv) {
   options.usf.host_region_size = options.usf.guest_region_size = region;
   Starter starter(ready_fd);
   const Status status = Serve(std::move(options), &starter);
-  if (remove_directory) rmdir(directory.c_str());  // not empty: the other daemon does it
-  return status.ok() ? 0 : starter.Fail("usetl-vmmd", status);
+  const int result = status.ok() ? 0 : starter.Fail("usetl-vmmd", status);
+  // Not empty: the other daemon does it. Nor where the other may be just starting.
+  if (remove_directory && !starter.told()) rmdir(directory.c_str());
+  return result;
 }
 
 }  // namespace

@@ -37,7 +37,8 @@ std::unique_ptr<Pool> Vmmd::NewPool(Runtime runtime, PoolOptions options) {
 Result<Pool*> Vmmd::FindPool(const std::string& runtime) {
   if (runtime == pool_->runtime()) return pool_.get();
   if (options_.image_runtimes.empty() || !IsImageRuntime(runtime)) {
-    return Status(ENOENT, "this node keeps no pool of runtime '" + runtime + "'");
+    return Status(
+        ENOENT, "this node keeps no pool of runtime '" + runtime + "', it has " + pool_->runtime());
   }
   LookAtImages();
   if (!image_pools_.contains(runtime)) USETL_RETURN_IF_ERROR(OpenImagePool(runtime));

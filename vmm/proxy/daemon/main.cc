@@ -59,10 +59,11 @@ int Main(int argc, char** argv) {
   Status status = starter.Follow();
   options.ready = [&] { return starter.Ready(); };
   if (status.ok()) status = RunProxy(options);
-  if (remove_directory) {  // not empty: the other daemon does it
+  const int result = status.ok() ? 0 : starter.Fail("usetl-proxy", status);
+  if (remove_directory && !starter.told()) {  // as usetl-vmmd does
     rmdir(options.socket.substr(0, options.socket.rfind('/')).c_str());
   }
-  return status.ok() ? 0 : starter.Fail("usetl-proxy", status);
+  return result;
 }
 
 }  // namespace

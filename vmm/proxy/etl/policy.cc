@@ -52,7 +52,9 @@ Status Policy::CheckOrigin(const Origin& origin) const {
     if (origin.host == name) return Status(EPERM, origin.Text() + " is a metadata service");
   }
   if (any_public_) return Status();
-  return Status(EPERM, origin.Text() + " is not on the allow-list");
+  return Status(
+      EPERM,
+      origin.Text() + " is not on the allow-list (usetl run --allow, annotation usetl.dev/allow)");
 }
 
 Status Policy::CheckAddress(const Origin& origin, const sockaddr* address) const {

@@ -78,7 +78,9 @@ Status Session::Loop() {
     if (client_left_) return Status(ECANCELED, "the client left");
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - Clock::now());
-    if (left.count() <= 0) return Status(ETIMEDOUT, "the function ran into its time limit");
+    if (left.count() <= 0)
+      return Status(ETIMEDOUT, "the function ran into its time limit of " +
+                                   std::to_string(request_.timeout_ms) + " ms (--timeout)");
     const bool busy = progress || (!congested() && !link_->PrepareWait());
     if (busy && ++busy_turns % kBusyTurns != 0) continue;
     pollfd fds[4] = {{link_->event_fd(), POLLIN, 0},
