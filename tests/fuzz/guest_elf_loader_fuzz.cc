@@ -90,6 +90,9 @@ int64_t MapMemory(uint64_t address, uint64_t length, uint32_t protection, uint32
   }
   if (flags & kMapFixedNoReplace) {
     if (!abi::kLowMapped.Contains(address, length)) return -EEXIST;
+    for (const auto& [begin, end] : g_reserved) {
+      if (begin < address + length && address < end) return -EEXIST;
+    }
   } else {
     address = g_next;
     g_next += length;
@@ -114,6 +117,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   g_reserved.clear();
   g_next = usetl::abi::kMapped.base;
   Program program;
+  // execve() loads what the check has let through.
+  (void)CheckProgram("/program");
   (void)LoadProgram("/program", &program);
   Require(g_open == 0);  // every way out lets go of the files
   return 0;

