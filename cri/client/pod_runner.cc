@@ -1,11 +1,11 @@
 #include "cri/client/pod_runner.h"
 
-#include <unistd.h>
-
 #include <chrono>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
+
+#include "cri/client/image_user.h"
+#include "cri/client/volumes.h"
 
 namespace usetl::cri {
 namespace {
@@ -49,10 +49,9 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
   *ask.mutable_image() = image;
   v1::ImageStatusResponse there;
   USETL_RETURN_IF_ERROR(Call(images_.get(), &Images::ImageStatus, "ImageStatus", ask, &there));
-  const bool present = there.has_image();
-  if (present && container->pull_policy != "Always") {
+  if (there.has_image() && container->pull_policy != "Always") {
     image.set_image(there.image().id());
-    return Status();
+    return ApplyImageUser(there.image(), container);
   }
   if (container->pull_policy == "Never") {
     return Status(ENOENT,
@@ -66,7 +65,10 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
   USETL_RETURN_IF_ERROR(
       Call(images_.get(), &Images::PullImage, "PullImage", pull, &pulled, kPullPatience));
   image.set_image(pulled.image_ref());
-  return Status();
+  *ask.mutable_image() = image;
+  there.Clear();
+  USETL_RETURN_IF_ERROR(Call(images_.get(), &Images::ImageStatus, "ImageStatus", ask, &there));
+  return ApplyImageUser(there.image(), container);
 }
 
 Result<std::string> PodRunner::StartContainer(PodManifest::Container* container) {
@@ -96,11 +98,7 @@ Result<v1::ContainerStatus> PodRunner::StatusOf(const std::string& container) {
 }
 
 Status PodRunner::Start() {
-  for (const std::string& directory : manifest_.directories) {
-    std::error_code error;
-    std::filesystem::create_directories(directory, error);
-    if (error) return Status(error.value(), "create " + directory + ": " + error.message());
-  }
+  USETL_RETURN_IF_ERROR(PrepareVolumes(manifest_));
   v1::RunPodSandboxRequest run;
   *run.mutable_config() = manifest_.sandbox;
   run.set_runtime_handler("usetl");
@@ -192,11 +190,7 @@ Status PodRunner::Remove() {
     v1::RemovePodSandboxResponse removed;
     keep(Call(runtime_.get(), &Runtime::RemovePodSandbox, "RemovePodSandbox", remove, &removed));
   }
-  std::error_code ignored;  // somebody may have put something there
-  for (const std::string& directory : manifest_.directories) {
-    std::filesystem::remove_all(directory, ignored);
-    rmdir(std::filesystem::path(directory).parent_path().c_str());
-  }
+  RemoveVolumes(manifest_);
   return first;
 }
 
