@@ -1,5 +1,6 @@
 """usetl run --pod: a Kubernetes manifest on a node without a cluster."""
 
+import functools
 import json
 import pathlib
 import shutil
@@ -139,6 +140,16 @@ class PodManifests(unittest.TestCase):
         done = self.run_pod(JOB.replace("spec:", f"spec:\n  volumes: [{{name: v, hostPath: {{path: {BUILD}}}}}]") +
                             "      volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]\n")
         self.assertIn("usetl: CreateContainer: usetl: mount /v: mount propagation is not supported", done.stderr)
+
+    def test_command_line(self):
+        run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60, check=False)
+        done = run([BUILD / "usetl", "run", "--pod", "--help"])
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("\nUsage: usetl run --pod POD.yaml [OPTIONS]\n", done.stdout)
+        nowhere = f"{self.node.directory}/none"
+        done = run([BUILD / "usetl", "run", f"--pod={nowhere}"])
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, f"usetl: cannot read {nowhere}: No such file or directory\n"))
 
 
 if __name__ == "__main__":
