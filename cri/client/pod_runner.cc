@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "cri/client/find_node.h"
 #include "cri/client/image_user.h"
 #include "cri/client/volumes.h"
 
@@ -36,7 +37,8 @@ using Images = v1::ImageService::Stub;
 }  // namespace
 
 PodRunner::PodRunner(const std::string& socket, PodManifest manifest)
-    : manifest_(std::move(manifest)),
+    : socket_(socket),
+      manifest_(std::move(manifest)),
       channel_(grpc::CreateChannel("unix://" + socket, grpc::InsecureChannelCredentials())),
       runtime_(v1::RuntimeService::NewStub(channel_)),
       images_(v1::ImageService::NewStub(channel_)) {}
@@ -98,6 +100,7 @@ Result<v1::ContainerStatus> PodRunner::StatusOf(const std::string& container) {
 }
 
 Status PodRunner::Start() {
+  USETL_RETURN_IF_ERROR(FindNode(socket_));
   USETL_RETURN_IF_ERROR(PrepareVolumes(manifest_));
   v1::RunPodSandboxRequest run;
   *run.mutable_config() = manifest_.sandbox;

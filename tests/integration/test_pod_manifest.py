@@ -150,6 +150,9 @@ class PodManifests(unittest.TestCase):
         done = run([BUILD / "usetl", "run", f"--pod={nowhere}"])
         self.assertEqual((done.returncode, done.stderr),
                          (1, f"usetl: cannot read {nowhere}: No such file or directory\n"))
+        done = run([BUILD / "usetl", "run", "--socket", f"{nowhere}/usetl.sock", "--pod", "-"], input=JOB)
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, f"usetl: no node in {nowhere} (start one: usetl up --cri --node {nowhere})\n"))
 
 
 if __name__ == "__main__":
