@@ -18,7 +18,11 @@ constexpr int kGraceSeconds = 10;
 
 Status ToStatus(const grpc::Status& status, const char* call) {
   if (status.ok()) return Status();
-  return Status(EIO, std::string(call) + ": " + status.error_message());
+  std::string text = status.error_message();  // usetld's begins as this program's lines do
+  if (constexpr std::string_view kName = "usetl: "; text.starts_with(kName)) {
+    text.erase(0, kName.size());
+  }
+  return Status(EIO, std::string(call) + ": " + text);
 }
 
 template <typename Stub, typename Request, typename Response>

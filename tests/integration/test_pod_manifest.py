@@ -136,10 +136,10 @@ class PodManifests(unittest.TestCase):
                 ("runAsNonRoot: true", "container job has runAsNonRoot and the image would run as root; set runAsUser"),
         ):
             done = self.run_pod(f"{JOB}      securityContext: {{{context}}}\n")
-            self.assertEqual((done.returncode, done.stderr.splitlines()), (1, ["usetl: " + message.replace("CreateContainer: ", "CreateContainer: usetl: ")]))
+            self.assertEqual((done.returncode, done.stderr.splitlines()), (1, ["usetl: " + message]))
         done = self.run_pod(JOB.replace("spec:", f"spec:\n  volumes: [{{name: v, hostPath: {{path: {BUILD}}}}}]") +
                             "      volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]\n")
-        self.assertIn("usetl: CreateContainer: usetl: mount /v: mount propagation is not supported", done.stderr)
+        self.assertIn("usetl: CreateContainer: mount /v: mount propagation is not supported", done.stderr)
 
     def test_command_line(self):
         run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60, check=False)
