@@ -1,6 +1,7 @@
 #include "cri/client/pod_runner.h"
 
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -33,6 +34,17 @@ Status Call(Stub* stub,
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + patience);
   return ToStatus((stub->*method)(&context, request, response), name);
+}
+
+// Names such as localhost/web are those of images that were built here, mostly without a registry.
+std::string ImportRemedy(const std::string& image, const std::string& socket,
+                         const Status& status) {
+  if (!image.starts_with("localhost/") ||
+      status.message().find("connect to server") == std::string::npos) {
+    return "";
+  }
+  const std::string node = std::filesystem::path(socket).parent_path();
+  return " (usetl image import --store " + node + "/images, if it is a local one)";
 }
 
 using Runtime = v1::RuntimeService::Stub;
@@ -68,8 +80,12 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
   *pull.mutable_image() = image;
   *pull.mutable_sandbox_config() = manifest_.sandbox;
   v1::PullImageResponse pulled;
-  USETL_RETURN_IF_ERROR(
-      Call(images_.get(), &Images::PullImage, "PullImage", pull, &pulled, kPullPatience));
+  const Status status =
+      Call(images_.get(), &Images::PullImage, "PullImage", pull, &pulled, kPullPatience);
+  if (!status.ok()) {
+    return Status(status.code(),
+                  status.message() + ImportRemedy(container->image, socket_, status));
+  }
   image.set_image(pulled.image_ref());
   *ask.mutable_image() = image;
   there.Clear();

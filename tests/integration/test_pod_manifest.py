@@ -154,6 +154,12 @@ class PodManifests(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr),
                          (1, f"usetl: no node in {nowhere} (start one: usetl up --cri --node {nowhere})\n"))
 
+    def test_local_image_that_is_not_there(self):
+        done = self.run_pod(JOB.replace("web:1", "none:1"))
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stderr.endswith(
+            f" (usetl image import --store {self.node.directory}/images, if it is a local one)\n"), done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()
