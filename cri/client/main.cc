@@ -73,7 +73,9 @@ int Main(int argc, char** argv) {
   CLI::App app{
       "Runs the pod of a Kubernetes manifest on a node without a cluster (usetl up --cri), shows\n"
       "what its containers print, and removes it when they have ended or on Ctrl-C. Exit status:\n"
-      "that of the first container that failed. Example:\n"
+      "that of the first container that failed. cri/README.md lists the fields that it takes.\n"
+      "Logs stay, in LOGS/NAMESPACE_NAME_UID/CONTAINER/0.log. A pod that was detached is removed\n"
+      "with crictl rmp -f ID; its emptyDirs stay then. Example:\n"
       "  usetl run --pod manifests/samples/hello/pod.yaml",
       "usetl run --pod"};
   app.formatter(std::make_shared<PodFormatter>());
