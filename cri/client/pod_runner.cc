@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "cri/client/call.h"
 #include "cri/client/find_node.h"
 #include "cri/client/image_user.h"
 #include "cri/client/volumes.h"
@@ -13,28 +14,8 @@ namespace usetl::cri {
 namespace {
 
 constexpr std::chrono::milliseconds kLook{100};  // at logs and states
-constexpr std::chrono::minutes kPatience{2};     // with one call, as kubelet's
 constexpr std::chrono::minutes kPullPatience{30};
 constexpr int kGraceSeconds = 10;
-
-Status ToStatus(const grpc::Status& status, const char* call) {
-  if (status.ok()) return Status();
-  std::string text = status.error_message();  // usetld's begins as this program's lines do
-  if (constexpr std::string_view kName = "usetl: "; text.starts_with(kName)) {
-    text.erase(0, kName.size());
-  }
-  return Status(EIO, std::string(call) + ": " + text);
-}
-
-template <typename Stub, typename Request, typename Response>
-Status Call(Stub* stub,
-            grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-            const char* name, const Request& request, Response* response,
-            std::chrono::minutes patience = kPatience) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + patience);
-  return ToStatus((stub->*method)(&context, request, response), name);
-}
 
 // Names such as localhost/web are those of images that were built here, mostly without a registry.
 std::string ImportRemedy(const std::string& image, const std::string& socket,

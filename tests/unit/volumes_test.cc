@@ -37,8 +37,7 @@ TEST_F(VolumesTest, ChecksHostPaths) {
   EXPECT_EQ(Prepare(directory_, Type::kDirectory), "");
   EXPECT_EQ(Prepare(there_, Type::kDirectory), "hostPath " + there_ + " is no directory");
   EXPECT_EQ(Prepare(there_, Type::kDirectoryOrCreate), "hostPath " + there_ + " is no directory");
-  EXPECT_EQ(Prepare(directory_, Type::kFile),
-            "hostPath " + directory_ + " is no file");
+  EXPECT_EQ(Prepare(directory_, Type::kFile), "hostPath " + directory_ + " is no file");
   EXPECT_EQ(Prepare(missing_, Type::kDirectory),
             "hostPath " + missing_ + ": No such file or directory");
   EXPECT_EQ(Prepare(missing_, Type::kFile), "hostPath " + missing_ + ": No such file or directory");
