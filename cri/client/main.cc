@@ -1,13 +1,13 @@
 // main.cc: usetl-pod, which is `usetl run --pod`: a Pod manifest on a node, without a cluster.
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/random.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <fstream>
-#include <sstream>
 
 #include "cri/client/pod_runner.h"
+#include "vmm/base/fd.h"
 #include "vmm/base/installation.h"
 
 namespace usetl::cri {
@@ -33,16 +33,26 @@ Result<std::string> NewUid() {
 }
 
 Result<std::string> ReadManifest(const std::string& path) {
-  std::ostringstream text;
-  if (path == "-") {
-    text << std::cin.rdbuf();
-  } else {
-    const std::ifstream file(path);
-    if (!file) return Status(ENOENT, "cannot read " + path);
-    text << file.rdbuf();
+  const Fd file(path == "-" ? dup(STDIN_FILENO) : open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.ok()) return Status::Errno("cannot read " + path);
+  std::string text;
+  char buffer[64 << 10];
+  // One that is too long is the parser's to refuse.
+  while (text.size() <= kMostManifest) {
+    const ssize_t count = read(file.get(), buffer, sizeof buffer);
+    if (count < 0) return Status::Errno("cannot read " + path);
+    if (count == 0) break;
+    text.append(buffer, static_cast<size_t>(count));
   }
-  return text.str();
+  return text;
 }
+
+// CLI11 knows no other order than OPTIONS first.
+class PodFormatter : public CLI::Formatter {
+  std::string make_usage(const CLI::App*, std::string name) const override {
+    return "Usage: " + name + " POD.yaml [OPTIONS]\n";
+  }
+};
 
 void Announce(const PodRunner& runner) {
   std::fprintf(stderr, "pod %.13s", runner.pod().c_str());
@@ -63,10 +73,13 @@ int Main(int argc, char** argv) {
   CLI::App app{
       "Runs the pod of a Kubernetes manifest on a node without a cluster (usetl up --cri), shows\n"
       "what its containers print, and removes it when they have ended or on Ctrl-C. Exit status:\n"
-      "that of the first container that failed. Example:\n"
+      "that of the first container that failed. cri/README.md lists the fields that it takes.\n"
+      "Logs stay, in LOGS/NAMESPACE_NAME_UID/CONTAINER/0.log. A pod that was detached is removed\n"
+      "with crictl rmp -f ID; its emptyDirs stay then. Example:\n"
       "  usetl run --pod manifests/samples/hello/pod.yaml",
-      "usetl run"};
-  app.add_option("--pod", manifest_path, "YAML file with a Pod; - reads standard input")
+      "usetl run --pod"};
+  app.formatter(std::make_shared<PodFormatter>());
+  app.add_option("POD.yaml", manifest_path, "YAML file with a Pod; - reads standard input")
       ->required();
   app.add_option("--socket", socket, "of the CRI")->capture_default_str();
   app.add_option("--logs", options.logs, "directory of logs")->capture_default_str();

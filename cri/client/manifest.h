@@ -15,15 +15,25 @@ namespace usetl::cri {
 
 namespace v1 = ::runtime::v1;
 
+inline constexpr size_t kMostManifest = 1 << 20;
+
 struct PodManifest {
   struct Container {
     v1::ContainerConfig config;
     std::string image, pull_policy;  // "IfNotPresent", "Always" or "Never"
+    bool non_root = false;           // refused when the image's user is root
+  };
+  struct HostPath {
+    enum class Type { kAny, kDirectory, kDirectoryOrCreate, kFile, kFileOrCreate };
+    std::string path;
+    Type type = Type::kAny;
   };
   v1::PodSandboxConfig sandbox;
   std::vector<Container> init_containers, containers;
   std::vector<std::string> directories;  // of emptyDir volumes: to be made, and removed in the end
-  std::vector<std::string> ignored;      // fields that mean nothing here, as "spec.NAME"
+  int64_t fs_group = -1;                 // that they belong to; -1: none
+  std::vector<HostPath> host_paths;
+  std::vector<std::string> ignored;  // fields that mean nothing here, as "spec.NAME"
 };
 
 struct ManifestOptions {
@@ -33,7 +43,7 @@ struct ManifestOptions {
 };
 
 // The first document of kind Pod in `yaml`. EINVAL names the field and says what is wrong with it;
-// what would need a cluster (ConfigMaps, valueFrom, ...) is wrong.
+// what would need a cluster (ConfigMaps, valueFrom, ...) is wrong, and what no pod has.
 Result<PodManifest> ParsePodManifest(const std::string& yaml, const ManifestOptions& options);
 
 // "500m", "64Mi", "1.5G", ...: in thousandths. EINVAL: it is none, or too large.

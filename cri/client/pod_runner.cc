@@ -1,33 +1,31 @@
 #include "cri/client/pod_runner.h"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "cri/client/call.h"
+#include "cri/client/find_node.h"
+#include "cri/client/image_user.h"
+#include "cri/client/volumes.h"
+
 namespace usetl::cri {
 namespace {
 
 constexpr std::chrono::milliseconds kLook{100};  // at logs and states
-constexpr std::chrono::minutes kPatience{2};     // with one call, as kubelet's
 constexpr std::chrono::minutes kPullPatience{30};
 constexpr int kGraceSeconds = 10;
 
-Status ToStatus(const grpc::Status& status, const char* call) {
-  if (status.ok()) return Status();
-  return Status(EIO, std::string(call) + ": " + status.error_message());
-}
-
-template <typename Stub, typename Request, typename Response>
-Status Call(Stub* stub,
-            grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-            const char* name, const Request& request, Response* response,
-            std::chrono::minutes patience = kPatience) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + patience);
-  return ToStatus((stub->*method)(&context, request, response), name);
+// Names such as localhost/web are those of images that were built here, mostly without a registry.
+std::string ImportRemedy(const std::string& image, const std::string& socket,
+                         const Status& status) {
+  if (!image.starts_with("localhost/") ||
+      status.message().find("connect to server") == std::string::npos) {
+    return "";
+  }
+  const std::string node = std::filesystem::path(socket).parent_path();
+  return " (usetl image import --store " + node + "/images, if it is a local one)";
 }
 
 using Runtime = v1::RuntimeService::Stub;
@@ -36,7 +34,8 @@ using Images = v1::ImageService::Stub;
 }  // namespace
 
 PodRunner::PodRunner(const std::string& socket, PodManifest manifest)
-    : manifest_(std::move(manifest)),
+    : socket_(socket),
+      manifest_(std::move(manifest)),
       channel_(grpc::CreateChannel("unix://" + socket, grpc::InsecureChannelCredentials())),
       runtime_(v1::RuntimeService::NewStub(channel_)),
       images_(v1::ImageService::NewStub(channel_)) {}
@@ -49,10 +48,9 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
   *ask.mutable_image() = image;
   v1::ImageStatusResponse there;
   USETL_RETURN_IF_ERROR(Call(images_.get(), &Images::ImageStatus, "ImageStatus", ask, &there));
-  const bool present = there.has_image();
-  if (present && container->pull_policy != "Always") {
+  if (there.has_image() && container->pull_policy != "Always") {
     image.set_image(there.image().id());
-    return Status();
+    return ApplyImageUser(there.image(), container);
   }
   if (container->pull_policy == "Never") {
     return Status(ENOENT,
@@ -63,10 +61,17 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
   *pull.mutable_image() = image;
   *pull.mutable_sandbox_config() = manifest_.sandbox;
   v1::PullImageResponse pulled;
-  USETL_RETURN_IF_ERROR(
-      Call(images_.get(), &Images::PullImage, "PullImage", pull, &pulled, kPullPatience));
+  const Status status =
+      Call(images_.get(), &Images::PullImage, "PullImage", pull, &pulled, kPullPatience);
+  if (!status.ok()) {
+    return Status(status.code(),
+                  status.message() + ImportRemedy(container->image, socket_, status));
+  }
   image.set_image(pulled.image_ref());
-  return Status();
+  *ask.mutable_image() = image;
+  there.Clear();
+  USETL_RETURN_IF_ERROR(Call(images_.get(), &Images::ImageStatus, "ImageStatus", ask, &there));
+  return ApplyImageUser(there.image(), container);
 }
 
 Result<std::string> PodRunner::StartContainer(PodManifest::Container* container) {
@@ -96,11 +101,8 @@ Result<v1::ContainerStatus> PodRunner::StatusOf(const std::string& container) {
 }
 
 Status PodRunner::Start() {
-  for (const std::string& directory : manifest_.directories) {
-    std::error_code error;
-    std::filesystem::create_directories(directory, error);
-    if (error) return Status(error.value(), "create " + directory + ": " + error.message());
-  }
+  USETL_RETURN_IF_ERROR(FindNode(socket_));
+  USETL_RETURN_IF_ERROR(PrepareVolumes(manifest_));
   v1::RunPodSandboxRequest run;
   *run.mutable_config() = manifest_.sandbox;
   run.set_runtime_handler("usetl");
@@ -192,11 +194,7 @@ Status PodRunner::Remove() {
     v1::RemovePodSandboxResponse removed;
     keep(Call(runtime_.get(), &Runtime::RemovePodSandbox, "RemovePodSandbox", remove, &removed));
   }
-  std::error_code ignored;  // somebody may have put something there
-  for (const std::string& directory : manifest_.directories) {
-    std::filesystem::remove_all(directory, ignored);
-    rmdir(std::filesystem::path(directory).parent_path().c_str());
-  }
+  RemoveVolumes(manifest_);
   return first;
 }
 

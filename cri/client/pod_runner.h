@@ -39,6 +39,7 @@ class PodRunner {
   Result<v1::ContainerStatus> StatusOf(const std::string& container);
   Result<int> WaitForExit(const std::string& container, LogPrinter* log);
 
+  std::string socket_;
   PodManifest manifest_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::RuntimeService::Stub> runtime_;

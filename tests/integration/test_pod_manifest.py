@@ -1,6 +1,9 @@
 """usetl run --pod: a Kubernetes manifest on a node without a cluster."""
 
+import functools
 import json
+import pathlib
+import shutil
 import signal
 import subprocess
 import unittest
@@ -28,6 +31,26 @@ spec:
       image: localhost/web:1
       command: [python3, job.py]
 """
+WRITES = """
+import errno, os
+open("/scratch/of_function", "w").write("x")
+for path in "/root_file", "/data/by_other":
+    try:
+        open(path, "w")
+    except OSError as raised:
+        print(path, errno.errorcode[raised.errno])
+print(sorted(os.listdir("/scratch")))
+"""
+JOB = """
+apiVersion: v1
+kind: Pod
+metadata: {name: job}
+spec:
+  containers:
+    - name: job
+      image: localhost/web:1
+      command: [python3, job.py]
+"""
 
 
 class PodManifests(unittest.TestCase):
@@ -36,7 +59,8 @@ class PodManifests(unittest.TestCase):
         cls.node = Node("--cri", "--no-network", pool=4)
         cls.addClassCleanup(cls.node.close)
         files = {"function/main.py": FUNCTION, "function/job.py": "print('job done')\n",
-                 "function/fails.py": "import sys\nsys.exit(7)\n"}
+                 "function/fails.py": "import sys\nsys.exit(7)\n",
+                 "function/writes.py": WRITES}
         add_image(f"{cls.node.directory}/images", "localhost/web:1", files, "--config.workingdir", "/function")
 
     def command(self, *more: str) -> list:
@@ -75,9 +99,66 @@ class PodManifests(unittest.TestCase):
         self.assertIn("hostNetwork is not supported", done.stderr)
         done = self.run_pod("kind: Service")
         self.assertEqual(done.stderr, "usetl: -: there is no document with kind: Pod\n")
+        done = self.run_pod(JOB.replace("command", "comand"))
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, "usetl: -: spec.containers[0].comand is no field of a pod\n"))
         pods = json.loads(self.node.usetl("inspect").stdout)
         wait_until(lambda: json.loads(self.node.usetl("inspect").stdout)["claimed"] == 0)
         self.assertEqual(pods["runtime"], "python3.11")
+
+    def test_whom_it_runs_as(self):
+        data = pathlib.Path(self.node.directory, "data")
+        self.addCleanup(shutil.rmtree, data)
+        pod = (JOB.replace("job.py", "writes.py").replace("spec:", """spec:
+  nodeSelector: {disk: fast}
+  volumes:
+    - {name: scratch, emptyDir: {}}
+    - {name: data, hostPath: {path: %s, type: DirectoryOrCreate}}
+  securityContext: {runAsUser: 1000, runAsNonRoot: true, fsGroup: 3000}""" % data) + """
+      securityContext: {readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+      volumeMounts: [{name: scratch, mountPath: /scratch}, {name: data, mountPath: /data}]
+""")
+        done = self.run_pod(pod)
+        self.assertEqual((done.returncode, done.stdout),
+                         (0, "/root_file EROFS\n/data/by_other EACCES\n['of_function']\n"), done.stderr)
+        self.assertTrue(done.stderr.startswith("-: spec.nodeSelector means nothing without a cluster\n"))
+        self.assertEqual(len(done.stderr.splitlines()), 2, done.stderr)
+        self.assertTrue(data.is_dir())
+
+    def test_what_a_function_cannot_be(self):
+        for context, message in (
+                ("privileged: true", "CreateContainer: privileged containers are not supported: a function can be "
+                 "given no device and no capability of the host"),
+                ("capabilities: {add: [SYS_ADMIN]}", "CreateContainer: adding capabilities is not supported: a "
+                 "function makes no system call of the host"),
+                ("seccompProfile: {type: Localhost, localhostProfile: x}", "CreateContainer: a Localhost seccomp "
+                 "profile is not supported: a function makes no system call of the host"),
+                ("runAsNonRoot: true", "container job has runAsNonRoot and the image would run as root; set runAsUser"),
+        ):
+            done = self.run_pod(f"{JOB}      securityContext: {{{context}}}\n")
+            self.assertEqual((done.returncode, done.stderr.splitlines()), (1, ["usetl: " + message]))
+        done = self.run_pod(JOB.replace("spec:", f"spec:\n  volumes: [{{name: v, hostPath: {{path: {BUILD}}}}}]") +
+                            "      volumeMounts: [{name: v, mountPath: /v, mountPropagation: Bidirectional}]\n")
+        self.assertIn("usetl: CreateContainer: mount /v: mount propagation is not supported", done.stderr)
+
+    def test_command_line(self):
+        run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=60, check=False)
+        done = run([BUILD / "usetl", "run", "--pod", "--help"])
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("\nUsage: usetl run --pod POD.yaml [OPTIONS]\n", done.stdout)
+        nowhere = f"{self.node.directory}/none"
+        done = run([BUILD / "usetl", "run", f"--pod={nowhere}"])
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, f"usetl: cannot read {nowhere}: No such file or directory\n"))
+        done = run([BUILD / "usetl", "run", "--socket", f"{nowhere}/usetl.sock", "--pod", "-"], input=JOB)
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, f"usetl: no node in {nowhere} (start one: usetl up --cri --node {nowhere})\n"))
+
+    def test_local_image_that_is_not_there(self):
+        done = self.run_pod(JOB.replace("web:1", "none:1"))
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stderr.endswith(
+            f" (usetl image import --store {self.node.directory}/images, if it is a local one)\n"), done.stderr)
 
 
 if __name__ == "__main__":

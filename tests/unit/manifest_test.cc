@@ -30,7 +30,7 @@ spec:
   serviceAccountName: robot
   volumes:
     - {name: scratch, emptyDir: {}}
-    - {name: data, hostPath: {path: /srv/data}}
+    - {name: data, hostPath: {path: /srv/data, type: DirectoryOrCreate}}
   initContainers:
     - {name: first, image: a, command: [python3, f.py], args: ["1"]}
   containers:
@@ -40,10 +40,10 @@ spec:
       workingDir: /app
       env: [{name: A, value: "1"}, {name: B}]
       ports: [{containerPort: 8080, hostPort: 80, name: http}]
-      resources: {requests: {cpu: 1}, limits: {memory: 64Mi, cpu: 500m}}
+      resources: {requests: {cpu: 1}, limits: {memory: 64Mi, cpu: 500m, x.com/gpu: 1}}
       volumeMounts:
         - {name: scratch, mountPath: /tmp/s}
-        - {name: data, mountPath: /data, readOnly: true}
+        - {name: data, mountPath: /data, readOnly: true, mountPropagation: HostToContainer}
       livenessProbe: {httpGet: {port: 8080}}
 )");
   ASSERT_TRUE(parsed.ok()) << parsed.status().message();
@@ -58,8 +58,12 @@ spec:
   ASSERT_EQ(pod.port_mappings_size(), 1);
   EXPECT_EQ(pod.port_mappings(0).host_port(), 80);
   EXPECT_EQ(parsed->directories, std::vector<std::string>{"/volumes/uid-1/scratch"});
-  EXPECT_EQ(parsed->ignored, (std::vector<std::string>{"spec.containers[0].livenessProbe",
-                                                       "spec.serviceAccountName"}));
+  ASSERT_EQ(parsed->host_paths.size(), 1u);
+  EXPECT_EQ(parsed->host_paths[0].path, "/srv/data");
+  EXPECT_EQ(parsed->host_paths[0].type, PodManifest::HostPath::Type::kDirectoryOrCreate);
+  EXPECT_EQ(parsed->ignored, (std::vector<std::string>{
+                                 "spec.containers[0].resources.limits.x.com/gpu",
+                                 "spec.containers[0].livenessProbe", "spec.serviceAccountName"}));
   ASSERT_EQ(parsed->init_containers.size(), 1u);
   EXPECT_EQ(parsed->init_containers[0].config.command_size(), 2);
   EXPECT_EQ(parsed->init_containers[0].config.args(0), "1");
@@ -76,13 +80,15 @@ spec:
   EXPECT_EQ(web.config.mounts(0).host_path(), "/volumes/uid-1/scratch");
   EXPECT_FALSE(web.config.mounts(0).readonly());
   EXPECT_TRUE(web.config.mounts(1).readonly());
+  EXPECT_EQ(web.config.mounts(0).propagation(), v1::PROPAGATION_PRIVATE);
+  EXPECT_EQ(web.config.mounts(1).propagation(), v1::PROPAGATION_HOST_TO_CONTAINER);
 }
 
 TEST(Manifest, SaysWhatIsWrong) {
   EXPECT_EQ(Parse("kind: Deployment").status().message(), "there is no document with kind: Pod");
   EXPECT_EQ(Parse("kind: Pod\napiVersion: v2").status().message(), "apiVersion: a Pod's is v1");
   EXPECT_TRUE(Parse("a: [").status().message().starts_with("no YAML: "));
-  EXPECT_EQ(Cause("  x: 1"), "spec.containers: is empty");
+  EXPECT_EQ(Cause("  containers: []"), "spec.containers: is empty");
   EXPECT_TRUE(Parse("apiVersion: v1\nkind: Pod").status().message().starts_with("metadata.name: "));
   EXPECT_EQ(Parse("apiVersion: v1\nkind: Pod\nmetadata: {name: p}").status().message(),
             "spec.containers: is empty");
@@ -106,12 +112,46 @@ TEST(Manifest, SaysWhatIsWrong) {
             "500m");
   EXPECT_EQ(Cause("  volumes: [{name: ../x, emptyDir: {}}]"),
             "spec.volumes[0].name: names no volume");
+  EXPECT_EQ(Cause("  volumes: [{name: x, hostPath: {path: /x, type: Folder}}]"),
+            "spec.volumes[0].hostPath.type: is none of Directory, DirectoryOrCreate, File, "
+            "FileOrCreate");
+  EXPECT_EQ(Cause("  volumes: [{name: x, hostPath: {path: /x, type: Socket}}]"),
+            "spec.volumes[0].hostPath.type: a function can be given files and directories only");
   EXPECT_TRUE(Cause("  volumes: [{name: x, configMap: {name: y}}]").find("wants a cluster") !=
               std::string::npos);
   EXPECT_TRUE(Parse("apiVersion: v1\nkind: Pod\nmetadata: {name: ../p}\nspec: {}")
                   .status()
                   .message()
                   .starts_with("metadata.name: "));
+}
+
+TEST(Manifest, RefusesFieldsThatNoPodHas) {
+  const std::string container = "  containers: [{name: a, image: b";
+  EXPECT_EQ(Cause(container + ", envv: []}]"), "spec.containers[0].envv is no field of a pod");
+  // A field of the pod is none of a container.
+  EXPECT_EQ(Cause(container + ", nodeSelector: {}}]"),
+            "spec.containers[0].nodeSelector is no field of a pod");
+  EXPECT_EQ(Cause(container + ", env: [{name: A, val: x}]}]"),
+            "spec.containers[0].env[0].val is no field of a pod");
+  EXPECT_EQ(Cause(container + ", resources: {limits: {mem: 1}}}]"),
+            "spec.containers[0].resources.limits.mem is no field of a pod");
+  EXPECT_EQ(Cause(container + ", securityContext: {runAsUsr: 1}}]"),
+            "spec.containers[0].securityContext.runAsUsr is no field of a pod");
+  EXPECT_EQ(Cause(container + "}]\n  volumes: [{name: v, emptyDir: {size: 1}}]"),
+            "spec.volumes[0].emptyDir.size is no field of a pod");
+  EXPECT_EQ(Cause(container + "}]\n  retries: 1"), "spec.retries is no field of a pod");
+  EXPECT_EQ(Cause(container + "}]\nspek: {}"), "spek is no field of a pod");
+}
+
+TEST(Manifest, SaysTheWayAroundASubPath) {
+  const std::string container =
+      "  containers: [{name: a, image: b, volumeMounts: [{name: v, mountPath: /v, subPath: p}]}]\n";
+  EXPECT_EQ(Cause(container + "  volumes: [{name: v, hostPath: {path: /srv}}]"),
+            "spec.containers[0].volumeMounts[0].subPath: is not supported here; make hostPath "
+            "/srv/p a volume of its own");
+  EXPECT_EQ(Cause(container + "  volumes: [{name: v, emptyDir: {}}]"),
+            "spec.containers[0].volumeMounts[0].subPath: is not supported here; give each part an "
+            "emptyDir of its own");
 }
 
 TEST(Manifest, Quantities) {

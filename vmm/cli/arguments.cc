@@ -35,7 +35,11 @@ void AddNodeOptions(CLI::App* app, NodeOptions* node) {
 int RunMain(int argc, char** argv) {
   for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
     if (std::strcmp(argv[i], "--pod") != 0 && std::strncmp(argv[i], "--pod=", 6) != 0) continue;
-    return Complain(Become("usetl-pod", "usetl run", {argv + 1, argv + argc}).message());
+    // usetl-pod takes the file by itself, so that --help behind --pod is none.
+    std::vector<std::string> arguments(argv + 1, argv + i);
+    if (argv[i][5] == '=') arguments.emplace_back(argv[i] + 6);
+    arguments.insert(arguments.end(), argv + i + 1, argv + argc);
+    return Complain(Become("usetl-pod", "usetl run --pod", arguments).message());
   }
   RunOptions run;
   run.node = kDefaultNode;

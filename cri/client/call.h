@@ -1,0 +1,38 @@
+// call.h: a call of the CRI with a deadline, its error as a Status.
+#ifndef USETL_CRI_CLIENT_CALL_H_
+#define USETL_CRI_CLIENT_CALL_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+inline constexpr std::chrono::minutes kPatience{2};  // with one call, as kubelet's
+
+inline Status ToStatus(const grpc::Status& status, const char* call) {
+  if (status.ok()) return Status();
+  std::string text = status.error_message();  // usetld's begins as this program's lines do
+  if (constexpr std::string_view kName = "usetl: "; text.starts_with(kName)) {
+    text.erase(0, kName.size());
+  }
+  return Status(EIO, std::string(call) + ": " + text);
+}
+
+template <typename Stub, typename Request, typename Response>
+Status Call(Stub* stub,
+            grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+            const char* name, const Request& request, Response* response,
+            std::chrono::minutes patience = kPatience) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + patience);
+  return ToStatus((stub->*method)(&context, request, response), name);
+}
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_CLIENT_CALL_H_
