@@ -13,3 +13,12 @@ def make_cgroup(parent: str) -> list[pathlib.Path]:
             if (path.parent / name).exists():
                 (path / name).write_text((path.parent / name).read_text())
     return made
+
+
+def removed(cgroup: pathlib.Path) -> bool:
+    """Removes it when no process is in it any more."""
+    try:
+        cgroup.rmdir()
+    except OSError:
+        return False
+    return True

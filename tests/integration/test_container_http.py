@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
+from cgroups import removed
 from container_case import COMPLETED, FAILED, Container, ContainerCase
 from node import wait_until
 
@@ -59,7 +60,7 @@ class Http(ContainerCase):
     def test_worker_and_usf_enter_the_cgroup(self):
         group = pathlib.Path(f"/sys/fs/cgroup/pids/usetl-test-{os.getpid()}")
         group.mkdir()
-        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        self.addCleanup(lambda: wait_until(lambda: removed(group)))
         container = self.container(self.CODE, mode="http", cgroups=(str(group / "tasks"),), usf_cgroups=1)
         started = container.started()
         processes = {str(started["worker"]), str(started["usf"])}
@@ -73,7 +74,7 @@ class Http(ContainerCase):
     def test_worker_alone_enters_the_cgroup(self):
         group = pathlib.Path(f"/sys/fs/cgroup/pids/usetl-test-{os.getpid()}")
         group.mkdir()
-        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        self.addCleanup(lambda: wait_until(lambda: removed(group)))
         container = self.container(self.CODE, mode="http", cgroups=(str(group / "tasks"),))
         worker = container.started()["worker"]
         wait_until(lambda: (group / "cgroup.procs").read_text().split() == [str(worker)])
@@ -87,7 +88,7 @@ class Http(ContainerCase):
     def test_version_2_keeps_the_usf(self):
         group = pathlib.Path(f"/sys/fs/cgroup/unified/usetl-test-{os.getpid()}")
         group.mkdir()
-        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        self.addCleanup(lambda: wait_until(lambda: removed(group)))
         container = self.container(self.CODE, mode="http", cgroups=(str(group / "cgroup.procs"),), usf_cgroups=1)
         started = container.started()
         processes = {str(started["worker"]), str(started["usf"])}
@@ -95,14 +96,6 @@ class Http(ContainerCase):
         container.stop(0)
         container.end()
         self.assertFalse(os.path.exists(f"/proc/{started['usf']}"), "its memory is charged there")
-
-    @staticmethod
-    def removed(group: pathlib.Path) -> bool:
-        try:
-            group.rmdir()
-        except OSError:
-            return False
-        return True
 
     def test_port_taken(self):
         first = self.container(self.CODE, mode="http", ports=[8080])

@@ -6,6 +6,7 @@ import re
 import signal
 import unittest
 
+from cgroups import removed
 from node import wait_until
 from vmmd_case import ENDED, ENTER, LEAVE, RELEASED, Claim, VmmdCase
 
@@ -45,7 +46,7 @@ class HostileUsf(VmmdCase):
     def released(self, behaviour: str) -> dict:
         self.vmmd(behaviour)
         group = self.group(VERSION_1)
-        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        self.addCleanup(lambda: wait_until(lambda: removed(group)))
         claim = self.claimed(group / "tasks")
         claim.ask(ENTER)
         if behaviour != NEVER_ENTERS:
@@ -72,7 +73,7 @@ class HostileUsf(VmmdCase):
     def test_that_is_lost_is_waited_for(self):
         self.vmmd("go(receive()[1])\nsay(MOVED, ENTER)\n")
         group = self.group(VERSION_1)
-        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        self.addCleanup(lambda: wait_until(lambda: removed(group)))
         claim = self.claimed(group / "tasks")
         claim.ask(ENTER)
         self.assertEqual(claim.receive()["reply"], ENDED)

@@ -5,6 +5,7 @@ import os
 import signal
 import unittest
 
+from cgroups import removed
 from node import wait_until
 from vmmd_case import ENDED, LEAVE, NOTHING, OBEDIENT, RELEASE, RELEASED, VmmdCase
 
@@ -72,7 +73,7 @@ class Regions(VmmdCase):
     def test_of_those_that_do_not_end_count(self):
         self.vmmd(OBEDIENT, "--region", "8M", "--regions", "16M")
         group = self.group(FREEZER)
-        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        self.addCleanup(lambda: wait_until(lambda: removed(group)))
         self.addCleanup((group / "freezer.state").write_text, "THAWED")
         claims = [self.claimed(), self.claimed()]
         pids = {usf["usf"]: usf["pid"] for usf in self.state()["usfs"]}

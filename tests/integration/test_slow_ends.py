@@ -6,6 +6,7 @@ import select
 import tempfile
 import unittest
 
+from cgroups import removed
 from container_case import EXITED, Container, ContainerCase, parse
 from node import wait_until
 
@@ -18,16 +19,8 @@ class SlowEnds(ContainerCase):
     def group(self, hierarchy: str) -> pathlib.Path:
         group = pathlib.Path(f"{hierarchy}/usetl-test-{os.getpid()}")
         group.mkdir()
-        self.addCleanup(lambda: wait_until(lambda: self.removed(group)))
+        self.addCleanup(lambda: wait_until(lambda: removed(group)))
         return group
-
-    @staticmethod
-    def removed(group: pathlib.Path) -> bool:
-        try:
-            group.rmdir()
-        except OSError:
-            return False
-        return True
 
     def test_others_go_on_and_no_exit_is_lost(self):
         # Of version 2: the USF ends with its container.

@@ -150,11 +150,3 @@ class VmmdCase(unittest.TestCase):
         group = pathlib.Path(hierarchy) / f"usetl-test-{os.getpid()}{name}"
         group.mkdir()
         return group
-
-    @staticmethod
-    def removed(group: pathlib.Path) -> bool:
-        try:
-            group.rmdir()
-        except OSError:
-            return False
-        return True
