@@ -41,16 +41,15 @@ Status WriteCpuset(const std::string& directory, const std::string& parent, cons
 Result<std::string> ReadCgroupFile(const std::string& path) {
   const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file.ok()) return Failed("open " + path);
-  std::string text(kMaxFile, '\0');
-  size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t n = read(file.get(), text.data() + size, text.size() - size);
+  std::string text;
+  char bytes[1024];
+  while (text.size() < kMaxFile) {
+    const ssize_t n = read(file.get(), bytes, sizeof bytes);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return Failed("read " + path);
     if (n == 0) break;
-    size += n;
+    text.append(bytes, n);
   }
-  text.resize(size);
   return text;
 }
 

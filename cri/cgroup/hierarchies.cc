@@ -1,7 +1,10 @@
 #include "cri/cgroup/hierarchies.h"
 
+#include <sys/stat.h>
+
 #include <array>
 #include <fstream>
+#include <mutex>
 #include <sstream>
 
 #include "vmm/base/mounts.h"
@@ -29,6 +32,16 @@ Result<std::string> ExpandSlice(std::string_view name) {
   return path;
 }
 
+// Of a mount that is gone: 0, which no mount has.
+std::vector<dev_t> DevicesOf(const Hierarchies& hierarchies) {
+  std::vector<dev_t> devices;
+  for (const Hierarchy& hierarchy : hierarchies.all) {
+    struct stat info;
+    devices.push_back(stat(hierarchy.mount.c_str(), &info) == 0 ? info.st_dev : 0);
+  }
+  return devices;
+}
+
 }  // namespace
 
 Hierarchies ParseHierarchies(std::string_view mountinfo) {
@@ -53,11 +66,18 @@ Hierarchies ParseHierarchies(std::string_view mountinfo) {
 }
 
 Result<Hierarchies> ReadHierarchies() {
+  static std::mutex mutex;
+  static Hierarchies known;
+  static std::vector<dev_t> devices;  // of their mounts, in their order
+  const std::lock_guard lock(mutex);
+  if (!devices.empty() && DevicesOf(known) == devices) return known;
   std::ifstream file("/proc/self/mountinfo");
   std::stringstream text;
   text << file.rdbuf();
   if (!file || !text) return Status(EIO, "/proc/self/mountinfo cannot be read");
-  return ParseHierarchies(text.str());
+  known = ParseHierarchies(text.str());
+  devices = DevicesOf(known);
+  return known;
 }
 
 Result<std::string> ExpandCgroupParent(std::string_view parent) {

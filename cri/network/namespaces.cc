@@ -14,6 +14,8 @@
 namespace usetl::cri {
 namespace {
 
+constexpr std::chrono::milliseconds kQuiet{20};
+
 Status BringLoopbackUp() {
   const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket.ok()) return Status::Errno("socket");
@@ -75,9 +77,15 @@ Namespaces::~Namespaces() {
 
 void Namespaces::Refill() {
   std::unique_lock lock(mutex_);
-  while (!ending_) {
+  for (bool quiet = false; !ending_;) {
     if (ready_.size() >= wanted_) {
       changed_.wait(lock);
+      quiet = false;
+      continue;
+    }
+    // Not beside the pod that has just taken one, unless half are gone.
+    if (!quiet && ready_.size() >= wanted_ / 2) {
+      quiet = changed_.wait_for(lock, kQuiet) == std::cv_status::timeout;
       continue;
     }
     lock.unlock();

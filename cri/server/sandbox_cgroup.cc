@@ -3,7 +3,6 @@
 namespace usetl::cri {
 namespace {
 
-// As they are mounted now: that costs less than remembering them wrongly would.
 Result<PodCgroup> Find(const SandboxRecord& record) {
   Result<Hierarchies> hierarchies = ReadHierarchies();
   if (!hierarchies.ok()) return hierarchies.status();

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import json
 import pathlib
 import subprocess
@@ -28,35 +29,67 @@ class Target:
     namespace: pathlib.Path | None = None
 
 
+class Lives:
+    """pod_lives: starts and removes pods, and says what the calls took."""
+
+    def __init__(self, socket: pathlib.Path):
+        self.process = subprocess.Popen([BUILD / "pod_lives", socket], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+
+    def ask(self, *words: str) -> dict:
+        print(*words, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"pod_lives ended with {self.process.wait()}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
 class Pods:
     """What both sides share. `cgroup`: the parent of the pods' cgroups, as kubelet always names one."""
 
-    def __init__(self, client: Client, directory: pathlib.Path, cgroup: str):
-        self.client, self.directory, self.cgroup = client, directory, cgroup
+    def __init__(self, client: Client, socket: pathlib.Path, cgroup: str):
+        self.client, self.directory, self.cgroup = client, socket.parent, cgroup
         self.client.Version()
+        self.lives = Lives(socket)
+
+    def close(self) -> None:
+        self.lives.close()
 
     def config(self, name: str) -> "cri.PodSandboxConfig":
         return pod_config(name, str(self.directory), linux=cri.LinuxPodSandboxConfig(cgroup_parent=self.cgroup),
                           dns_config=cri.DNSConfig(servers=["127.0.0.1"]))
 
-    def container(self, pod: str) -> "cri.ContainerConfig":
+    def container(self, name: str) -> "cri.ContainerConfig":
         raise NotImplementedError
 
     def target(self, pod: str) -> Target:
         return Target(self.client.PodSandboxStatus(pod_sandbox_id=pod).status.network.ip)
 
-    def run(self, name: str) -> str:
-        return self.client.RunPodSandbox(config=self.config(name)).pod_sandbox_id
-
-    def start_in(self, pod: str, name: str) -> None:
-        container = self.client.CreateContainer(pod_sandbox_id=pod, config=self.container(pod),
-                                                sandbox_config=self.config(name)).container_id
-        self.client.StartContainer(container_id=container)
-
     def start(self, name: str) -> str:
-        pod = self.run(name)
-        self.start_in(pod, name)
+        """By this process: any number at a time."""
+        config = self.config(name)
+        pod = self.client.RunPodSandbox(config=config).pod_sandbox_id
+        container = self.client.CreateContainer(pod_sandbox_id=pod, config=self.container(name),
+                                                sandbox_config=config).container_id
+        self.client.StartContainer(container_id=container)
         return pod
+
+    def timed_start(self, name: str) -> tuple[str, float]:
+        """The pod's id, and what running it, creating and starting its container took, in ms."""
+        config = self.config(name)
+        run = cri.RunPodSandboxRequest(config=config)
+        create = cri.CreateContainerRequest(config=self.container(name), sandbox_config=config)
+        done = self.lives.ask("start", run.SerializeToString().hex(), create.SerializeToString().hex())
+        return done["pod"], done["ms"]
+
+    def timed_remove(self, pod: str) -> float:
+        """What stopping and removing it took, in ms."""
+        return self.lives.ask("remove", pod)["ms"]
 
     def remove(self, pod: str) -> None:
         self.client.StopPodSandbox(pod_sandbox_id=pod)
@@ -72,7 +105,7 @@ class Functions(Pods):
 
     def __init__(self, node: Node, cgroup: str, network: bool = False):
         directory = pathlib.Path(node.directory)
-        super().__init__(Client(f"{directory}/usetl.sock"), directory, cgroup)
+        super().__init__(Client(f"{directory}/usetl.sock"), directory / "usetl.sock", cgroup)
         self.network = network
         with tempfile.TemporaryDirectory() as temporary:
             layout = make_layout(pathlib.Path(temporary), {"function/main.py": FUNCTION},
@@ -86,7 +119,7 @@ class Functions(Pods):
         other.cgroup = ""
         return other
 
-    def container(self, pod: str) -> "cri.ContainerConfig":
+    def container(self, name: str) -> "cri.ContainerConfig":
         return container_config("function", "localhost/bench:1")
 
     def target(self, pod: str) -> Target:
@@ -100,9 +133,10 @@ class Containers(Pods):
     """On containerd. Without a network plugin they share the bench's network: containerd knows no other way."""
 
     def __init__(self, peer: containerd.Containerd, cgroup: str, network: bool = False, fast: bool = False):
-        super().__init__(peer.client, peer.directory, cgroup)
+        super().__init__(peer.client, peer.directory / "s", cgroup)
         self.network, self.fast = network, fast
-        self.ports: dict[str, int] = {}
+        self.unused = itertools.count(_HOST_PORTS)
+        self.ports: dict[str, int] = {}  # of pods, by name and by id
 
     def config(self, name: str) -> "cri.PodSandboxConfig":
         config = super().config(name)
@@ -111,13 +145,20 @@ class Containers(Pods):
             config.linux.security_context.namespace_options.network = cri.NODE
         return config
 
-    def run(self, name: str) -> str:
-        pod = super().run(name)
-        self.ports[pod] = PORT if self.network else _HOST_PORTS + len(self.ports)
+    def start(self, name: str) -> str:
+        pod = super().start(name)
+        self.ports[pod] = self.ports[name]
         return pod
 
-    def container(self, pod: str) -> "cri.ContainerConfig":
-        return container_config("function", containerd.IMAGE, command=peer_image.command(self.ports[pod], self.fast))
+    def timed_start(self, name: str) -> tuple[str, float]:
+        pod, took = super().timed_start(name)
+        self.ports[pod] = self.ports[name]
+        return pod, took
+
+    def container(self, name: str) -> "cri.ContainerConfig":
+        self.ports[name] = PORT if self.network else next(self.unused)
+        command = peer_image.command(self.ports[name], self.fast)
+        return container_config("function", containerd.IMAGE, command=command)
 
     def target(self, pod: str) -> Target:
         return super().target(pod) if self.network else Target("127.0.0.1", self.ports[pod])

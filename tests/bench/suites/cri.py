@@ -46,19 +46,13 @@ class Lives:
         self.started, self.answered, self.stopped = [], [], []
 
     def live(self, pods: Pods, name: str) -> None:
-        begin = time.perf_counter()
-        pod = pods.run(name)
-        run = milliseconds(begin)
+        pod, took = pods.timed_start(name)
+        self.started.append(took)
         target = pods.target(pod)  # asks the CRI: not counted
-        begin = time.perf_counter()
-        pods.start_in(pod, name)
-        self.started.append(run + milliseconds(begin))
         begin = time.perf_counter()
         first_answer(target)
         self.answered.append(milliseconds(begin))
-        begin = time.perf_counter()
-        pods.remove(pod)
-        self.stopped.append(milliseconds(begin))
+        self.stopped.append(pods.timed_remove(pod))
 
 
 def lives_of_pods(functions: Functions, containers: Containers | None) -> list[dict]:
@@ -127,10 +121,13 @@ def without_network(peer: containerd.Containerd | None, cgroup: Cgroup) -> list[
             wait_until(lambda: node.usetl("ps").stdout.count(" idle ") >= BURST, 120)
 
         refilled()
-        functions = Functions(node, cgroup.name)
-        containers = Containers(peer, cgroup.name) if peer else None
-        return lives_of_pods(functions, containers) + burst(functions, containers, refilled) \
-            + lists(functions.without_cgroups())
+        with contextlib.ExitStack() as stack:
+            functions = stack.enter_context(contextlib.closing(Functions(node, cgroup.name)))
+            containers = None
+            if peer:
+                containers = stack.enter_context(contextlib.closing(Containers(peer, cgroup.name)))
+            return lives_of_pods(functions, containers) + burst(functions, containers, refilled) \
+                + lists(functions.without_cgroups())
     finally:
         node.close()
 

@@ -40,6 +40,7 @@ def functions_on(bridge: networks.Bridge, cgroup: Cgroup):
                 yield functions
             finally:
                 functions.remove_all()
+                functions.close()
         finally:
             daemon.terminate()
             daemon.wait()
@@ -48,9 +49,7 @@ def functions_on(bridge: networks.Bridge, cgroup: Cgroup):
 
 
 def timed_start(pods: Pods, name: str) -> float:
-    begin = time.perf_counter()
-    pod = pods.start(name)
-    took = (time.perf_counter() - begin) * 1e3
+    pod, took = pods.timed_start(name)
     pods.remove(pod)
     return took
 
@@ -140,10 +139,11 @@ def under_load(functions: Functions, containers: Containers | None, fast: Contai
 
 def rows_of(bridge: networks.Bridge, peer: containerd.Containerd | None, cgroup: Cgroup) -> list[dict]:
     with functions_on(bridge, cgroup) as functions:
-        containers = Containers(peer, cgroup.name, network=True) if peer else None
-        fast = Containers(peer, cgroup.name, network=True, fast=True) if peer else None
-        try:
-            return starts(functions, containers, bridge) + under_load(functions, containers, fast)
-        finally:
-            if containers is not None:
+        if not peer:
+            return starts(functions, None, bridge) + under_load(functions, None, None)
+        with contextlib.closing(Containers(peer, cgroup.name, network=True)) as containers, \
+                contextlib.closing(Containers(peer, cgroup.name, network=True, fast=True)) as fast:
+            try:
+                return starts(functions, containers, bridge) + under_load(functions, containers, fast)
+            finally:
                 containers.remove_all()

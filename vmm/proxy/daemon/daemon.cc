@@ -159,9 +159,8 @@ Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int c
   all = std::move(*made);
   FillHeap();
   USETL_RETURN_IF_ERROR(options.ready());
-  // Workers are made in quiet moments, unless none is left: not beside a function that just
-  // started.
-  constexpr int kQuietMs = 5;
+  // Workers are made in quiet moments, unless none is left: not beside a function that is starting.
+  constexpr int kQuietMs = 20;
   constexpr int kPauseMs = 100;  // after what would fail again at once
   int wait = 0;
   for (;;) {

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <ctime>
+
 #include "vmm/proxy/gateway/connection.h"
 #include "vmm/proxy/gateway/core.h"
 #include "vmm/proxy/gateway/head_parser.h"
@@ -12,6 +14,7 @@ namespace usetl::gateway {
 void WarmUp() {
   RequestHead head;
   (void)ParseHead("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", &head);
+  tzset();  // strftime() reads files otherwise, at the first answer
 }
 
 Server::Server(std::unique_ptr<Core> core) : core_(std::move(core)) {}
