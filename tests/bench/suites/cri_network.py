@@ -11,7 +11,7 @@ from pods import Containers, Functions, Pods, Target
 from rows import row
 from traffic import first_answer, load
 
-ROUNDS = 20
+ROUNDS = 21
 COUNTS = (1, 10, 100)
 POOL = 100
 SECONDS, TURNS = 1.5, 3  # of load, turn and turn about
@@ -55,12 +55,16 @@ def timed_start(pods: Pods, name: str) -> float:
 
 
 def starts(functions: Functions, containers: Containers | None, bridge: networks.Bridge) -> list[dict]:
-    """Each way once a round; what is left of a start is what that round's ADD by hand did not take."""
+    """Each way once a round, in another order each time, for namespaces of the way before are still being taken down.
+
+    What is left of a start is what that round's ADD by hand did not take.
+    """
     bare = functions.without_cgroups()
     ours, ours_bare, theirs, plugins = [], [], [], []
     for number in range(ROUNDS):
         plugins.append(bridge.attach_by_hand(f"hand{number}"))
-        for pods, samples in ((functions, ours), (bare, ours_bare), (containers, theirs)):
+        ways = [(functions, ours), (bare, ours_bare), (containers, theirs)]
+        for pods, samples in ways[number % 3:] + ways[:number % 3]:
             time.sleep(0.05)
             if pods is not None:
                 samples.append(timed_start(pods, f"net{number}"))
