@@ -1,7 +1,6 @@
 #include "cri/container/worker.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -58,10 +57,10 @@ Result<Fd> AsFile(std::string_view text) {
   return file;
 }
 
-Status SendJoin(int socket, const WorkerJoin& start) {
+Status SendJoin(int socket, const WorkerStart& start) {
   Result<Fd> control = ipc::Listen(start.control_socket);
   if (!control.ok()) return control.status();
-  const Fd exit(open(start.exit_file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  const Fd exit(open(start.exit_file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!exit.ok()) return Status::Errno("create " + start.exit_file);
   // Now, so that a disk that has become full cannot keep an exit from being written.
   const int room = posix_fallocate(exit.get(), 0, sizeof(pod::ExitRecord) + kMaxExitText);
@@ -112,27 +111,21 @@ Status SendStart(int socket, const WorkerStart& start) {
 
 }  // namespace
 
-Result<Worker> Worker::Join(const WorkerJoin& join) {
-  Result<Fd> socket = ipc::Connect(join.pods_socket);
+Result<Worker> Worker::Launch(const WorkerStart& start) {
+  Result<Fd> socket = ipc::Connect(start.pods_socket);
   if (!socket.ok()) return socket.status().Annotate("usetl-proxy");
   Worker worker;
   worker.socket_ = std::move(*socket);
-  USETL_RETURN_IF_ERROR(SendJoin(worker.fd(), join));
-  return worker;
-}
-
-bool Worker::Waits() const {
-  // It says nothing before it is started, but that it could not join.
-  pollfd said{fd(), POLLIN, 0};
-  return poll(&said, 1, 0) == 0;
-}
-
-Status Worker::Start(const WorkerStart& start) {
-  USETL_RETURN_IF_ERROR(LimitWait(fd(), start.limit));
-  USETL_RETURN_IF_ERROR(SendStart(fd(), start));
-  USETL_RETURN_IF_ERROR(ReceiveStarted());
+  Status status = LimitWait(worker.fd(), start.limit);
+  if (status.ok()) status = SendJoin(worker.fd(), start);
+  if (status.ok()) status = SendStart(worker.fd(), start);
+  if (status.ok()) status = worker.ReceiveStarted();
   // From now on it has nothing to say that takes long, and reads what it is told.
-  return LimitWait(fd(), kMostWait);
+  if (status.ok()) status = LimitWait(worker.fd(), kMostWait);
+  if (status.ok()) return worker;
+  unlink(start.control_socket.c_str());
+  unlink(start.exit_file.c_str());
+  return status;
 }
 
 Result<Worker> Worker::Reconnect(const std::string& control_socket) {

@@ -21,44 +21,35 @@ struct ContainerExit {
   std::string text;
 };
 
-// What a worker joins a pod with. Descriptors are the caller's, here and below.
-struct WorkerJoin {
+// What a worker is started with. Descriptors are the caller's.
+struct WorkerStart {
   std::string pods_socket;     // of usetl-proxy
   std::string control_socket;  // a path to listen at, for usetld after a restart
   std::string exit_file;
   int network_namespace = -1;
   std::vector<int> cgroups;  // PodCgroup::OpenProcesses
   uint32_t usf_cgroups = 0;  // bit i: for USFs too
-  // Those that the container may change, as Contents has them, and whom that is done as.
-  std::vector<int> writable_directories;
+  int log = -1;              // -1: no log
+  std::vector<int> packs;    // layers of the image, lowest first
+  int contents = -1;         // files beside the image; -1: none
+  // What the container may change, as Contents has it, and whom that is done as.
+  std::vector<int> writable_directories, writable_files;
   Identity identity;
-};
-
-// What a container is started with.
-struct WorkerStart {
-  int log = -1;            // -1: no log
-  std::vector<int> packs;  // layers of the image, lowest first
-  int contents = -1;       // files beside the image; -1: none
-  std::vector<int> writable_files;
   std::string text;  // JSON, see the protocol
   std::chrono::milliseconds limit{60'000};
 };
 
 class Worker {
  public:
-  // A worker that has been told to join a pod, and is not waited for. It ends with its connection.
-  static Result<Worker> Join(const WorkerJoin& join);
   // Starts the container and waits until its function is ready. The Status is the cause that users
-  // see; the worker ends then.
-  Status Start(const WorkerStart& start);
+  // see; then no worker is left.
+  static Result<Worker> Launch(const WorkerStart& start);
   // To a worker that an earlier usetld started. ENOENT or ECONNREFUSED: it has ended.
   static Result<Worker> Reconnect(const std::string& control_socket);
 
   // Ends a worker that an earlier usetld started and never told of; none is fine.
   static void EndOrphan(const std::string& control_socket);
 
-  // Whether it can be started. REQUIRES: nothing was started.
-  bool Waits() const;
   const pod::StartedRecord& started() const { return started_; }
   int fd() const { return socket_.get(); }
 

@@ -118,8 +118,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     if (function.status().code() == EINVAL) node_.metrics.CountRefusal("function");
     return ToGrpc(function.status());
   }
-  const Result<Identity> identity = IdentityOf(record, image);
-  if (!identity.ok()) {
+  if (Result<Identity> identity = IdentityOf(record, image); !identity.ok()) {
     if (identity.status().code() == EINVAL) node_.metrics.CountRefusal("user");
     return ToGrpc(identity.status());
   }
@@ -131,7 +130,6 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   guard.Keep();
   node_.leases.KeepVolumes(*id, std::move(*volumes));
   image_guard.Keep();
-  JoinAhead(&node_, *pod, record, *identity);
   PublishContainerEvent(&node_, record, v1::CONTAINER_CREATED_EVENT);
   response->set_container_id(*id);
   return grpc::Status::OK;

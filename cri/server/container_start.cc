@@ -40,10 +40,10 @@ Result<nlohmann::json> StartText(const Function& function, const Contents& conte
 // Everything that a worker needs; the descriptors live as long as this.
 struct Prepared {
   image::ImagePtr image;
-  Identity identity;
   Contents contents;
-  Fd log;
+  Fd network, log;
   std::vector<Fd> packs;
+  std::vector<CgroupFile> cgroups;
   WorkerStart start;
 };
 
@@ -64,12 +64,22 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   prepared->contents = std::move(*contents);
   Result<nlohmann::json> text = StartText(*function, prepared->contents, pod, record);
   if (!text.ok()) return text.status();
+  Result<Fd> network = Namespaces::Open(pod.network_namespace());
+  if (!network.ok()) return network.status();
+  prepared->network = std::move(*network);
   if (!record.log_path().empty()) {
     Result<Fd> log = OpenLog(record.log_path());
     if (!log.ok()) return log.status();
     prepared->log = std::move(*log);
   }
+  Result<std::vector<CgroupFile>> cgroups = OpenCgroup(pod, record);
+  if (!cgroups.ok()) return cgroups.status();
+  prepared->cgroups = std::move(*cgroups);
   WorkerStart& start = prepared->start;
+  for (const CgroupFile& cgroup : prepared->cgroups) {
+    if (cgroup.for_usf) start.usf_cgroups |= 1u << start.cgroups.size();
+    start.cgroups.push_back(cgroup.file.get());
+  }
   // A runtime of the image's own has its layers already.
   const bool own_runtime = !record.runtime().empty();
   if (!own_runtime) {
@@ -78,30 +88,21 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
     prepared->packs = std::move(*packs);
   }
   for (const Fd& pack : prepared->packs) start.packs.push_back(pack.get());
+  start.pods_socket = node->options.pods;
+  start.control_socket = ControlSocket(*node, record.id());
+  start.exit_file = ExitFile(*node, record.id());
+  start.network_namespace = prepared->network.get();
   start.log = prepared->log.ok() ? prepared->log.get() : -1;
   start.contents = prepared->contents.file.ok() ? prepared->contents.file.get() : -1;
+  for (const Fd& directory : prepared->contents.writable_directories) {
+    start.writable_directories.push_back(directory.get());
+  }
   for (const Fd& file : prepared->contents.writable_files) {
     start.writable_files.push_back(file.get());
   }
-  prepared->identity = std::move(*identity);
+  start.identity = std::move(*identity);
   start.text = text->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return Status();
-}
-
-// A worker that runs the container; none is left of one that does not.
-Result<Worker> StartWorker(Node* node, const SandboxRecord& pod, const ContainerRecord& record,
-                           const Prepared& prepared) {
-  const std::vector<Fd>& directories = prepared.contents.writable_directories;
-  std::optional<Worker> joined;
-  if (directories.empty()) joined = node->joined.Take(record.id());
-  if (!joined) {
-    EndWorkerBeforeStart(node, record.id());
-    Result<Worker> worker = JoinPod(node, pod, record, prepared.identity, directories);
-    if (!worker.ok()) return worker.status();
-    joined = std::move(*worker);
-  }
-  USETL_RETURN_IF_ERROR(joined->Start(prepared.start));
-  return std::move(*joined);
 }
 
 }  // namespace
@@ -128,13 +129,12 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext*,
   usetl::Status status = Prepare(&node_, *pod, record, &prepared);
   std::optional<Worker> worker;
   if (status.ok()) {
-    Result<Worker> started = StartWorker(&node_, *pod, record, prepared);
-    status = started.status();
-    if (started.ok()) worker = std::move(*started);
+    Result<Worker> launched = Worker::Launch(prepared.start);
+    status = launched.status();
+    if (launched.ok()) worker = std::move(*launched);
   }
   record.set_started_at(node_.store->NextTimestamp());
   if (!status.ok()) {
-    EndWorkerBeforeStart(&node_, record.id());
     record.set_state(v1::CONTAINER_EXITED);
     record.set_finished_at(node_.store->NextTimestamp());
     record.set_exit_code(128);

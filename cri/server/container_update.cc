@@ -33,8 +33,6 @@ grpc::Status RuntimeService::UpdateContainerResources(
     }
     if (!limited.ok()) return ToGrpc(limited);
   }
-  // One that has joined is where the limits before wanted it.
-  if (record.state() == v1::CONTAINER_CREATED) EndWorkerBeforeStart(&node_, record.id());
   return ToGrpc(node_.store->Update(std::move(record)));
 }
 

@@ -132,7 +132,6 @@ Status StopContainerOf(Node* node, Container& container, std::chrono::millisecon
     // Not while it starts; and not held while it ends, for that changes the record.
     const std::lock_guard lock(container.verb);
     record = container.Get();
-    if (record->state() == v1::CONTAINER_CREATED) EndWorkerBeforeStart(node, record->id());
   }
   if (record->state() != v1::CONTAINER_RUNNING) return Status();
   if (const Status sent = node->monitor->Stop(record->id(), grace); !sent.ok()) {

@@ -36,15 +36,6 @@ Result<std::vector<CgroupFile>> OpenCgroup(const SandboxRecord& pod,
 // The container's own. ENOENT: it has none.
 Status LimitContainerCgroup(const SandboxRecord& pod, const ContainerRecord& container);
 Status RemoveContainerCgroup(const SandboxRecord& pod, const std::string& container);
-// A worker for the container that joins the pod. It leaves files behind when it fails.
-Result<Worker> JoinPod(Node* node, const SandboxRecord& pod, const ContainerRecord& container,
-                       const Identity& identity, const std::vector<Fd>& writable_directories);
-// The same before the container is started, where that can be: kept in node->joined. The caller
-// holds the pod's mutex.
-void JoinAhead(Node* node, const SandboxRecord& pod, const ContainerRecord& container,
-               const Identity& identity);
-// Ends the worker of a container that does not run, if there is one, and removes its files.
-void EndWorkerBeforeStart(Node* node, const std::string& container);
 // Makes what was planned.
 Status EquipPod(Node* node, SandboxRecord* record);
 // Gives both back. For a pod of which nothing runs any more.

@@ -7,7 +7,6 @@
 
 #include "cri/container/image_packs.h"
 #include "cri/container/image_runtimes.h"
-#include "cri/container/joined_workers.h"
 #include "cri/container/monitor.h"
 #include "cri/container/mount_watch.h"
 #include "cri/image/image_store.h"
@@ -61,7 +60,6 @@ class Node {
   Cni cni;
   Names sandbox_names, container_names;
   Leases leases;
-  JoinedWorkers joined;
   Events events;
   Metrics metrics;
   std::unique_ptr<MountWatch> mounts;

@@ -1,12 +1,9 @@
 #include "vmm/proxy/pod/worker.h"
 
 #include <malloc.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
-
-#include <iterator>
 
 #include "vmm/proxy/pod/container.h"
 #include "vmm/proxy/pod/mount_service.h"
@@ -14,8 +11,7 @@
 namespace usetl::pod {
 namespace {
 
-constexpr timeval kPatience{10, 0};  // usetld connects to have something joined, not to wait
-constexpr timeval kForever{0, 0};
+constexpr timeval kPatience{10, 0};  // usetld connects to start something, not to wait
 
 // Before there is a container. The start, which usetld has sent or is about to, is read first: an
 // answer is lost when this end closes with something unread.
@@ -46,20 +42,7 @@ Result<Join> EnterPod(const Fd& usetld) {
     USETL_RETURN_IF_ERROR(EnterCgroups(join->cgroups));
     join->cgroups.clear();
   }
-  // The container is started when somebody wants it.
-  if (setsockopt(usetld.get(), SOL_SOCKET, SO_RCVTIMEO, &kForever, sizeof kForever) != 0) {
-    return Status::Errno("waiting for usetld");
-  }
   return join;
-}
-
-// False: without usetl-vmmd nothing can be started here any more, and a connection to the next one
-// takes privileges. Who starts the container sees that this worker is gone, and takes another.
-bool WaitForStart(const Fd& usetld, const Fd& vmmd) {
-  pollfd either[] = {{usetld.get(), POLLIN, 0}, {vmmd.get(), POLLIN, 0}};
-  while (poll(either, std::size(either), -1) < 0 && errno == EINTR) {
-  }
-  return either[0].revents != 0 || either[1].revents == 0;
 }
 
 }  // namespace
@@ -80,7 +63,6 @@ void Work(Fd usetld, Result<Fd> vmmd, const etl::ObjectStore& objects,
   if (status.ok()) status = drop_privileges();
   if (status.ok()) status = vmmd.status();
   if (!status.ok()) return Refuse(usetld, status);
-  if (!WaitForStart(usetld, *vmmd)) return;
   Result<ipc::Message> start = ipc::Receive(usetld.get());
   if (!start.ok()) start = start.status().Annotate("a container's start");
   Container container(std::move(usetld), std::move(*join), std::move(mount_service),
