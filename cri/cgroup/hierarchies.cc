@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <mutex>
@@ -77,6 +78,7 @@ Result<Hierarchies> ReadHierarchies() {
   if (!file || !text) return Status(EIO, "/proc/self/mountinfo cannot be read");
   known = ParseHierarchies(text.str());
   devices = DevicesOf(known);
+  if (std::ranges::find(devices, 0u) != devices.end()) devices.clear();  // one has just gone
   return known;
 }
 

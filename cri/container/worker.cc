@@ -112,7 +112,7 @@ Status SendStart(int socket, const WorkerStart& start) {
 }  // namespace
 
 Result<Worker> Worker::Launch(const WorkerStart& start) {
-  Result<Fd> socket = ipc::Connect(start.pods_socket);
+  Result<Fd> socket = ipc::Connect(start.pods_socket, start.limit);
   if (!socket.ok()) return socket.status().Annotate("usetl-proxy");
   Worker worker;
   worker.socket_ = std::move(*socket);

@@ -84,7 +84,7 @@ void Namespaces::Refill() {
       continue;
     }
     // Not beside the pod that has just taken one, unless half are gone.
-    if (!quiet && ready_.size() >= wanted_ / 2) {
+    if (!quiet && ready_.size() > wanted_ / 2) {
       quiet = changed_.wait_for(lock, kQuiet) == std::cv_status::timeout;
       continue;
     }

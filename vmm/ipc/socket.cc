@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <cstring>
@@ -110,20 +111,27 @@ Result<Fd> Listen(const std::string& path) {
   USETL_RETURN_IF_ERROR(RemoveStale(path, *address));
   Result<Fd> fd = NewSocket();
   if (!fd.ok()) return fd;
-  const mode_t mask = umask(0177);
-  const int bound = bind(fd->get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address);
-  umask(mask);
-  if (bound != 0) return Status::Errno("bind " + path);
+  // The path gets the socket's mode. Not by umask(2), which is the whole process's.
+  if (fchmod(fd->get(), 0600) != 0) return Status::Errno("mode of " + path);
+  if (bind(fd->get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
+    return Status::Errno("bind " + path);
+  }
   if (listen(fd->get(), 128) != 0) return Status::Errno("listen " + path);
   return fd;
 }
 
-Result<Fd> Connect(const std::string& path) {
+Result<Fd> Connect(const std::string& path, std::chrono::milliseconds limit) {
   Result<sockaddr_un> address = Address(path);
   if (!address.ok()) return address.status();
   Result<Fd> fd = NewSocket();
   if (!fd.ok()) return fd;
+  const timeval wait{static_cast<time_t>(limit.count() / 1000),
+                     static_cast<suseconds_t>(limit.count() % 1000 * 1000)};
+  if (setsockopt(fd->get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) != 0) {
+    return Status::Errno("limiting the wait for " + path);
+  }
   if (connect(fd->get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
+    if (errno == EAGAIN) return Status(ETIMEDOUT, path + ": nobody accepts connections there");
     return Status::Errno("connect " + path);
   }
   return fd;

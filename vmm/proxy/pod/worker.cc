@@ -1,6 +1,7 @@
 #include "vmm/proxy/pod/worker.h"
 
 #include <malloc.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -45,6 +46,11 @@ Result<Join> EnterPod(const Fd& usetld) {
   return join;
 }
 
+bool HungUp(const Fd& socket) {
+  pollfd state{socket.get(), 0, 0};
+  return poll(&state, 1, 0) > 0 && (state.revents & POLLHUP) != 0;
+}
+
 }  // namespace
 
 void Work(Fd usetld, Result<Fd> vmmd, const etl::ObjectStore& objects,
@@ -65,6 +71,8 @@ void Work(Fd usetld, Result<Fd> vmmd, const etl::ObjectStore& objects,
   if (!status.ok()) return Refuse(usetld, status);
   Result<ipc::Message> start = ipc::Receive(usetld.get());
   if (!start.ok()) start = start.status().Annotate("a container's start");
+  // Who gave this start up has said that it failed: nobody could end the function.
+  if (HungUp(usetld)) return;
   Container container(std::move(usetld), std::move(*join), std::move(mount_service),
                       std::move(*vmmd), objects);
   container.Run(std::move(start));
