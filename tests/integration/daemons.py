@@ -105,9 +105,10 @@ class Daemons:
             self.client.close()
         for daemon in self.running.values():
             daemon.terminate()
-        for daemon in self.running.values():
-            daemon.wait()
+        ends = {program: daemon.wait() for program, daemon in self.running.items()}
         subprocess.run(["ip", "link", "del", self.bridge], capture_output=True, check=False)
         for path in (self.directory / "netns").iterdir():  # of a test that failed
             subprocess.run(["umount", "-l", path], capture_output=True, check=False)
         shutil.rmtree(self.directory)
+        if any(ends.values()):  # sanitizers have their say at the end
+            raise AssertionError(f"daemons did not end well: {ends}")

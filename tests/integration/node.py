@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,8 @@ import time
 import unittest
 
 BUILD = pathlib.Path(os.environ["USETL_BUILD"])
+# With a sanitizer a program's memory is mostly that one's: shadow, freed blocks that are held back.
+SANITIZED = re.search(r"^USETL_SANITIZE:\w+=.", (BUILD / "CMakeCache.txt").read_text(), re.MULTILINE) is not None
 _CLONE_NEWNET = 0x40000000
 _inside = False
 
@@ -66,8 +69,11 @@ class Node:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        said = self.process.stderr.read()
         self.process.stderr.close()
         shutil.rmtree(self.directory)
+        if "Sanitizer" in said:  # they have their say at the end
+            raise AssertionError(said)
 
 
 class NodeCase(unittest.TestCase):

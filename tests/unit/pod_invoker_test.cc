@@ -37,6 +37,7 @@ class Sink final : public AnswerSink {
   Told* told_;
 };
 
+// Declare what is told before the invoker, which tells it of its own end too.
 class InvokerTest : public InvokerCase {
  protected:
   static HttpCall Get(std::string path) {
@@ -62,8 +63,8 @@ constexpr char kPlain[] = R"({"ok":true,"http":{"status":201,"headers":[["X-A","
 TEST_F(InvokerTest, OneAtATimeWithATimeout) {
   Invoker::Options options;
   options.timeout = std::chrono::hours(1);
-  Invoker invoker = Make(options);
   Told first, second;
+  Invoker invoker = Make(options);
   const uint64_t number = invoker.Invoke(Get("/a"), std::make_unique<Sink>(&first));
   invoker.Invoke(Get("/b"), std::make_unique<Sink>(&second));
   ASSERT_EQ(posted_.size(), 1u);
@@ -81,8 +82,8 @@ TEST_F(InvokerTest, OneAtATimeWithATimeout) {
 }
 
 TEST_F(InvokerTest, SomeAreGivenAheadAndAnsweredInOrder) {
-  Invoker invoker = Make();
   Told told[6];
+  Invoker invoker = Make();
   uint64_t numbers[6];
   for (int i = 0; i < 6; ++i) {
     numbers[i] = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[i]));
@@ -110,8 +111,8 @@ TEST_F(InvokerTest, SomeAreGivenAheadAndAnsweredInOrder) {
 }
 
 TEST_F(InvokerTest, WhatAFunctionMayHaveBegunIsNotAskedForAgain) {
-  Invoker invoker = Make();
   Told told[7];
+  Invoker invoker = Make();
   for (Told& one : told) invoker.Invoke(Get("/"), std::make_unique<Sink>(&one));
   room_ = 3;
   ASSERT_TRUE(Answer(&invoker, posted_[0].id, kPlain).ok());
@@ -123,8 +124,8 @@ TEST_F(InvokerTest, WhatAFunctionMayHaveBegunIsNotAskedForAgain) {
 }
 
 TEST_F(InvokerTest, ALostFunctionGetsNothing) {
-  Invoker invoker = Make();
   Told told[3];
+  Invoker invoker = Make();
   for (Told& one : told) invoker.Invoke(Get("/"), std::make_unique<Sink>(&one));
   invoker.GiveNothing();
   ASSERT_TRUE(Answer(&invoker, posted_[0].id, kPlain).ok());
@@ -135,8 +136,8 @@ TEST_F(InvokerTest, ALostFunctionGetsNothing) {
 }
 
 TEST_F(InvokerTest, NothingIsGivenAheadAfterAnAnswerInAFile) {
-  Invoker invoker = Make();
   Told told[4];
+  Invoker invoker = Make();
   for (Told& one : told) invoker.Invoke(Get("/"), std::make_unique<Sink>(&one));
   ASSERT_TRUE(Answer(&invoker, posted_[0].id,
                      R"({"ok":true,"http":{"status":200,"headers":[],"body_path":"/x"}})")
@@ -149,8 +150,8 @@ TEST_F(InvokerTest, NothingIsGivenAheadAfterAnAnswerInAFile) {
 
 TEST_F(InvokerTest, ASlowFunctionGetsNothingAhead) {
   quick_ = std::chrono::hours(0);
-  Invoker invoker = Make();
   Told told[3];
+  Invoker invoker = Make();
   for (Told& one : told) invoker.Invoke(Get("/"), std::make_unique<Sink>(&one));
   for (size_t i = 0; i < 3; ++i) {
     ASSERT_EQ(posted_.size(), i + 1);
@@ -160,8 +161,8 @@ TEST_F(InvokerTest, ASlowFunctionGetsNothingAhead) {
 }
 
 TEST_F(InvokerTest, NothingIsGivenBesideALargeBody) {
-  Invoker invoker = Make();
   Told told[3];
+  Invoker invoker = Make();
   HttpCall large = Get("/large");
   large.body = std::string(9 << 10, 'x');
   const uint64_t first = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));
@@ -176,8 +177,8 @@ TEST_F(InvokerTest, NothingIsGivenBesideALargeBody) {
 }
 
 TEST_F(InvokerTest, ARequestThatTheRingHadNoRoomForIsNotAnswered) {
-  Invoker invoker = Make();
   Told told[2];
+  Invoker invoker = Make();
   room_ = 0;
   const uint64_t number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[0]));
   invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[1]));
@@ -193,8 +194,8 @@ TEST_F(InvokerTest, RefusesWhenFullAndWhenClosed) {
   Invoker::Options options;
   options.queue = 1;
   options.timeout = std::chrono::hours(1);  // the function has one request at a time
-  Invoker invoker = Make(options);
   Told told[4];
+  Invoker invoker = Make(options);
   for (int i = 0; i < 3; ++i) invoker.Invoke(Get("/"), std::make_unique<Sink>(&told[i]));
   EXPECT_EQ(told[2].status, 503);
   EXPECT_FALSE(told[1].ended);
@@ -234,8 +235,8 @@ TEST_F(InvokerTest, FailuresOfTheFunction) {
 }
 
 TEST_F(InvokerTest, StreamedAnswers) {
+  Told told, broken;
   Invoker invoker = Make();
-  Told told;
   uint64_t number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&told));
   EXPECT_EQ(Answer(&invoker, number, "x", RecordType::kAnswerData).code(), EPROTO);
   ASSERT_TRUE(Answer(&invoker, number, R"({"status":200})", RecordType::kAnswerHead).ok());
@@ -245,7 +246,6 @@ TEST_F(InvokerTest, StreamedAnswers) {
   ASSERT_TRUE(Answer(&invoker, number, R"({"ok":true,"streamed":true})").ok());
   EXPECT_EQ(told.body, "onetwo");
   EXPECT_EQ(told.error, 0);
-  Told broken;
   number = invoker.Invoke(Get("/"), std::make_unique<Sink>(&broken));
   ASSERT_TRUE(Answer(&invoker, number, R"({"status":200})", RecordType::kAnswerHead).ok());
   ASSERT_TRUE(Answer(&invoker, number, R"({"ok":false})").ok());
@@ -253,6 +253,7 @@ TEST_F(InvokerTest, StreamedAnswers) {
 }
 
 TEST_F(InvokerTest, BodiesThatDoNotFitARecord) {
+  Told large, long_headers;
   Invoker invoker = Make();
   const uint64_t free = region_.free_bytes();
   for (const std::string& body : {std::string(20'000, 'x'), std::string(20'000, '\xff')}) {
@@ -265,7 +266,6 @@ TEST_F(InvokerTest, BodiesThatDoNotFitARecord) {
     ASSERT_TRUE(Answer(&invoker, number, kPlain).ok());
     EXPECT_EQ(region_.free_bytes(), free) << "given back with the answer";
   }
-  Told large, long_headers;
   HttpCall call = Get("/");
   call.body = std::string(2 << 20, 'x');
   invoker.Invoke(std::move(call), std::make_unique<Sink>(&large));
@@ -303,8 +303,8 @@ TEST_F(InvokerTest, CancelledAndAbandoned) {
 TEST_F(InvokerTest, WaitsForRoomInTheRing) {
   Invoker::Options options;
   options.timeout = std::chrono::milliseconds(1000);
-  Invoker invoker = Make(options);
   Told told;
+  Invoker invoker = Make(options);
   room_ = 0;
   invoker.Invoke(Get("/"), std::make_unique<Sink>(&told));
   EXPECT_TRUE(posted_.empty());

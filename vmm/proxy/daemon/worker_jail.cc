@@ -140,6 +140,7 @@ constexpr int kMountCalls[] = {
     SCMP_SYS(futex),            // locks
     SCMP_SYS(rt_sigreturn),     // after stop and continue
     SCMP_SYS(restart_syscall),  // the same
+    SCMP_SYS(sigaltstack),      // before the end, under sanitizers
     SCMP_SYS(exit_group),       // the end
 };
 
