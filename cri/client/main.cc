@@ -3,10 +3,10 @@
 #include <signal.h>
 #include <sys/random.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "cri/client/pod_runner.h"
+#include "vmm/base/command_line.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/installation.h"
 
@@ -86,7 +86,7 @@ int Main(int argc, char** argv) {
   app.add_option("--volumes", options.volumes, "directory of emptyDir volumes")
       ->capture_default_str();
   app.add_flag("--detach", detach, "leave the pod running, print its id");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
 
   struct sigaction action {};
   action.sa_handler = [](int) { interrupted = 1; };

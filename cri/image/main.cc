@@ -3,13 +3,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <string>
 
 #include "cri/image/image_store.h"
+#include "vmm/base/command_line.h"
 
 namespace usetl::image {
 namespace {
@@ -203,9 +203,9 @@ void AddPullOptions(CLI::App* pull, Options* options) {
                  "read the password from standard input");
   pull->add_flag("--identity-token-stdin", options->identity_on_stdin,
                  "read an identity token (OAuth refresh token) from standard input");
-  pull->add_option("--insecure", options->insecure,
-                   "host[:port] that is spoken to without TLS (loopback always is)");
-  pull->add_option("--mirror", options->mirrors, "DOMAIN=URL that is asked before DOMAIN");
+  AddList(pull, "--insecure", &options->insecure,
+          "host[:port] that is spoken to without TLS (loopback always is)");
+  AddList(pull, "--mirror", &options->mirrors, "DOMAIN=URL that is asked before DOMAIN");
   pull->add_option("--ca", options->config.ca_file, "certificates to trust, PEM");
   pull->add_option("--retries", options->config.retries, "of a request without progress")
       ->check(CLI::Range(0, 100))
@@ -226,7 +226,8 @@ int Main(int argc, char** argv) {
       "  usetl image pull localhost:5000/team/function:1\n"
       "  usetl image import function.tar --name team/function:1\n"
       "  usetl image ls\n"
-      "Exit status: 3 not found, 4 not authorised, 5 unavailable, 6 invalid, 7 no space, 1 other."};
+      "Exit status: 2 wrong arguments, 3 not found, 4 not authorised, 5 unavailable, 6 invalid,\n"
+      "7 no space, 1 other."};
   app.require_subcommand(1);
   app.add_option("--store", options.directory, "its directory")->capture_default_str();
   app.fallthrough();
@@ -249,7 +250,7 @@ int Main(int argc, char** argv) {
   CLI::App* remove = app.add_subcommand("rm", "Remove images with all their names.");
   remove->add_option("name", options.references, "name, id, or the start of an id")->required();
   CLI::App* collect = app.add_subcommand("gc", "Remove what no image needs any more.");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
 
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = 1; };

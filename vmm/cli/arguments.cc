@@ -1,10 +1,10 @@
 // arguments.cc: the options of each verb.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstring>
 
+#include "vmm/base/command_line.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/spawn.h"
 
@@ -21,8 +21,8 @@ void AddNodeOptions(CLI::App* app, NodeOptions* node) {
   app->add_option("--region", node->region, "size of the host and guest regions of a USF, e.g. 64M")
       ->transform(CLI::AsSizeValue(false))
       ->default_str("64M");
-  app->add_option(
-      "--objects", node->objects,
+  AddList(
+      app, "--objects", &node->objects,
       "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...; :rw wants a\n"
       "directory that group 65534 may write");
   app->add_option("--trace", node->trace, "1 system calls, 2 faults (add up): lines on stderr");
@@ -55,10 +55,10 @@ int RunMain(int argc, char** argv) {
       ->required();
   app.add_option("--handler", run.handler, "name of the handler");
   app.add_option("--event", run.event, "JSON text, or @FILE");
-  app.add_option(
-      "--allow", run.allow,
+  AddList(
+      &app, "--allow", &run.allow,
       "origin that the function may reach, e.g. http://127.0.0.1:8080 or https://*.example.com");
-  app.add_option("--env", run.env, "NAME=VALUE");
+  AddList(&app, "--env", &run.env, "NAME=VALUE");
   app.add_option("--timeout", run.timeout_seconds, "seconds, or with a unit: 500ms, 2m")
       ->transform(
           CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"ms", 0.001}, {"m", 60}}))
@@ -71,8 +71,8 @@ int RunMain(int argc, char** argv) {
   AddNodeOptions(&app, &run.embedded);
   app.footer(
       "Exit status: the function's; 124 it ran into --timeout; 125 it could not be run, or was\n"
-      "lost; above 100 otherwise, and 2: this command line is wrong.");
-  CLI11_PARSE(app, argc, argv);
+      "lost; 128 and a signal's number it was ended by that; 2 this command line is wrong.");
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   if (app.count("--memory") > 0) run.memory = run.embedded.memory;
   for (const char* option :
        {"--runtimes", "--region", "--objects", "--trace", "--verify", "--no-huge-pages"}) {
@@ -103,7 +103,7 @@ int UpMain(int argc, char** argv) {
   app.add_option("--cni-bin", up.cni_bin,
                  "with --cri: directories of network plugins, A:B [/opt/cni/bin:/usr/lib/cni]");
   AddNodeOptions(&app, &up);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return BringUp(up);
 }
 
@@ -111,7 +111,7 @@ int PsMain(int argc, char** argv) {
   std::string node = kDefaultNode;
   CLI::App app{"Lists the USFs of a running node.", argv[0]};
   app.add_option("--node", node, "directory of the node")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return Inspect(node, /*table=*/true);
 }
 
@@ -119,7 +119,7 @@ int InspectMain(int argc, char** argv) {
   std::string node = kDefaultNode;
   CLI::App app{"Shows pool, USFs and counters of a running node as JSON.", argv[0]};
   app.add_option("--node", node, "directory of the node")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return Inspect(node, /*table=*/false);
 }
 

@@ -2,8 +2,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 
+#include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
 #include "vmm/base/starter.h"
 #include "vmm/vmmd/daemon.h"
@@ -78,7 +78,7 @@ int Main(int argc, char** argv) {
   app.add_flag("--doctor", doctor, "only say what this machine has and lacks, and what to do");
   app.add_flag("--remove-directory", remove_directory,
                "remove the directory of the socket at the end, when nothing is left in it");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   if (doctor) return Doctor(options.runtimes);
   const std::string directory = options.socket.substr(0, options.socket.rfind('/'));
   options.usf.host_region_size = options.usf.guest_region_size = region;
