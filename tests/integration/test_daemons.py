@@ -33,6 +33,7 @@ class Programs(unittest.TestCase):
                                   timeout=60, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ""), verb)
             self.assertIn(f"usetl {verb}" if verb in ("bake", "doctor") else verb, done.stdout)
+            self.assertEqual("--pool" in done.stdout, verb == "up", verb)  # each has its own
 
     def test_a_verb_that_is_none(self):
         done = subprocess.run([BUILD / "usetl", "list", "x"], capture_output=True, text=True, timeout=60, check=False)
