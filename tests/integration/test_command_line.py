@@ -35,6 +35,11 @@ class CommandLines(unittest.TestCase):
         self.check("usetl up --pool many", "usetl: .*--pool.*; see usetl up --help")
         self.check("usetl run f.py --timeout 3weeks", "usetl: .*weeks.*; see usetl run --help")
 
+    def test_arguments_without_the_dashes_before_them(self):
+        stray = r'usetl: "a" is no option; arguments of the function stand behind --; see usetl run --help'
+        for words in ("f.py a", "f.py a -- b", "f.py a --event 1 -- b c"):
+            self.check(f"usetl run {words}", stray)
+
     def test_lists_leave_what_follows(self):
         for option in ("--allow http://127.0.0.1", "--env A=b", "--objects a=/b"):
             done = run("usetl", "run", "--node", "/none", *option.split(), "/none.py")

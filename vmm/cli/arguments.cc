@@ -1,6 +1,7 @@
 // arguments.cc: the options of each verb.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -21,13 +22,22 @@ void AddNodeOptions(CLI::App* app, NodeOptions* node) {
   app->add_option("--region", node->region, "size of the host and guest regions of a USF, e.g. 64M")
       ->transform(CLI::AsSizeValue(false))
       ->default_str("64M");
-  AddList(
-      app, "--objects", &node->objects,
-      "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...; :rw wants a\n"
-      "directory that group 65534 may write");
+  AddList(app, "--objects", &node->objects,
+          "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...; :rw wants a\n"
+          "directory that group 65534 may write");
   app->add_option("--trace", node->trace, "1 system calls, 2 faults (add up): lines on stderr");
   app->add_flag("--verify", node->verify, "prove every rollback byte by byte (slow)");
   app->add_flag("!--no-huge-pages", node->huge_pages, "4 kB pages for host regions");
+}
+
+// How many arguments of the function stand before "--", or without one: they may be options that
+// lost their dashes, or the words of an event without its quotes.
+size_t StrayArguments(size_t arguments, int argc, char** argv) {
+  const char* const* const end = argv + argc;
+  const char* const* const mark = std::find_if(
+      argv, argv + argc, [](const char* word) { return std::strcmp(word, "--") == 0; });
+  const size_t behind = mark == end ? 0 : end - mark - 1;
+  return arguments > behind ? arguments - behind : 0;
 }
 
 }  // namespace
@@ -67,12 +77,16 @@ int RunMain(int argc, char** argv) {
   app.add_option("--node", run.node, "directory of a running node")->capture_default_str();
   app.add_flag_callback(
       "--script", [&] { run.mode = "script"; }, "run as a script to its end");
-  app.add_option("arguments", run.arguments, "arguments of a script, after --");
+  app.add_option("arguments", run.arguments, "after --: the function's, in sys.argv");
   AddNodeOptions(&app, &run.embedded);
   app.footer(
       "Exit status: the function's; 124 it ran into --timeout; 125 it could not be run, or was\n"
       "lost; 128 and a signal's number it was ended by that; 2 this command line is wrong.");
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
+  if (const size_t stray = StrayArguments(run.arguments.size(), argc, argv); stray > 0) {
+    return RefuseArguments(app, "\"" + run.arguments[0] +
+                                    "\" is no option; arguments of the function stand behind --");
+  }
   if (app.count("--memory") > 0) run.memory = run.embedded.memory;
   for (const char* option :
        {"--runtimes", "--region", "--objects", "--trace", "--verify", "--no-huge-pages"}) {
