@@ -77,7 +77,7 @@ int Main(int argc, char** argv) {
   NodeOptions options;
   options.socket = CriSocket(kDefaultNode);
   options.state = "/var/lib/usetl/pods";
-  options.images = "/var/lib/usetl/images";
+  options.images = ImageStoreOf(kDefaultNode);
   options.pods = PodsSocket(kDefaultNode);
   options.vmmd = VmmdSocket(kDefaultNode);
   options.network_directory = "/var/run/netns";

@@ -10,6 +10,7 @@
 
 #include "cri/image/image_store.h"
 #include "vmm/base/command_line.h"
+#include "vmm/base/installation.h"
 
 namespace usetl::image {
 namespace {
@@ -69,7 +70,8 @@ class ProgressLine {
 };
 
 struct Options {
-  std::string directory = "/var/lib/usetl/images";
+  std::string node = kDefaultNode;
+  std::string directory;  // empty: the node's
   StoreConfig config;
   std::vector<std::string> insecure, mirrors, references;
   std::string source, name;
@@ -229,7 +231,12 @@ int Main(int argc, char** argv) {
       "Exit status: 2 wrong arguments, 3 not found, 4 not authorised, 5 unavailable, 6 invalid,\n"
       "7 no space, 1 other."};
   app.require_subcommand(1);
-  app.add_option("--store", options.directory, "its directory")->capture_default_str();
+  CLI::Option* const node = app.add_option("--node", options.node, "whose store it is");
+  node->capture_default_str();
+  app.add_option("--store", options.directory,
+                 "its directory, for a node with --images [" + ImageStoreOf(kDefaultNode) +
+                     ", with --node NODE/images]")
+      ->excludes(node);
   app.fallthrough();
   CLI::App* pull = app.add_subcommand("pull", "Pull images from their registries; prints ids.");
   AddPullOptions(pull, &options);
@@ -257,7 +264,9 @@ int Main(int argc, char** argv) {
   for (int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
 
   if (Status status = FinishConfig(&options); !status.ok()) return Complain(status);
-  const auto store = ImageStore::Open(options.directory, options.config);
+  const auto store =
+      ImageStore::Open(options.directory.empty() ? ImageStoreOf(options.node) : options.directory,
+                       options.config);
   if (!store.ok()) return Complain(store.status());
   Status status;
   if (pull->parsed()) status = Pull(store->get(), &options);

@@ -94,7 +94,8 @@ class PodManifests(unittest.TestCase):
             "      env", "      imagePullPolicy: Never\n      env"))
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr.splitlines()[-1],
-                         "usetl: the image localhost/none:1 is not there; usetl image pull, or import")
+                         "usetl: the image localhost/none:1 is not there; usetl image pull "
+                         f"--store {self.node.directory}/images localhost/none:1, or import")
         done = self.run_pod(POD.replace("spec:", "spec:\n  hostNetwork: true"))
         self.assertIn("hostNetwork is not supported", done.stderr)
         done = self.run_pod("kind: Service")
@@ -158,7 +159,13 @@ class PodManifests(unittest.TestCase):
         done = self.run_pod(JOB.replace("web:1", "none:1"))
         self.assertEqual(done.returncode, 1)
         self.assertTrue(done.stderr.endswith(
-            f" (usetl image import --store {self.node.directory}/images, if it is a local one)\n"), done.stderr)
+            f" (usetl image import --store {self.node.directory}/images FILE --name localhost/none:1, "
+            "if it is a local one)\n"), done.stderr)
+
+    def test_images_of_a_node(self):
+        done = self.node.usetl("image", "ls")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(" localhost/web:1\n", done.stdout)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,9 @@ int UpMain(int argc, char** argv) {
   CLI::Option* const cri = app.add_flag(
       "--cri", up.cri, "serve the Container Runtime Interface too, at NODE/usetl.sock");
   app.add_option("--state", up.state, "with --cri: directory of pods and containers [NODE/pods]");
-  app.add_option("--images", up.images, "with --cri: directory of the image store [NODE/images]");
+  app.add_option("--images", up.images,
+                 "with --cri: directory of the image store [" + ImageStoreOf(kDefaultNode) +
+                     ", with --node NODE/images]");
   app.add_option("--metrics", up.metrics,
                  "with --cri: numeric ADDRESS:PORT to serve Prometheus metrics at [not served]")
       ->needs(cri);

@@ -36,7 +36,7 @@ int Main(int argc, char** argv) {
   options.socket = VmmdSocket(kDefaultNode);
   options.runtimes = DefaultRuntimes();
   options.runtime = "python3.11";
-  options.image_runtimes = "/var/lib/usetl/images/runtimes";
+  options.image_runtimes = ImageStoreOf(kDefaultNode) + "/runtimes";
   options.kernel = KernelPath();
   options.usf.program = UsfPath();
   uint64_t region = 64 << 20;
