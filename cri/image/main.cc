@@ -48,6 +48,11 @@ int Complain(const Status& status) {
 // One line that is drawn again and again; nothing when nobody looks.
 class ProgressLine {
  public:
+  explicit ProgressLine(const std::string& first) {
+    if (!shown_) return;
+    drawn_ = true;
+    std::fprintf(stderr, "%s ...", first.c_str());
+  }
   ~ProgressLine() {
     if (drawn_) std::fprintf(stderr, "\r\033[K");
   }
@@ -95,7 +100,7 @@ Status Pull(ImageStore* store, Options* options) {
   for (const std::string& reference : options->references) {
     Result<std::string> id = Status();
     {
-      ProgressLine line;
+      ProgressLine line("asking for " + reference);
       id = store->Pull(
           reference, options->auth, [&](const Progress& p) { line.Draw(p); }, Interrupted);
     }
@@ -108,7 +113,7 @@ Status Pull(ImageStore* store, Options* options) {
 Status Import(ImageStore* store, const Options& options) {
   Result<std::vector<std::string>> ids = Status();
   {
-    ProgressLine line;
+    ProgressLine line("reading " + options.source);
     ids = store->Import(
         options.source, options.name, [&](const Progress& p) { line.Draw(p); }, Interrupted);
   }
@@ -188,6 +193,10 @@ Status Collect(ImageStore* store) {
 }
 
 Status FinishConfig(Options* options) {
+  options->config.on_retry = [erase = isatty(STDERR_FILENO) == 1 ? "\r\033[K" : ""](
+                                 const std::string& line) {
+    std::fprintf(stderr, "%susetl: %s\n", erase, line.c_str());
+  };
   options->config.insecure.insert(options->insecure.begin(), options->insecure.end());
   for (const std::string& mirror : options->mirrors) {
     const size_t equals = mirror.find('=');

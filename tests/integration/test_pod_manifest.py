@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -161,6 +162,10 @@ class PodManifests(unittest.TestCase):
         self.assertTrue(done.stderr.endswith(
             f" (usetl image import --store {self.node.directory}/images FILE --name localhost/none:1, "
             "if it is a local one)\n"), done.stderr)
+        log = b""
+        while b"of 5 times" not in log:  # usetld says what it waited for
+            log += os.read(self.node.process.stderr.fileno(), 1 << 16)
+        self.assertRegex(log, rb"warning pulling localhost/none: .*connect.*; again in \d\.\d s")
 
     def test_images_of_a_node(self):
         done = self.node.usetl("image", "ls")
