@@ -7,6 +7,7 @@
 #include "cri/client/call.h"
 #include "cri/client/find_node.h"
 #include "cri/client/image_user.h"
+#include "cri/client/pod_end.h"
 #include "cri/client/volumes.h"
 #include "vmm/base/installation.h"
 
@@ -15,7 +16,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{100};  // at logs and states
 constexpr std::chrono::minutes kPullPatience{30};
-constexpr int kGraceSeconds = 10;
 
 // Names such as localhost/web are those of images that were built here, mostly without a registry.
 bool IsMissingLocalImage(const std::string& image, const Status& status) {
@@ -177,30 +177,11 @@ Result<int> PodRunner::Follow(const volatile sig_atomic_t& interrupted) {
 }
 
 Status PodRunner::Remove() {
-  Status first;
-  const auto keep = [&first](Status status) {
-    if (first.ok()) first = std::move(status);
-  };
-  for (Running& container : running_) {
-    v1::StopContainerRequest stop;
-    stop.set_container_id(container.id);
-    stop.set_timeout(kGraceSeconds);
-    v1::StopContainerResponse stopped;
-    keep(Call(runtime_.get(), &Runtime::StopContainer, "StopContainer", stop, &stopped));
-    container.log.Print();
-  }
-  if (!pod_.empty()) {
-    v1::StopPodSandboxRequest stop;
-    stop.set_pod_sandbox_id(pod_);
-    v1::StopPodSandboxResponse stopped;
-    keep(Call(runtime_.get(), &Runtime::StopPodSandbox, "StopPodSandbox", stop, &stopped));
-    v1::RemovePodSandboxRequest remove;
-    remove.set_pod_sandbox_id(pod_);
-    v1::RemovePodSandboxResponse removed;
-    keep(Call(runtime_.get(), &Runtime::RemovePodSandbox, "RemovePodSandbox", remove, &removed));
-  }
+  Status ended;
+  if (!pod_.empty()) ended = EndPod(runtime_.get(), pod_, manifest_.grace_seconds);
+  for (Running& container : running_) container.log.Print();
   RemoveVolumes(manifest_);
-  return first;
+  return ended;
 }
 
 }  // namespace usetl::cri

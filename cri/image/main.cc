@@ -193,8 +193,8 @@ Status Collect(ImageStore* store) {
 }
 
 Status FinishConfig(Options* options) {
-  options->config.on_retry = [erase = isatty(STDERR_FILENO) == 1 ? "\r\033[K" : ""](
-                                 const std::string& line) {
+  options->config.on_retry = [erase = isatty(STDERR_FILENO) == 1 ? "\r\033[K"
+                                                                 : ""](const std::string& line) {
     std::fprintf(stderr, "%susetl: %s\n", erase, line.c_str());
   };
   options->config.insecure.insert(options->insecure.begin(), options->insecure.end());
@@ -273,9 +273,8 @@ int Main(int argc, char** argv) {
   for (int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
 
   if (Status status = FinishConfig(&options); !status.ok()) return Complain(status);
-  const auto store =
-      ImageStore::Open(options.directory.empty() ? ImageStoreOf(options.node) : options.directory,
-                       options.config);
+  const auto store = ImageStore::Open(
+      options.directory.empty() ? ImageStoreOf(options.node) : options.directory, options.config);
   if (!store.ok()) return Complain(store.status());
   Status status;
   if (pull->parsed()) status = Pull(store->get(), &options);
