@@ -47,6 +47,15 @@ class Programs(unittest.TestCase):
         self.assertEqual(done.returncode, 125)
         self.assertRegex(done.stderr, "^usetl: .*--objects wants NAME=DIRECTORY")
 
+    def test_bake_of_nothing(self):
+        with tempfile.TemporaryDirectory() as empty:
+            done = subprocess.run([BUILD / "usetl", "bake", empty, "--runtimes", f"{empty}/runtimes"],
+                                  capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.splitlines()[1:],
+                             [f"usetl: {empty} has no usr/bin/python3.11; give the root file system of a Debian 12 with "
+                              "python3.11"])
+
     def test_doctor(self):
         done = subprocess.run([BUILD / "usetl", "doctor", "--runtimes", RUNTIMES], capture_output=True,
                               text=True, timeout=60, check=False)
