@@ -8,6 +8,7 @@
 #include <iostream>
 #include <string>
 
+#include "cri/image/complaint.h"
 #include "cri/image/image_store.h"
 #include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
@@ -16,34 +17,6 @@ namespace usetl::image {
 namespace {
 
 volatile sig_atomic_t interrupted = 0;
-
-// For scripts: what kind of failure it was.
-int ExitStatus(const Status& status) {
-  switch (status.code()) {
-    case 0:
-      return 0;
-    case ENOENT:
-      return 3;
-    case EACCES:
-      return 4;
-    case EHOSTUNREACH:
-    case ETIMEDOUT:
-      return 5;
-    case EBADMSG:
-      return 6;
-    case ENOSPC:
-      return 7;
-    case ECANCELED:
-      return 130;
-    default:
-      return 1;
-  }
-}
-
-int Complain(const Status& status) {
-  std::fprintf(stderr, "usetl: %s\n", status.message().c_str());
-  return ExitStatus(status);
-}
 
 // One line that is drawn again and again; nothing when nobody looks.
 class ProgressLine {
@@ -282,7 +255,7 @@ int Main(int argc, char** argv) {
   if (list->parsed()) status = List(store->get(), options);
   if (remove->parsed()) status = Remove(store->get(), options);
   if (collect->parsed()) status = Collect(store->get());
-  return status.ok() ? 0 : Complain(status);
+  return status.ok() ? 0 : Complain(status, app.get_subcommands().front()->get_name());
 }
 
 }  // namespace
