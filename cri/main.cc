@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <thread>
 
 #include "cri/metrics/call_counter.h"
@@ -15,6 +14,7 @@
 #include "cri/server/node.h"
 #include "cri/server/runtime_service.h"
 #include "cri/server/streams.h"
+#include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
 #include "vmm/base/starter.h"
 
@@ -77,7 +77,7 @@ int Main(int argc, char** argv) {
   NodeOptions options;
   options.socket = CriSocket(kDefaultNode);
   options.state = "/var/lib/usetl/pods";
-  options.images = "/var/lib/usetl/images";
+  options.images = ImageStoreOf(kDefaultNode);
   options.pods = PodsSocket(kDefaultNode);
   options.vmmd = VmmdSocket(kDefaultNode);
   options.network_directory = "/var/run/netns";
@@ -125,7 +125,7 @@ int Main(int argc, char** argv) {
       "--ready-fd", ready_fd,
       "descriptor of a pipe that gets the line \"ready\", or the error; the daemon then\n"
       "ends with the process that started it");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   options.network = !no_network;
   options.cni.limit = std::chrono::seconds(cni_seconds);
   spdlog::set_default_logger(spdlog::stderr_logger_mt("usetld"));

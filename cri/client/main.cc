@@ -3,10 +3,11 @@
 #include <signal.h>
 #include <sys/random.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "cri/client/pod_end.h"
 #include "cri/client/pod_runner.h"
+#include "vmm/base/command_line.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/installation.h"
 
@@ -64,19 +65,27 @@ void Announce(const PodRunner& runner) {
   }
 }
 
+int Remove(const std::string& socket, const std::string& yaml, const ManifestOptions& options) {
+  const Result<std::vector<std::string>> removed = RemovePods(socket, yaml, options);
+  if (!removed.ok()) return Complain(removed.status().message());
+  for (const std::string& pod : *removed) std::printf("%s\n", pod.c_str());
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   std::string manifest_path, socket = CriSocket(kDefaultNode);
   ManifestOptions options;
   options.logs = "/var/log/pods";
   options.volumes = "/run/usetl/volumes";
-  bool detach = false;
+  bool detach = false, remove = false;
   CLI::App app{
       "Runs the pod of a Kubernetes manifest on a node without a cluster (usetl up --cri), shows\n"
       "what its containers print, and removes it when they have ended or on Ctrl-C. Exit status:\n"
       "that of the first container that failed. cri/README.md lists the fields that it takes.\n"
-      "Logs stay, in LOGS/NAMESPACE_NAME_UID/CONTAINER/0.log. A pod that was detached is removed\n"
-      "with crictl rmp -f ID; its emptyDirs stay then. Example:\n"
-      "  usetl run --pod manifests/samples/hello/pod.yaml",
+      "Logs stay, in LOGS/NAMESPACE_NAME_UID/CONTAINER/0.log. Examples:\n"
+      "  usetl run --pod manifests/samples/hello/pod.yaml\n"
+      "  usetl run --pod manifests/samples/hello/pod.yaml --detach\n"
+      "  usetl run --pod manifests/samples/hello/pod.yaml --remove",
       "usetl run --pod"};
   app.formatter(std::make_shared<PodFormatter>());
   app.add_option("POD.yaml", manifest_path, "YAML file with a Pod; - reads standard input")
@@ -85,8 +94,12 @@ int Main(int argc, char** argv) {
   app.add_option("--logs", options.logs, "directory of logs")->capture_default_str();
   app.add_option("--volumes", options.volumes, "directory of emptyDir volumes")
       ->capture_default_str();
-  app.add_flag("--detach", detach, "leave the pod running, print its id");
-  CLI11_PARSE(app, argc, argv);
+  CLI::Option* const detached =
+      app.add_flag("--detach", detach, "leave the pod running, print its id");
+  app.add_flag("--remove", remove,
+               "run nothing: end and remove the pods of this name and namespace, print their ids")
+      ->excludes(detached);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
 
   struct sigaction action {};
   action.sa_handler = [](int) { interrupted = 1; };
@@ -98,6 +111,7 @@ int Main(int argc, char** argv) {
   if (!yaml.ok()) return Complain(yaml.status().message());
   Result<PodManifest> manifest = ParsePodManifest(*yaml, options);
   if (!manifest.ok()) return Complain(manifest_path + ": " + manifest.status().message());
+  if (remove) return Remove(socket, *yaml, options);
   for (const std::string& field : manifest->ignored) {
     std::fprintf(stderr, "%s: %s means nothing without a cluster\n", manifest_path.c_str(),
                  field.c_str());

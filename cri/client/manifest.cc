@@ -40,9 +40,10 @@ constexpr std::string_view kIdleOfSpec[] = {"activeDeadlineSeconds",
                                             "serviceAccountName",
                                             "setHostnameAsFQDN",
                                             "subdomain",
-                                            "terminationGracePeriodSeconds",
                                             "tolerations",
                                             "topologySpreadConstraints"};
+constexpr int64_t kGraceSeconds = 30;  // Kubernetes' own
+constexpr int64_t kMostGrace = 24 * 60 * 60;
 constexpr std::string_view kIdleOfEmptyDir[] = {"medium", "sizeLimit"};
 
 void ParseHostPath(Fields* host, PodManifest* manifest) {
@@ -118,6 +119,7 @@ void ParseSpec(Fields* document, const ManifestOptions& options, PodManifest* ma
   if (runtime != "usetl") {
     Fail("spec.runtimeClassName", "is \"" + runtime + "\"; this node runs \"usetl\"");
   }
+  manifest->grace_seconds = spec.Number("terminationGracePeriodSeconds", kGraceSeconds, kMostGrace);
   spec.Get("restartPolicy");  // whoever runs a manifest by hand starts it again by hand
   v1::NamespaceOption& names =
       *sandbox.mutable_linux()->mutable_security_context()->mutable_namespace_options();

@@ -32,6 +32,7 @@ struct PodManifest {
   std::vector<Container> init_containers, containers;
   std::vector<std::string> directories;  // of emptyDir volumes: to be made, and removed in the end
   int64_t fs_group = -1;                 // that they belong to; -1: none
+  int64_t grace_seconds = 0;             // that a container has to end
   std::vector<HostPath> host_paths;
   std::vector<std::string> ignored;  // fields that mean nothing here, as "spec.NAME"
 };

@@ -1,31 +1,26 @@
 #include "cri/client/pod_runner.h"
 
 #include <chrono>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "cri/client/call.h"
 #include "cri/client/find_node.h"
 #include "cri/client/image_user.h"
+#include "cri/client/pod_end.h"
 #include "cri/client/volumes.h"
+#include "vmm/base/installation.h"
 
 namespace usetl::cri {
 namespace {
 
 constexpr std::chrono::milliseconds kLook{100};  // at logs and states
 constexpr std::chrono::minutes kPullPatience{30};
-constexpr int kGraceSeconds = 10;
 
 // Names such as localhost/web are those of images that were built here, mostly without a registry.
-std::string ImportRemedy(const std::string& image, const std::string& socket,
-                         const Status& status) {
-  if (!image.starts_with("localhost/") ||
-      status.message().find("connect to server") == std::string::npos) {
-    return "";
-  }
-  const std::string node = std::filesystem::path(socket).parent_path();
-  return " (usetl image import --store " + node + "/images, if it is a local one)";
+bool IsMissingLocalImage(const std::string& image, const Status& status) {
+  return image.starts_with("localhost/") &&
+         status.message().find("connect to server") != std::string::npos;
 }
 
 using Runtime = v1::RuntimeService::Stub;
@@ -40,6 +35,14 @@ PodRunner::PodRunner(const std::string& socket, PodManifest manifest)
       runtime_(v1::RuntimeService::NewStub(channel_)),
       images_(v1::ImageService::NewStub(channel_)) {}
 
+std::string PodRunner::StoreOption() {
+  v1::ImageFsInfoResponse there;
+  const Status status = Call(images_.get(), &Images::ImageFsInfo, "ImageFsInfo", {}, &there);
+  if (!status.ok() || there.image_filesystems().empty()) return "";
+  const std::string& store = there.image_filesystems(0).fs_id().mountpoint();
+  return store == ImageStoreOf(kDefaultNode) ? "" : " --store " + store;
+}
+
 Status PodRunner::EnsureImage(PodManifest::Container* container) {
   v1::ImageSpec& image = *container->config.mutable_image();
   image.set_user_specified_image(container->image);
@@ -53,8 +56,8 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
     return ApplyImageUser(there.image(), container);
   }
   if (container->pull_policy == "Never") {
-    return Status(ENOENT,
-                  "the image " + container->image + " is not there; usetl image pull, or import");
+    return Status(ENOENT, "the image " + container->image + " is not there; usetl image pull" +
+                              StoreOption() + " " + container->image + ", or import");
   }
   std::fprintf(stderr, "pulling %s ...\n", container->image.c_str());
   v1::PullImageRequest pull;
@@ -64,8 +67,10 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
   const Status status =
       Call(images_.get(), &Images::PullImage, "PullImage", pull, &pulled, kPullPatience);
   if (!status.ok()) {
-    return Status(status.code(),
-                  status.message() + ImportRemedy(container->image, socket_, status));
+    if (!IsMissingLocalImage(container->image, status)) return status;
+    return Status(status.code(), status.message() + " (usetl image import" + StoreOption() +
+                                     " FILE --name " + container->image +
+                                     ", if it is a local one)");
   }
   image.set_image(pulled.image_ref());
   *ask.mutable_image() = image;
@@ -172,30 +177,11 @@ Result<int> PodRunner::Follow(const volatile sig_atomic_t& interrupted) {
 }
 
 Status PodRunner::Remove() {
-  Status first;
-  const auto keep = [&first](Status status) {
-    if (first.ok()) first = std::move(status);
-  };
-  for (Running& container : running_) {
-    v1::StopContainerRequest stop;
-    stop.set_container_id(container.id);
-    stop.set_timeout(kGraceSeconds);
-    v1::StopContainerResponse stopped;
-    keep(Call(runtime_.get(), &Runtime::StopContainer, "StopContainer", stop, &stopped));
-    container.log.Print();
-  }
-  if (!pod_.empty()) {
-    v1::StopPodSandboxRequest stop;
-    stop.set_pod_sandbox_id(pod_);
-    v1::StopPodSandboxResponse stopped;
-    keep(Call(runtime_.get(), &Runtime::StopPodSandbox, "StopPodSandbox", stop, &stopped));
-    v1::RemovePodSandboxRequest remove;
-    remove.set_pod_sandbox_id(pod_);
-    v1::RemovePodSandboxResponse removed;
-    keep(Call(runtime_.get(), &Runtime::RemovePodSandbox, "RemovePodSandbox", remove, &removed));
-  }
+  Status ended;
+  if (!pod_.empty()) ended = EndPod(runtime_.get(), pod_, manifest_.grace_seconds);
+  for (Running& container : running_) container.log.Print();
   RemoveVolumes(manifest_);
-  return first;
+  return ended;
 }
 
 }  // namespace usetl::cri

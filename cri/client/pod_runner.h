@@ -34,6 +34,8 @@ class PodRunner {
   const std::string& network_namespace() const { return namespace_; }
 
  private:
+  // How `usetl image` is told the node's store: an option with a blank before it, or nothing.
+  std::string StoreOption();
   Status EnsureImage(PodManifest::Container* container);
   Result<std::string> StartContainer(PodManifest::Container* container);
   Result<v1::ContainerStatus> StatusOf(const std::string& container);

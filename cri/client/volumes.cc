@@ -49,10 +49,13 @@ Status CheckHostPath(const PodManifest::HostPath& host) {
   struct stat info {};
   if (stat(host.path.c_str(), &info) != 0) {
     if (errno == ENOENT && create) return MakeHostPath(host);
-    return Status::Errno("hostPath " + host.path);
+    if (errno != ENOENT) return Status::Errno("hostPath " + host.path);
+    return Status(ENOENT, "hostPath " + host.path + " is not there; make it, or give it type: " +
+                              (directory ? "DirectoryOrCreate" : "FileOrCreate"));
   }
   if (directory ? S_ISDIR(info.st_mode) : S_ISREG(info.st_mode)) return Status();
-  return Status(EINVAL, "hostPath " + host.path + " is no " + (directory ? "directory" : "file"));
+  return Status(EINVAL, "hostPath " + host.path + " is no " + (directory ? "directory" : "file") +
+                            "; its type in the manifest says that it is");
 }
 
 }  // namespace

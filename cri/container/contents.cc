@@ -30,6 +30,12 @@ std::string Clean(std::string path) {
   return path;
 }
 
+// Mounts are copied when a function starts.
+Status TooMuch(const std::string& what) {
+  return Status(E2BIG, "usetl: mounts hold more than " + what +
+                           "; mount a part of it, or have the function's image hold the files");
+}
+
 // Empty: it is no link.
 std::string LinkTarget(const Fd& directory, const std::string& name) {
   char target[PATH_MAX];
@@ -110,6 +116,10 @@ class Collector {
   Status AddMount(const v1::Mount& mount) {
     const std::string path = Clean(mount.container_path());
     const Result<Fd> opened = OpenPlain(AT_FDCWD, mount.host_path(), 0);
+    if (opened.status().code() == ENOENT) {
+      return Status(ENOENT, "usetl: the node has no " + mount.host_path() +
+                                "; make it, or give the hostPath type: DirectoryOrCreate");
+    }
     if (!opened.ok()) return opened.status();
     const Fd& source = *opened;
     if (!source.ok()) return Status(EINVAL, "usetl: neither file nor directory");
@@ -168,7 +178,7 @@ class Collector {
   Status Add(const Fd& fd, const std::string& path, int depth) {
     struct stat info;
     if (fstat(fd.get(), &info) != 0) return Status::Errno("stat " + path);
-    if (++entries_ > kMaxEntries) return Status(E2BIG, "usetl: mounts hold too many files");
+    if (++entries_ > kMaxEntries) return TooMuch(std::to_string(kMaxEntries) + " files");
     if (S_ISREG(info.st_mode)) return AddFile(fd, path, info.st_mode);
     if (depth > kMaxDepth) return Status(E2BIG, "usetl: mount " + path + ": too deep");
     return AddDirectory(fd, path, info.st_mode, depth);
@@ -188,7 +198,7 @@ class Collector {
   }
 
   Status Append(const char* bytes, size_t count, const std::string& path) {
-    if (size_ + count > kMaxBytes) return Status(E2BIG, "usetl: mounts hold more than 32 MB");
+    if (size_ + count > kMaxBytes) return TooMuch("32 MB");
     if (write(contents_.file.get(), bytes, count) != static_cast<ssize_t>(count)) {
       return Status::Errno("copying mount " + path);
     }
@@ -198,7 +208,7 @@ class Collector {
 
   // `entry`: a file, link or directory of an image, which is `path` in the container.
   Status AddEntryOf(const pack::MergedEntry& entry, const std::string& path) {
-    if (++entries_ > kMaxEntries) return Status(E2BIG, "usetl: mounts hold too many files");
+    if (++entries_ > kMaxEntries) return TooMuch(std::to_string(kMaxEntries) + " files");
     // Bounds the depth too.
     if (path.size() > abi::kMaxHostName) return Status(E2BIG, path + ": the path is too long");
     if (entry.is_link()) {
@@ -246,7 +256,7 @@ class Collector {
   Status AddChild(const Fd& parent, const std::string& name, const std::string& path, int depth) {
     const std::string target = LinkTarget(parent, name);
     if (!target.empty()) {
-      if (++entries_ > kMaxEntries) return Status(E2BIG, "usetl: mounts hold too many files");
+      if (++entries_ > kMaxEntries) return TooMuch(std::to_string(kMaxEntries) + " files");
       contents_.links.push_back({{"path", path}, {"target", target}});
       return Status();
     }

@@ -3,6 +3,7 @@
 #define USETL_CRI_IMAGE_CONFIG_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -24,6 +25,8 @@ struct StoreConfig {
   int parallel_unpacks = 2;    // of the whole store
   int retries = 5;             // of a request, one after the other without any new byte
   int retry_pause_ms = 300;    // doubles up to 5 s
+  // Told why a request that has failed for a second is tried again, and when. From any thread.
+  std::function<void(const std::string&)> on_retry;
   int connect_seconds = 15;
   int stall_seconds = 30;    // a transfer below 1 kB/s for so long has failed
   int request_seconds = 60;  // for whatever is not a blob

@@ -3,50 +3,29 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <string>
 
+#include "cri/image/complaint.h"
 #include "cri/image/image_store.h"
+#include "vmm/base/command_line.h"
+#include "vmm/base/installation.h"
 
 namespace usetl::image {
 namespace {
 
 volatile sig_atomic_t interrupted = 0;
 
-// For scripts: what kind of failure it was.
-int ExitStatus(const Status& status) {
-  switch (status.code()) {
-    case 0:
-      return 0;
-    case ENOENT:
-      return 3;
-    case EACCES:
-      return 4;
-    case EHOSTUNREACH:
-    case ETIMEDOUT:
-      return 5;
-    case EBADMSG:
-      return 6;
-    case ENOSPC:
-      return 7;
-    case ECANCELED:
-      return 130;
-    default:
-      return 1;
-  }
-}
-
-int Complain(const Status& status) {
-  std::fprintf(stderr, "usetl: %s\n", status.message().c_str());
-  return ExitStatus(status);
-}
-
 // One line that is drawn again and again; nothing when nobody looks.
 class ProgressLine {
  public:
+  explicit ProgressLine(const std::string& first) {
+    if (!shown_) return;
+    drawn_ = true;
+    std::fprintf(stderr, "%s ...", first.c_str());
+  }
   ~ProgressLine() {
     if (drawn_) std::fprintf(stderr, "\r\033[K");
   }
@@ -69,7 +48,8 @@ class ProgressLine {
 };
 
 struct Options {
-  std::string directory = "/var/lib/usetl/images";
+  std::string node = kDefaultNode;
+  std::string directory;  // empty: the node's
   StoreConfig config;
   std::vector<std::string> insecure, mirrors, references;
   std::string source, name;
@@ -93,7 +73,7 @@ Status Pull(ImageStore* store, Options* options) {
   for (const std::string& reference : options->references) {
     Result<std::string> id = Status();
     {
-      ProgressLine line;
+      ProgressLine line("asking for " + reference);
       id = store->Pull(
           reference, options->auth, [&](const Progress& p) { line.Draw(p); }, Interrupted);
     }
@@ -106,7 +86,7 @@ Status Pull(ImageStore* store, Options* options) {
 Status Import(ImageStore* store, const Options& options) {
   Result<std::vector<std::string>> ids = Status();
   {
-    ProgressLine line;
+    ProgressLine line("reading " + options.source);
     ids = store->Import(
         options.source, options.name, [&](const Progress& p) { line.Draw(p); }, Interrupted);
   }
@@ -186,6 +166,10 @@ Status Collect(ImageStore* store) {
 }
 
 Status FinishConfig(Options* options) {
+  options->config.on_retry = [erase = isatty(STDERR_FILENO) == 1 ? "\r\033[K"
+                                                                 : ""](const std::string& line) {
+    std::fprintf(stderr, "%susetl: %s\n", erase, line.c_str());
+  };
   options->config.insecure.insert(options->insecure.begin(), options->insecure.end());
   for (const std::string& mirror : options->mirrors) {
     const size_t equals = mirror.find('=');
@@ -203,9 +187,9 @@ void AddPullOptions(CLI::App* pull, Options* options) {
                  "read the password from standard input");
   pull->add_flag("--identity-token-stdin", options->identity_on_stdin,
                  "read an identity token (OAuth refresh token) from standard input");
-  pull->add_option("--insecure", options->insecure,
-                   "host[:port] that is spoken to without TLS (loopback always is)");
-  pull->add_option("--mirror", options->mirrors, "DOMAIN=URL that is asked before DOMAIN");
+  AddList(pull, "--insecure", &options->insecure,
+          "host[:port] that is spoken to without TLS (loopback always is)");
+  AddList(pull, "--mirror", &options->mirrors, "DOMAIN=URL that is asked before DOMAIN");
   pull->add_option("--ca", options->config.ca_file, "certificates to trust, PEM");
   pull->add_option("--retries", options->config.retries, "of a request without progress")
       ->check(CLI::Range(0, 100))
@@ -226,9 +210,15 @@ int Main(int argc, char** argv) {
       "  usetl image pull localhost:5000/team/function:1\n"
       "  usetl image import function.tar --name team/function:1\n"
       "  usetl image ls\n"
-      "Exit status: 3 not found, 4 not authorised, 5 unavailable, 6 invalid, 7 no space, 1 other."};
+      "Exit status: 2 wrong arguments, 3 not found, 4 not authorised, 5 unavailable, 6 invalid,\n"
+      "7 no space, 1 other."};
   app.require_subcommand(1);
-  app.add_option("--store", options.directory, "its directory")->capture_default_str();
+  CLI::Option* const node = app.add_option("--node", options.node, "whose store it is");
+  node->capture_default_str();
+  app.add_option("--store", options.directory,
+                 "its directory, for a node with --images [" + ImageStoreOf(kDefaultNode) +
+                     ", with --node NODE/images]")
+      ->excludes(node);
   app.fallthrough();
   CLI::App* pull = app.add_subcommand("pull", "Pull images from their registries; prints ids.");
   AddPullOptions(pull, &options);
@@ -249,14 +239,15 @@ int Main(int argc, char** argv) {
   CLI::App* remove = app.add_subcommand("rm", "Remove images with all their names.");
   remove->add_option("name", options.references, "name, id, or the start of an id")->required();
   CLI::App* collect = app.add_subcommand("gc", "Remove what no image needs any more.");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
 
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = 1; };
   for (int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
 
   if (Status status = FinishConfig(&options); !status.ok()) return Complain(status);
-  const auto store = ImageStore::Open(options.directory, options.config);
+  const auto store = ImageStore::Open(
+      options.directory.empty() ? ImageStoreOf(options.node) : options.directory, options.config);
   if (!store.ok()) return Complain(store.status());
   Status status;
   if (pull->parsed()) status = Pull(store->get(), &options);
@@ -264,7 +255,7 @@ int Main(int argc, char** argv) {
   if (list->parsed()) status = List(store->get(), options);
   if (remove->parsed()) status = Remove(store->get(), options);
   if (collect->parsed()) status = Collect(store->get());
-  return status.ok() ? 0 : Complain(status);
+  return status.ok() ? 0 : Complain(status, app.get_subcommands().front()->get_name());
 }
 
 }  // namespace

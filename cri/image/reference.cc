@@ -111,17 +111,20 @@ bool LooksLikeDomain(std::string_view part) {
 }  // namespace
 
 Result<Reference> Reference::Parse(std::string_view text) {
-  if (text.empty()) return Status(EINVAL, "an empty image name");
-  if (text.size() > kMaxText) return Status(EINVAL, "an image name that is too long");
+  if (text.empty()) return Status(EINVAL, "an empty image name; NAME:TAG is wanted");
+  if (text.size() > kMaxText)
+    return Status(EINVAL, "an image name that is too long: 255 bytes at most, and a tag of 128");
   if (!std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; })) {
-    return Status(EINVAL, "an image name with blanks or bytes that are not ASCII");
+    return Status(EINVAL, "an image name with blanks or bytes that are not ASCII; leave them out");
   }
-  if (IsDigest(text) || (text.size() == 64 && IsHex(text))) return Wrong(text, "is an id");
+  if (IsDigest(text) || (text.size() == 64 && IsHex(text)))
+    return Wrong(text, "is an id; NAME:TAG is wanted");
   Reference reference;
   std::string_view rest = text;
   if (const size_t at = rest.find('@'); at != std::string_view::npos) {
     reference.digest = rest.substr(at + 1);
-    if (!IsDigest(reference.digest)) return Wrong(text, "what follows @ is no sha256 digest");
+    if (!IsDigest(reference.digest))
+      return Wrong(text, "what follows @ is no digest, sha256: and 64 hex digits");
     rest = rest.substr(0, at);
   }
   // A colon behind the last slash is a tag's, one before it is a port's.
@@ -129,7 +132,8 @@ Result<Reference> Reference::Parse(std::string_view text) {
   const size_t name_start = slash == std::string_view::npos ? 0 : slash + 1;
   if (const size_t colon = rest.find(':', name_start); colon != std::string_view::npos) {
     const std::string_view tag = rest.substr(colon + 1);
-    if (!IsTag(tag)) return Wrong(text, "the tag is malformed");
+    if (!IsTag(tag))
+      return Wrong(text, "the tag has other characters than letters, digits, \"_\", \".\", \"-\"");
     if (reference.digest.empty()) reference.tag = tag;
     rest = rest.substr(0, colon);
   } else if (reference.digest.empty()) {
@@ -139,17 +143,22 @@ Result<Reference> Reference::Parse(std::string_view text) {
   if (first != std::string_view::npos && LooksLikeDomain(rest.substr(0, first))) {
     reference.domain = rest.substr(0, first);
     reference.path = rest.substr(first + 1);
-    if (!IsDomain(reference.domain)) return Wrong(text, "the registry's host is malformed");
+    if (!IsDomain(reference.domain))
+      return Wrong(text, "the registry is none, which is HOST or HOST:PORT");
   } else {
     reference.domain = kDefaultDomain;
     reference.path = rest;
   }
-  if (!IsPath(reference.path)) return Wrong(text, "the repository is malformed");
+  if (!IsPath(reference.path))
+    return Wrong(text,
+                 "a repository has lower-case letters and digits, and \".\", \"_\", \"-\", \"/\" "
+                 "between them");
   if (reference.domain == kDefaultAlias) reference.domain = kDefaultDomain;
   if (reference.domain == kDefaultDomain && reference.path.find('/') == std::string::npos) {
     reference.path.insert(0, kDefaultFolder);
   }
-  if (reference.Name().size() > kMaxName) return Wrong(text, "is longer than 255 bytes");
+  if (reference.Name().size() > kMaxName)
+    return Wrong(text, "is longer than 255 bytes; shorten it");
   return reference;
 }
 

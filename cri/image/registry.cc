@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <thread>
 
 #include "cri/image/challenge.h"
@@ -16,6 +17,7 @@ constexpr size_t kMaxTokenAnswer = 256 << 10;
 constexpr size_t kMaxToken = 64 << 10;
 constexpr auto kLongestPause = std::chrono::milliseconds(5000);
 constexpr auto kPauseStep = std::chrono::milliseconds(50);
+constexpr auto kSilence = std::chrono::seconds(1);
 // Whatever the server does, a blob is not asked for more often than this.
 constexpr int kMaxAttempts = 100;
 
@@ -58,7 +60,7 @@ Result<std::string> TokenOf(std::string_view answer) {
 }  // namespace
 
 Registry::Registry(const StoreConfig& config, const Reference& reference, const Auth& auth)
-    : config_(config), repository_(reference.path) {
+    : config_(config), name_(reference.Name()), repository_(reference.path) {
   if (!auth.registry_token.empty()) {
     bearer_ = "Bearer " + auth.registry_token;
   } else if (!auth.identity_token.empty()) {
@@ -101,6 +103,7 @@ Status Registry::AtAnyEndpoint(const Attempt& attempt) {
 Status Registry::WithRetries(const HttpClient& client, const std::function<Status()>& attempt,
                              const std::function<uint64_t()>& received) {
   auto pause = std::chrono::milliseconds(config_.retry_pause_ms);
+  const auto begin = std::chrono::steady_clock::now();
   int left = config_.retries;
   uint64_t best = received();
   for (int attempts = 1;; ++attempts) {
@@ -112,6 +115,13 @@ Status Registry::WithRetries(const HttpClient& client, const std::function<Statu
       pause = std::chrono::milliseconds(config_.retry_pause_ms);
     }
     if (left-- <= 0) return status;
+    if (config_.on_retry && std::chrono::steady_clock::now() + pause - begin >= kSilence) {
+      char when[64];
+      std::snprintf(when, sizeof when, "; again in %.1f s, %d of %d times",
+                    static_cast<double>(pause.count()) / 1000, config_.retries - left,
+                    config_.retries);
+      config_.on_retry(name_ + ": " + status.message() + when);
+    }
     for (auto slept = pause; slept.count() > 0; slept -= kPauseStep) {
       if (IsCancelled(client.cancelled())) return CancelledStatus();
       std::this_thread::sleep_for(std::min(slept, kPauseStep));

@@ -45,7 +45,8 @@ class Registry {
   using Attempt = std::function<Status(Endpoint*)>;
 
   Status AtAnyEndpoint(const Attempt& attempt);
-  // Tries again what may help, while no byte comes for config.retries times.
+  // Tries again what may help, while no byte comes for config.retries times; says so when it takes
+  // more than a moment.
   Status WithRetries(const HttpClient& client, const std::function<Status()>& attempt,
                      const std::function<uint64_t()>& received);
   // The request with what the endpoint wants as Authorization; proves who asks at most twice.
@@ -61,7 +62,7 @@ class Registry {
   std::string Url(const Endpoint& endpoint, const char* kind, const std::string& name) const;
 
   const StoreConfig& config_;
-  const std::string repository_;
+  const std::string name_, repository_;  // with the registry's name, without
   // Values of Authorization, empty without.
   std::string basic_, bearer_;
   std::string identity_token_;

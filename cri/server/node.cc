@@ -17,8 +17,10 @@ Result<std::unique_ptr<Node>> Node::Open(const NodeOptions& options) {
   if (error) return Status(error.value(), "create " + options.state + ": " + error.message());
   Result<std::unique_ptr<Store>> store = Store::Open(options.state + "/state.db");
   if (!store.ok()) return store.status();
+  image::StoreConfig images_config;
+  images_config.on_retry = [](const std::string& line) { spdlog::warn("pulling {}", line); };
   Result<std::unique_ptr<image::ImageStore>> images =
-      image::ImageStore::Open(options.images, image::StoreConfig());
+      image::ImageStore::Open(options.images, images_config);
   if (!images.ok()) return images.status();
   std::unique_ptr<Node> node(new Node(options, std::move(*store), std::move(*images)));
   Result<std::unique_ptr<Monitor>> monitor =

@@ -45,12 +45,12 @@ class Node:
         if verify:
             command.append("--verify")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        said = ""
-        while "kept ready" not in said:  # usetld has its log before
+        self.said = ""
+        while " serves; " not in self.said:  # usetld has its log before
             line = self.process.stderr.readline()
             if not line:
-                raise RuntimeError(said)
-            said += line
+                raise RuntimeError(self.said)
+            self.said += line
 
     def run(self, code: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
         path = pathlib.Path(self.directory) / "function.py"

@@ -136,7 +136,7 @@ class Scripts(ContainerCase):
                             ({"more": [{"path": "/a"}, {"path": "/a/b"}]}, "/a is a file"),
                             ({"more": [{"path": "/" + "a" * 600}]}, "the path is too long"),
                             ({"runtime": "other"}, "no pool of runtime 'other'"),
-                            ({"memory": 1 << 50}, "at most")):
+                            ({"memory": 1 << 50}, "exceeds the ")):
             with self.subTest(order=order), tempfile.TemporaryDirectory() as directory:
                 container = Container(self.node, self.pod, directory, "", **order)
                 message = container.receive()

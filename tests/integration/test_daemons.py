@@ -33,6 +33,7 @@ class Programs(unittest.TestCase):
                                   timeout=60, check=False)
             self.assertEqual((done.returncode, done.stderr), (0, ""), verb)
             self.assertIn(f"usetl {verb}" if verb in ("bake", "doctor") else verb, done.stdout)
+            self.assertEqual("--pool" in done.stdout, verb == "up", verb)  # each has its own
 
     def test_a_verb_that_is_none(self):
         done = subprocess.run([BUILD / "usetl", "list", "x"], capture_output=True, text=True, timeout=60, check=False)
@@ -45,6 +46,15 @@ class Programs(unittest.TestCase):
                                    "--runtimes", RUNTIMES], capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 125)
         self.assertRegex(done.stderr, "^usetl: .*--objects wants NAME=DIRECTORY")
+
+    def test_bake_of_nothing(self):
+        with tempfile.TemporaryDirectory() as empty:
+            done = subprocess.run([BUILD / "usetl", "bake", empty, "--runtimes", f"{empty}/runtimes"],
+                                  capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.splitlines()[1:],
+                             [f"usetl: {empty} has no usr/bin/python3.11; give the root file system of a Debian 12 with "
+                              "python3.11"])
 
     def test_doctor(self):
         done = subprocess.run([BUILD / "usetl", "doctor", "--runtimes", RUNTIMES], capture_output=True,

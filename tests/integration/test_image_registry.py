@@ -111,10 +111,12 @@ class WithRealRegistry(unittest.TestCase):
     def test_what_is_not_there(self):
         store = Store(self)
         store.run("pull", f"{self.registry.host}/team/base:none", status=NOT_FOUND)
-        store.run("pull", f"{self.registry.host}/none/none", status=NOT_FOUND)
+        said = store.run("pull", f"{self.registry.host}/none/none", status=NOT_FOUND)
+        self.assertTrue(said.endswith("; is the name right?\n"), said)
         store.pull("127.0.0.1:1/none", status=UNAVAILABLE)
         self.assertEqual(store.images(), [])
-        store.run("rm", "none", status=NOT_FOUND)
+        self.assertEqual(store.run("rm", "none", status=NOT_FOUND),
+                         "usetl: no image none; usetl image ls lists those that there are\n")
 
     def test_tags_move_and_go_together(self):
         store = Store(self)

@@ -73,6 +73,11 @@ class Transfers(RegistryCase):
         store = Store(self)
         store.run("pull", name, "--stall", "1", "--retries", "0", status=UNAVAILABLE)
 
+    def test_retries_are_told(self):
+        said = Store(self).run("pull", "127.0.0.1:1/a/b:1", "--retries", "3", status=UNAVAILABLE).splitlines()
+        self.assertRegex(said[-2], r"^usetl: 127\.0\.0\.1:1/a/b: .*connect.*; again in 1\.2 s, 3 of 3 times$")
+        self.assertNotIn("1 of 3 times", said[0])  # half a second is nothing to speak of
+
     def test_interrupted(self):
         image = FakeImage(tar(("a", os.urandom(10000))))
         server, name = self.hanging(image)

@@ -8,10 +8,11 @@ import shutil
 import signal
 import socket
 import struct
+import subprocess
 import tempfile
 import unittest
 
-from node import Node, NodeCase, start_daemon, wait_until
+from node import BUILD, Node, NodeCase, start_daemon, wait_until
 
 FILL = ("def handler(event, context):\n"
         "  taken = []\n"
@@ -57,8 +58,8 @@ class Memory(NodeCase):
     def test_beyond_the_node(self):
         done = self.node.run(ONE, "--memory", "1G")
         self.assertEqual((done.returncode, done.stdout), (125, ""))
-        self.assertEqual(done.stderr, "usetl: --memory: this node gives a function at most 256 MB"
-                                      " (usetl up --memory)\n")
+        self.assertEqual(done.stderr, "usetl: --memory, or the pod's memory limit, exceeds the 256 MB that this node "
+                                      "gives a function; ask for less, or start the node with usetl up --memory\n")
 
     def test_options_of_a_node_that_runs_already(self):
         for option, *value in (["--region", "128M"], ["--objects", "a=/tmp"], ["--trace", "1"], ["--verify"],
@@ -71,7 +72,14 @@ class Memory(NodeCase):
     def test_less_than_the_runtime_has(self):
         done = self.node.run(ONE, "--memory", "8M")
         self.assertEqual(done.returncode, 125)
-        self.assertIn("--memory: a function of this runtime has at least 64 MB", done.stderr)
+        self.assertEqual(done.stderr, "usetl: --memory, or the pod's memory limit, is less than the 64 MB that a "
+                                      "function of this runtime takes; give 64 MB or more\n")
+        with tempfile.TemporaryDirectory() as directory:
+            done = subprocess.run([BUILD / "usetl", "up", "--node", directory, "--memory", "8M"], capture_output=True,
+                                  text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, "usetl: --memory: a function of runtime 'python3.11' has at least 64 MB; give "
+                             "--memory 64M or more\n"))
 
 
 class Regions(unittest.TestCase):

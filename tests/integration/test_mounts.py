@@ -249,6 +249,12 @@ assert open("/data/f").read() == "x"
 """, [self.mount("data", "/data", readonly=True)])
         self.assertEqual((volume / "f").read_text(), "x")
 
+    def test_what_is_not_there(self):
+        container = self.create(self.run_pod(), "missing", mounts=[self.mount("missing", "/data")])
+        self.assert_fails(grpc.StatusCode.NOT_FOUND,
+                          f"^mount /data: usetl: the node has no {self.host}/missing; make it, or give the hostPath "
+                          "type: DirectoryOrCreate$", self.client.StartContainer, container_id=container)
+
     def test_mount_in_a_mount(self):
         outer, inner = self.volume("outer"), self.volume("inner")
         (outer / "in").mkdir()

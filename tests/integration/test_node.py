@@ -32,6 +32,11 @@ class LivingNode(unittest.TestCase):
         # The tenant's own USF comes before a fresh one.
         self.assertEqual(max(usf["uses"] for usf in self.state()["usfs"]), 5)
 
+    def test_what_it_says_when_it_serves(self):
+        self.assertEqual(self.node.said,
+                         f"node {self.node.directory} serves; 2 USFs of python3.11 are being made ready "
+                         "(usetl ps lists them); stop with Ctrl-C\n")
+
     def test_usfs_are_jailed(self):
         wait_until(lambda: sum(u["state"] == "idle" for u in self.state()["usfs"]) >= 2)
         pids = [usf["pid"] for usf in self.state()["usfs"]]

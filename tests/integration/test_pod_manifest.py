@@ -2,10 +2,12 @@
 
 import functools
 import json
+import os
 import pathlib
 import shutil
 import signal
 import subprocess
+import time
 import unittest
 
 from image_file import add_image
@@ -16,6 +18,12 @@ import os
 print("loaded", os.environ["WHO"], flush=True)
 def handler(event, context):
     return event
+"""
+STAYS = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("staying", flush=True)
+time.sleep(100)
 """
 POD = """
 apiVersion: v1
@@ -60,7 +68,7 @@ class PodManifests(unittest.TestCase):
         cls.addClassCleanup(cls.node.close)
         files = {"function/main.py": FUNCTION, "function/job.py": "print('job done')\n",
                  "function/fails.py": "import sys\nsys.exit(7)\n",
-                 "function/writes.py": WRITES}
+                 "function/writes.py": WRITES, "function/stays.py": STAYS}
         add_image(f"{cls.node.directory}/images", "localhost/web:1", files, "--config.workingdir", "/function")
 
     def command(self, *more: str) -> list:
@@ -84,6 +92,36 @@ class PodManifests(unittest.TestCase):
         process.stdout.close()
         process.stderr.close()
 
+    def test_detached_and_removed(self):
+        pod = POD.replace("  containers:", "  volumes: [{name: scratch, emptyDir: {}}]\n  containers:")
+        run = functools.partial(subprocess.run, input=pod, capture_output=True, text=True, timeout=120, check=False)
+        ids = [run(self.command("--detach")).stdout for _ in range(2)]
+        volumes = pathlib.Path(self.node.directory, "volumes")
+        self.assertEqual(len(list(volumes.iterdir())), 2)
+        other = run(self.command("--remove"), input=pod.replace("name: pair", "name: other"))
+        self.assertEqual((other.returncode, other.stderr), (1, "usetl: no pod default/other is on this node; it was "
+                                                               "removed, or its manifest renamed\n"))
+        done = run(self.command("--remove"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(sorted(done.stdout.splitlines(keepends=True)), sorted(ids))
+        self.assertEqual(list(volumes.iterdir()), [])
+        self.assertEqual(run(self.command("--remove")).returncode, 1)
+
+    def test_grace_of_its_own(self):
+        pod = JOB.replace("job.py", "stays.py").replace("spec:", "spec:\n  terminationGracePeriodSeconds: 1")
+        process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        process.stdin.write(pod)
+        process.stdin.close()
+        self.assertEqual(process.stdout.readline(), "staying\n")
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        self.assertGreater(time.monotonic() - begin, 1)  # it has that long
+        self.assertLess(time.monotonic() - begin, 20)    # and not Kubernetes' 30 s
+
     def test_exit_status(self):
         done = self.run_pod(POD.replace("job.py", "fails.py").replace("    - name: web\n      image: localhost/web:1\n"
                             "      env: [{name: WHO, value: web}]\n", ""))
@@ -94,7 +132,8 @@ class PodManifests(unittest.TestCase):
             "      env", "      imagePullPolicy: Never\n      env"))
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr.splitlines()[-1],
-                         "usetl: the image localhost/none:1 is not there; usetl image pull, or import")
+                         "usetl: the image localhost/none:1 is not there; usetl image pull "
+                         f"--store {self.node.directory}/images localhost/none:1, or import")
         done = self.run_pod(POD.replace("spec:", "spec:\n  hostNetwork: true"))
         self.assertIn("hostNetwork is not supported", done.stderr)
         done = self.run_pod("kind: Service")
@@ -158,7 +197,17 @@ class PodManifests(unittest.TestCase):
         done = self.run_pod(JOB.replace("web:1", "none:1"))
         self.assertEqual(done.returncode, 1)
         self.assertTrue(done.stderr.endswith(
-            f" (usetl image import --store {self.node.directory}/images, if it is a local one)\n"), done.stderr)
+            f" (usetl image import --store {self.node.directory}/images FILE --name localhost/none:1, "
+            "if it is a local one)\n"), done.stderr)
+        log = b""
+        while b"of 5 times" not in log:  # usetld says what it waited for
+            log += os.read(self.node.process.stderr.fileno(), 1 << 16)
+        self.assertRegex(log, rb"warning pulling localhost/none: .*connect.*; again in \d\.\d s")
+
+    def test_images_of_a_node(self):
+        done = self.node.usetl("image", "ls")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(" localhost/web:1\n", done.stdout)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,8 @@ class Failures(NodeCase):
         self.check("def handler(:\n", 1, "SyntaxError")
 
     def test_missing_handler(self):
-        self.check("x = 1\n", 1, "has no absent", "--handler", "absent")
+        done = self.check("x = 1\n", 1, "/function.py has no absent; it was named by --handler", "--handler", "absent")
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
     def test_exception(self):
         done = self.check("def handler(e, c):\n return 1 / 0\n", 1, "ZeroDivisionError")

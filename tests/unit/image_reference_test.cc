@@ -62,6 +62,14 @@ TEST(Reference, IsBounded) {
   EXPECT_EQ(Full("a@sha256:" + std::string(64, 'A')), "(error)");
 }
 
+TEST(Reference, SaysWhatANameIs) {
+  EXPECT_EQ(Reference::Parse("Team/Function").status().message(),
+            "image name \"Team/Function\": a repository has lower-case letters and digits, and "
+            "\".\", \"_\", \"-\", \"/\" between them");
+  EXPECT_EQ(Reference::Parse(kDigest).status().message(),
+            "image name \"" + std::string(kDigest) + "\": is an id; NAME:TAG is wanted");
+}
+
 TEST(Reference, Loopback) {
   for (const char* host :
        {"localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:1", "[::1]:5000"}) {

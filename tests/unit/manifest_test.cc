@@ -57,6 +57,11 @@ spec:
   EXPECT_EQ(pod.annotations().at("usetl.dev/allow"), "http://10.0.0.1");
   ASSERT_EQ(pod.port_mappings_size(), 1);
   EXPECT_EQ(pod.port_mappings(0).host_port(), 80);
+  EXPECT_EQ(parsed->grace_seconds, 30);
+  EXPECT_EQ(Parse(std::string(kHead) +
+                  "  terminationGracePeriodSeconds: 2\n  containers: [{name: a, image: a}]")
+                ->grace_seconds,
+            2);
   EXPECT_EQ(parsed->directories, std::vector<std::string>{"/volumes/uid-1/scratch"});
   ASSERT_EQ(parsed->host_paths.size(), 1u);
   EXPECT_EQ(parsed->host_paths[0].path, "/srv/data");

@@ -35,12 +35,16 @@ TEST_F(VolumesTest, ChecksHostPaths) {
   EXPECT_EQ(Prepare(there_, Type::kFile), "");
   EXPECT_EQ(Prepare(there_, Type::kFileOrCreate), "");
   EXPECT_EQ(Prepare(directory_, Type::kDirectory), "");
-  EXPECT_EQ(Prepare(there_, Type::kDirectory), "hostPath " + there_ + " is no directory");
-  EXPECT_EQ(Prepare(there_, Type::kDirectoryOrCreate), "hostPath " + there_ + " is no directory");
-  EXPECT_EQ(Prepare(directory_, Type::kFile), "hostPath " + directory_ + " is no file");
+  EXPECT_EQ(Prepare(there_, Type::kDirectory),
+            "hostPath " + there_ + " is no directory; its type in the manifest says that it is");
+  EXPECT_EQ(Prepare(there_, Type::kDirectoryOrCreate),
+            "hostPath " + there_ + " is no directory; its type in the manifest says that it is");
+  EXPECT_EQ(Prepare(directory_, Type::kFile),
+            "hostPath " + directory_ + " is no file; its type in the manifest says that it is");
   EXPECT_EQ(Prepare(missing_, Type::kDirectory),
-            "hostPath " + missing_ + ": No such file or directory");
-  EXPECT_EQ(Prepare(missing_, Type::kFile), "hostPath " + missing_ + ": No such file or directory");
+            "hostPath " + missing_ + " is not there; make it, or give it type: DirectoryOrCreate");
+  EXPECT_EQ(Prepare(missing_, Type::kFile),
+            "hostPath " + missing_ + " is not there; make it, or give it type: FileOrCreate");
   EXPECT_EQ(Prepare(missing_, Type::kAny), "");  // usetld says so
 }
 

@@ -22,4 +22,9 @@ std::string DefaultRuntimes() {
   return access(beside.c_str(), F_OK) == 0 ? beside : "/var/lib/usetl/runtimes";
 }
 
+std::string ImageStoreOf(const std::string& node) {
+  const std::string directory = node.substr(0, node.find_last_not_of('/') + 1);
+  return directory == kDefaultNode ? "/var/lib/usetl/images" : directory + "/images";
+}
+
 }  // namespace usetl

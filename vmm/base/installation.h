@@ -23,6 +23,10 @@ inline std::string PodsSocket(const std::string& node) { return node + "/pods.so
 inline std::string ProxySocket(const std::string& node) { return node + "/proxy.sock"; }
 inline std::string CriSocket(const std::string& node) { return node + "/usetl.sock"; }
 
+// Where a node keeps its images unless told otherwise: those of the usual node survive a restart of
+// the machine, those of another one lie in its directory.
+std::string ImageStoreOf(const std::string& node);
+
 }  // namespace usetl
 
 #endif  // USETL_VMM_BASE_INSTALLATION_H_

@@ -1,10 +1,11 @@
 // arguments.cc: the options of each verb.
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
+#include "vmm/base/command_line.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/spawn.h"
 
@@ -21,13 +22,22 @@ void AddNodeOptions(CLI::App* app, NodeOptions* node) {
   app->add_option("--region", node->region, "size of the host and guest regions of a USF, e.g. 64M")
       ->transform(CLI::AsSizeValue(false))
       ->default_str("64M");
-  app->add_option(
-      "--objects", node->objects,
-      "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...; :rw wants a\n"
-      "directory that group 65534 may write");
+  AddList(app, "--objects", &node->objects,
+          "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...; :rw wants a\n"
+          "directory that group 65534 may write");
   app->add_option("--trace", node->trace, "1 system calls, 2 faults (add up): lines on stderr");
   app->add_flag("--verify", node->verify, "prove every rollback byte by byte (slow)");
   app->add_flag("!--no-huge-pages", node->huge_pages, "4 kB pages for host regions");
+}
+
+// How many arguments of the function stand before "--", or without one: they may be options that
+// lost their dashes, or the words of an event without its quotes.
+size_t StrayArguments(size_t arguments, int argc, char** argv) {
+  const char* const* const end = argv + argc;
+  const char* const* const mark = std::find_if(
+      argv, argv + argc, [](const char* word) { return std::strcmp(word, "--") == 0; });
+  const size_t behind = mark == end ? 0 : end - mark - 1;
+  return arguments > behind ? arguments - behind : 0;
 }
 
 }  // namespace
@@ -55,10 +65,10 @@ int RunMain(int argc, char** argv) {
       ->required();
   app.add_option("--handler", run.handler, "name of the handler");
   app.add_option("--event", run.event, "JSON text, or @FILE");
-  app.add_option(
-      "--allow", run.allow,
+  AddList(
+      &app, "--allow", &run.allow,
       "origin that the function may reach, e.g. http://127.0.0.1:8080 or https://*.example.com");
-  app.add_option("--env", run.env, "NAME=VALUE");
+  AddList(&app, "--env", &run.env, "NAME=VALUE");
   app.add_option("--timeout", run.timeout_seconds, "seconds, or with a unit: 500ms, 2m")
       ->transform(
           CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"ms", 0.001}, {"m", 60}}))
@@ -67,12 +77,16 @@ int RunMain(int argc, char** argv) {
   app.add_option("--node", run.node, "directory of a running node")->capture_default_str();
   app.add_flag_callback(
       "--script", [&] { run.mode = "script"; }, "run as a script to its end");
-  app.add_option("arguments", run.arguments, "arguments of a script, after --");
+  app.add_option("arguments", run.arguments, "after --: the function's, in sys.argv");
   AddNodeOptions(&app, &run.embedded);
   app.footer(
       "Exit status: the function's; 124 it ran into --timeout; 125 it could not be run, or was\n"
-      "lost; above 100 otherwise, and 2: this command line is wrong.");
-  CLI11_PARSE(app, argc, argv);
+      "lost; 128 and a signal's number it was ended by that; 2 this command line is wrong.");
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
+  if (const size_t stray = StrayArguments(run.arguments.size(), argc, argv); stray > 0) {
+    return RefuseArguments(app, "\"" + run.arguments[0] +
+                                    "\" is no option; arguments of the function stand behind --");
+  }
   if (app.count("--memory") > 0) run.memory = run.embedded.memory;
   for (const char* option :
        {"--runtimes", "--region", "--objects", "--trace", "--verify", "--no-huge-pages"}) {
@@ -93,7 +107,9 @@ int UpMain(int argc, char** argv) {
   CLI::Option* const cri = app.add_flag(
       "--cri", up.cri, "serve the Container Runtime Interface too, at NODE/usetl.sock");
   app.add_option("--state", up.state, "with --cri: directory of pods and containers [NODE/pods]");
-  app.add_option("--images", up.images, "with --cri: directory of the image store [NODE/images]");
+  app.add_option("--images", up.images,
+                 "with --cri: directory of the image store [" + ImageStoreOf(kDefaultNode) +
+                     ", with --node NODE/images]");
   app.add_option("--metrics", up.metrics,
                  "with --cri: numeric ADDRESS:PORT to serve Prometheus metrics at [not served]")
       ->needs(cri);
@@ -103,7 +119,7 @@ int UpMain(int argc, char** argv) {
   app.add_option("--cni-bin", up.cni_bin,
                  "with --cri: directories of network plugins, A:B [/opt/cni/bin:/usr/lib/cni]");
   AddNodeOptions(&app, &up);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return BringUp(up);
 }
 
@@ -111,7 +127,7 @@ int PsMain(int argc, char** argv) {
   std::string node = kDefaultNode;
   CLI::App app{"Lists the USFs of a running node.", argv[0]};
   app.add_option("--node", node, "directory of the node")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return Inspect(node, /*table=*/true);
 }
 
@@ -119,7 +135,7 @@ int InspectMain(int argc, char** argv) {
   std::string node = kDefaultNode;
   CLI::App app{"Shows pool, USFs and counters of a running node as JSON.", argv[0]};
   app.add_option("--node", node, "directory of the node")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return Inspect(node, /*table=*/false);
 }
 

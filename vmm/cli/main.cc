@@ -1,8 +1,8 @@
 // main.cc: usetl: one command with a verb.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstring>
 
+#include "vmm/base/command_line.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/spawn.h"
 
@@ -51,19 +51,20 @@ int Follow(const Verb& verb, int argc, char** argv) {
 
 // No verb: help, or what is wrong.
 int Explain(int argc, char** argv) {
-  if (argc > 1 && argv[1][0] != '-') {
+  if (argc == 1 || argv[1][0] != '-') {
     std::string names;
     for (const Verb& verb : kVerbs) names += std::string(names.empty() ? "" : ", ") + verb.name;
-    return Complain(std::string("there is no ") + argv[1] + "; verbs are " + names, 2);
+    const std::string what =
+        argc == 1 ? "a verb is missing" : std::string("there is no ") + argv[1];
+    return Complain(what + "; verbs are " + names + "; see usetl --help", 2);
   }
   CLI::App app{
       "USETL runs functions in micro-VMs that were booted, warmed and snapshotted before.\n"
       "First: usetl doctor; then usetl bake ROOTFS; then usetl run FUNC.py.\n"
       "usetl VERB --help says more about a verb.",
       "usetl"};
-  app.require_subcommand(1);
   for (const Verb& verb : kVerbs) app.add_subcommand(verb.name, verb.what);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return Complain("the verb comes first: usetl VERB ...", 2);
 }
 

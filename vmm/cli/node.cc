@@ -29,7 +29,7 @@ sigset_t AwaitedSignals() {
 }
 
 std::string ImageStore(const NodeOptions& options, const std::string& directory) {
-  return options.images.empty() ? directory + "/images" : options.images;
+  return options.images.empty() ? ImageStoreOf(directory) : options.images;
 }
 
 std::vector<std::string> VmmdArguments(const NodeOptions& options, const std::string& directory) {

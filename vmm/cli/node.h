@@ -24,11 +24,11 @@ struct NodeOptions {
   uint32_t trace = 0;
   bool verify = false;
   bool huge_pages = true;
-  bool cri = false;     // serve the CRI too
-  std::string state;    // of usetld; empty: below `directory`
-  std::string images;   // of usetld; empty: below `directory`
-  std::string metrics;  // of usetld: ADDRESS:PORT; empty: none
-  bool network = true;  // of pods; false: a loopback only
+  bool cri = false;               // serve the CRI too
+  std::string state;              // of usetld; empty: below `directory`
+  std::string images;             // of usetld; empty: ImageStoreOf(directory)
+  std::string metrics;            // of usetld: ADDRESS:PORT; empty: none
+  bool network = true;            // of pods; false: a loopback only
   std::string cni_conf, cni_bin;  // of usetld; empty: its own
 };
 

@@ -119,9 +119,9 @@ int ShowResult(const std::string& text) {
   }
   const std::string* type = TextIn(error, "type");
   const std::string* message = TextIn(error, "message");
-  return Complain(
-      (type == nullptr ? "Error" : *type) + ": " + (message == nullptr ? "unknown" : *message),
-      status == nullptr ? 1 : static_cast<int>(*status));
+  const std::string kind = type == nullptr ? "Error" : *type;
+  return Complain(kind + (kind.empty() ? "" : ": ") + (message == nullptr ? "unknown" : *message),
+                  status == nullptr ? 1 : static_cast<int>(*status));
 }
 
 int Converse(int socket) {

@@ -29,6 +29,22 @@ const std::vector<std::string> kExcluded = {"proc",        "sys",           "dev
                                             "run",         "tmp",           "var/cache",
                                             "var/lib/apt", "usr/share/doc", "usr/share/man"};
 
+constexpr char kPython[] = "usr/bin/python3.11";
+
+// Without it nothing comes of the boot. A link on the way is left to the guest.
+Status CheckPython(const pack::PackTree& tree, const std::string& source) {
+  uint32_t node = pack::PackTree::kRoot;
+  for (const std::filesystem::path& part : std::filesystem::path(kPython)) {
+    if (!tree.IsDirectory(node)) return Status();
+    node = tree.Child(node, part.string());
+    if (node == pack::PackTree::kNone) {
+      return Status(ENOENT, source + " has no " + kPython +
+                                "; give the root file system of a Debian 12 with python3.11");
+    }
+  }
+  return Status();
+}
+
 Status WriteRootPack(const BakeOptions& options, const std::string& path, BakeReport* report) {
   pack::PackTree tree;
   const pack::SourceOptions source{kExcluded};
@@ -42,6 +58,7 @@ Status WriteRootPack(const BakeOptions& options, const std::string& path, BakeRe
     USETL_RETURN_IF_ERROR(
         pack::AddArchive(archive.get(), std::filesystem::path(path).parent_path(), source, &tree));
   }
+  USETL_RETURN_IF_ERROR(CheckPython(tree, options.source));
   Result<pack::PackSummary> summary = pack::WritePack(tree, path, {});
   if (!summary.ok()) return summary.status();
   report->pack_bytes += summary->size;
@@ -129,7 +146,7 @@ Result<BakeReport> Bake(const BakeOptions& options) {
   const auto next_pack = [&] {
     return packs.emplace_back(work / ("layer-" + std::to_string(packs.size()) + ".pack"));
   };
-  std::string program = "/usr/bin/python3.11";
+  std::string program = std::string("/") + kPython;
   std::vector<std::string> environment = {"HOME=/root",
                                           "LANG=C.UTF-8",
                                           "LC_CTYPE=C.UTF-8",

@@ -2,9 +2,9 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
 #include "vmm/pool/runtime.h"
 
@@ -28,20 +28,19 @@ int Main(int argc, char** argv) {
       "  usetl bake /srv/rootfs --runtimes /var/lib/usetl/runtimes"};
   auto* source =
       app.add_option("source", options.source, "directory, or tar archive (gz, xz, zst)");
-  auto* layer = app.add_option("--layer", options.layers,
-                               "in its place: pack of a layer of an image that has its own Python, "
-                               "lowest first,\nin the file system of --runtimes");
+  auto* layer = AddList(&app, "--layer", &options.layers,
+                        "in its place: pack of a layer of an image that has its own Python, "
+                        "lowest first,\nin the file system of --runtimes");
   layer->excludes(source);
-  app.add_option("--env", options.environment, "variable of that image, NAME=value");
+  AddList(&app, "--env", &options.environment, "variable of that image, NAME=value");
   app.add_option("--runtimes", options.directory, "directory of baked runtimes")
       ->capture_default_str();
   app.add_option("--runtime", options.name, "its name")->capture_default_str();
   app.add_option("--trace", options.trace, "1 system calls, 2 faults (add up): lines on stderr");
   app.add_flag("--follow", follow, "end with the process that started it");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   if (options.source.empty() && options.layers.empty()) {
-    std::fprintf(stderr, "usetl: bake what? Give a directory or an archive (usetl bake --help)\n");
-    return 1;
+    return RefuseArguments(app, "bake what? Give a directory or an archive");
   }
   if (follow && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
     std::perror("usetl: PR_SET_PDEATHSIG");

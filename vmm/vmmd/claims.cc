@@ -14,13 +14,16 @@ using SteadyClock = std::chrono::steady_clock;
 Status Vmmd::CheckMemory(const Pool& pool, uint64_t wanted) {
   const auto megabytes = [](uint64_t bytes) { return std::to_string(bytes >> 20) + " MB"; };
   if (wanted == 0) return Status();
+  const std::string whose = "--memory, or the pod's memory limit, ";
   if (wanted < pool.least_memory()) {
-    return Status(EINVAL, "--memory: a function of this runtime has at least " +
-                              megabytes(pool.least_memory()));
+    const std::string least = megabytes(pool.least_memory());
+    return Status(EINVAL, whose + "is less than the " + least +
+                              " that a function of this runtime takes; give " + least + " or more");
   }
   if (wanted > pool.most_memory()) {
-    return Status(EINVAL, "--memory: this node gives a function at most " +
-                              megabytes(pool.most_memory()) + " (usetl up --memory)");
+    return Status(EINVAL, whose + "exceeds the " + megabytes(pool.most_memory()) +
+                              " that this node gives a function; ask for less, or start the node "
+                              "with usetl up --memory");
   }
   return Status();
 }

@@ -75,9 +75,10 @@ Status Vmmd::SetUp(VmmdOptions options) {
   signals_ = Fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.ok()) return Status::Errno("signalfd");
   if (options_.usf.ram_limit < runtime->snapshot.index().ram_size) {
+    const std::string least = std::to_string(runtime->snapshot.index().ram_size >> 20);
     return Status(EINVAL, "--memory: a function of runtime '" + options_.runtime +
-                              "' has at least " +
-                              std::to_string(runtime->snapshot.index().ram_size >> 20) + " MB");
+                              "' has at least " + least + " MB; give --memory " + least +
+                              "M or more");
   }
   Result<ipc::Listener> listener = ipc::Listener::Create(options_.socket);
   if (!listener.ok()) return listener.status();

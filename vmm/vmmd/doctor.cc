@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
 #include "vmm/platform/kvm/kvm_abi.h"
 #include "vmm/pool/runtime.h"
@@ -148,8 +149,6 @@ void CheckRuntime(Report* report, const std::string& runtimes) {
       absent ? "usetl bake ROOTFS; if it lies elsewhere, set USETL_RUNTIMES or --runtimes" : "");
 }
 
-}  // namespace
-
 int Doctor(const std::string& runtimes) {
   Report report;
   CheckKvm(&report);
@@ -166,6 +165,19 @@ int Doctor(const std::string& runtimes) {
   }
   std::printf("%d %s to mend.\n", report.bad(), report.bad() == 1 ? "thing" : "things");
   return 1;
+}
+
+}  // namespace
+
+int DoctorMain(int argc, char** argv) {
+  std::string runtimes = DefaultRuntimes();
+  CLI::App app{
+      "Says what this machine has and lacks to run functions, a line each, and what to do about\n"
+      "what it lacks. Exit status: 0 it is ready, 1 something is to mend, 2 wrong arguments.",
+      argv[0]};
+  app.add_option("--runtimes", runtimes, "directory of baked runtimes")->capture_default_str();
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
+  return Doctor(runtimes);
 }
 
 }  // namespace usetl

@@ -2,13 +2,11 @@
 #ifndef USETL_VMM_VMMD_DOCTOR_H_
 #define USETL_VMM_VMMD_DOCTOR_H_
 
-#include <string>
-
 namespace usetl {
 
 // Prints a line per check; the process's exit status. A part of the daemon, because what it tries
-// is what the daemon does at its start.
-int Doctor(const std::string& runtimes);
+// is what the daemon does at its start; its arguments are its own.
+int DoctorMain(int argc, char** argv);
 
 }  // namespace usetl
 

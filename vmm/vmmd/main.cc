@@ -2,8 +2,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
+#include <cstring>
 
+#include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
 #include "vmm/base/starter.h"
 #include "vmm/vmmd/daemon.h"
@@ -35,19 +36,19 @@ int Main(int argc, char** argv) {
   options.socket = VmmdSocket(kDefaultNode);
   options.runtimes = DefaultRuntimes();
   options.runtime = "python3.11";
-  options.image_runtimes = "/var/lib/usetl/images/runtimes";
+  options.image_runtimes = ImageStoreOf(kDefaultNode) + "/runtimes";
   options.kernel = KernelPath();
   options.usf.program = UsfPath();
   uint64_t region = 64 << 20;
   int ready_fd = -1;
   bool remove_directory = false;
-  bool doctor = false;
   CLI::App app{
       "Keeps USFs of one baked runtime ready: starts them, hands each to a worker of usetl-proxy,\n"
       "rolls it back afterwards, replaces what is worn out or lost. Needs root and /dev/kvm.\n"
       "`usetl up` starts it together with usetl-proxy; by itself, under an init system:\n"
       "  usetl-vmmd --socket /run/usetl/vmmd.sock --runtimes /var/lib/usetl/runtimes --pool 8\n"
-      "SIGTERM ends it and all of its USFs. `usetl ps` and `usetl inspect` show what it has."};
+      "SIGTERM ends it and all of its USFs. `usetl ps` and `usetl inspect` show what it has;\n"
+      "`usetl doctor` becomes `usetl-vmmd --doctor`."};
   app.add_option("--socket", options.socket, "where workers and the command line connect")
       ->capture_default_str();
   app.add_option("--runtimes", options.runtimes, "directory of baked runtimes")
@@ -75,11 +76,9 @@ int Main(int argc, char** argv) {
       "--ready-fd", ready_fd,
       "descriptor of a pipe that gets the line \"ready\", or the error; the daemon then\n"
       "ends with the process that started it");
-  app.add_flag("--doctor", doctor, "only say what this machine has and lacks, and what to do");
   app.add_flag("--remove-directory", remove_directory,
                "remove the directory of the socket at the end, when nothing is left in it");
-  CLI11_PARSE(app, argc, argv);
-  if (doctor) return Doctor(options.runtimes);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   const std::string directory = options.socket.substr(0, options.socket.rfind('/'));
   options.usf.host_region_size = options.usf.guest_region_size = region;
   Starter starter(ready_fd);
@@ -93,4 +92,9 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace usetl
 
-int main(int argc, char** argv) { return usetl::Main(argc, argv); }
+int main(int argc, char** argv) {
+  const bool doctor = argc > 1 && std::strcmp(argv[1], "--doctor") == 0;
+  if (!doctor) return usetl::Main(argc, argv);
+  argv[1] = argv[0];  // a program of its own from here on
+  return usetl::DoctorMain(argc - 1, argv + 1);
+}

@@ -38,7 +38,8 @@ class HandlerTest(AgentTest):
         agent = self.agent()
         for signature in ("handler(a, b, c)", "handler(event, *, key)"):
             answer = agent.load(self.file(f"def {signature}: pass"))
-            self.assertEqual(answer["error"]["type"], "usetl._function.HandlerError", signature)
+            self.assertEqual((answer["error"]["type"], answer["error"]["traceback"]), ("", ""), signature)
+            self.assertIn("the handler must ", answer["error"]["message"])
 
     def test_order_of_names(self) -> None:
         source = "def handle(e): return 3\ndef main(e): return 2\ndef handler(e, c): return 1\n"

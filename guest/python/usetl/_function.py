@@ -12,7 +12,7 @@ from types import CodeType, CoroutineType, FunctionType, ModuleType
 from typing import Any
 
 from usetl._code import HANDLER_NAMES
-from usetl.errors import UsetlError
+from usetl.errors import HandlerError
 
 Call = Callable[[Any, Any], Any]
 
@@ -20,8 +20,8 @@ _VARIABLE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-class HandlerError(UsetlError):
-    """The module has no function that could take events."""
+# Behind the name of a handler that is none.
+_NAMED = "; it was named by --handler, or by the pod or its image"
 
 
 def execute(code: CodeType, path: str, name: str) -> ModuleType:
@@ -43,9 +43,9 @@ def find(module: ModuleType, wanted: str | None) -> tuple[str, Callable[..., Any
         try:
             found = attrgetter(name)(module)
         except AttributeError:
-            raise HandlerError(f"{module.__file__} has no {wanted}") from None
+            raise HandlerError(f"{module.__file__} has no {wanted}{_NAMED}") from None
         if not callable(found):
-            raise HandlerError(f"{wanted} is a {type(found).__name__}, not a function")
+            raise HandlerError(f"{wanted} is a {type(found).__name__}, not a function{_NAMED}")
         return name, found
     for name in HANDLER_NAMES:
         found = getattr(module, name, None)
@@ -53,6 +53,7 @@ def find(module: ModuleType, wanted: str | None) -> tuple[str, Callable[..., Any
             return name, found
     raise HandlerError(
         f"{module.__file__} defines none of handler(event, context), main(event), handle(event)"
+        "; define one, or name another"
     )
 
 

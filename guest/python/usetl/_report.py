@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from usetl import _abi
+from usetl.errors import HandlerError
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -22,6 +23,8 @@ def own_frames(trace: TracebackType | None) -> TracebackType | None:
 
 def describe(error: BaseException, root: str, limit: int = 12_000) -> dict[str, Any]:
     """Type, message, traceback and the place in the function's own files under `root`."""
+    if isinstance(error, HandlerError):  # what the file lacks: no place in it, and no name of ours
+        return {"type": "", "message": str(error), "traceback": "", "file": None, "line": None}
     trace = own_frames(error.__traceback__)
     kind = type(error)
     name = kind.__qualname__

@@ -17,6 +17,10 @@ class UsetlError(Exception):
     """Base of everything this package raises."""
 
 
+class HandlerError(UsetlError):
+    """A function's file has nothing that could take its events."""
+
+
 class RequestError(UsetlError, OSError):
     """A request that got no answer."""
 

@@ -2,9 +2,9 @@
 #include <limits.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 
+#include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
 #include "vmm/base/starter.h"
 #include "vmm/proxy/daemon/daemon.h"
@@ -43,17 +43,16 @@ int Main(int argc, char** argv) {
   app.add_option("--pods", options.pods_socket,
                  "where usetld connects to start containers; none unless given");
   app.add_option("--vmmd", options.vmmd_socket, "where usetl-vmmd listens")->capture_default_str();
-  app.add_option(
-      "--objects", options.objects,
-      "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...; :rw wants a\n"
-      "directory that group 65534 may write");
+  AddList(&app, "--objects", &options.objects,
+          "NAME=DIRECTORY[:rw]: files that functions reach as file:///NAME/...; :rw wants a\n"
+          "directory that group 65534 may write");
   app.add_option(
       "--ready-fd", ready_fd,
       "descriptor of a pipe that gets the line \"ready\", or the error; the daemon then\n"
       "ends with the process that started it");
   app.add_flag("--remove-directory", remove_directory,
                "remove the directory of the socket at the end, when nothing is left in it");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   if (!options.pods_socket.empty()) BindSymbols(argv);
   Starter starter(ready_fd);
   Status status = starter.Follow();

@@ -103,7 +103,8 @@ Status Contents::CheckRoom(const HostRegion& region) const {
   const uint64_t room = region.free_bytes() / 4 * 3;
   if (entries > kMostEntries) {
     return Status(ENOSPC, "the container's mounts are " + std::to_string(entries) +
-                              " files, a USF takes " + std::to_string(kMostEntries));
+                              " files, a USF takes " + std::to_string(kMostEntries) +
+                              "; mount a part of them, or have the function's image hold them");
   }
   if (pages * abi::kPageSize > room) {
     return Status(ENOSPC, "the container's mounts take " +

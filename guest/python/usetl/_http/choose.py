@@ -7,7 +7,8 @@ from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
-from usetl._function import HandlerError, find
+from usetl._function import find
+from usetl.errors import HandlerError
 
 _APPS = ("app", "application")
 _HANDLERS = ("handler", "lambda_handler", "handle_event")
@@ -77,5 +78,5 @@ def pick(module: ModuleType, wanted: str | None) -> tuple[str, Any]:
             return name, found
     raise HandlerError(
         f"{module.__file__} has nothing that answers HTTP requests: no new(), handle, handler, "
-        "lambda_handler, handle_event, app, application, main"
+        "lambda_handler, handle_event, app, application, main; define one, or name another"
     )

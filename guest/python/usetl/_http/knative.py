@@ -7,8 +7,9 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
-from usetl._function import HandlerError, await_result
+from usetl._function import await_result
 from usetl._http.answer import Answer
+from usetl.errors import HandlerError
 
 LIVENESS, READINESS = "/health/liveness", "/health/readiness"
 _HOOKS = {LIVENESS: "alive", READINESS: "ready"}

@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from usetl._code import read_code
-from usetl._function import HandlerError, execute
+from usetl._function import execute
+from usetl.errors import HandlerError
 
 FILES = (
     "func.py",
@@ -57,7 +58,9 @@ def locate(order: dict[str, Any]) -> Place:
     for name in (f"{_PACKAGE}/__init__.py", f"{_PACKAGE}/func.py"):
         if os.path.isfile(file := os.path.join(path, name)):
             return Place(path, file, _PACKAGE, handler)
-    raise HandlerError(f"{path} has none of {', '.join(FILES)} and no package {_PACKAGE}")
+    raise HandlerError(
+        f"{path} has none of {', '.join(FILES)} and no package {_PACKAGE}; name the file that it has"
+    )
 
 
 def _file_of(root: str, module: str) -> str:

@@ -9,12 +9,13 @@ from types import CoroutineType
 from typing import Any
 
 from usetl._context import Context
-from usetl._function import HandlerError, await_result, bind
+from usetl._function import await_result, bind
 from usetl._http import cloudevent
 from usetl._http.answer import Answer
 from usetl._http.lambda_event import lambda_event
 from usetl._http.request import Request
 from usetl._http.results import reply
+from usetl.errors import HandlerError
 
 MakeEvent = Callable[[Request, Context], Any]
 

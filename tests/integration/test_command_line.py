@@ -1,0 +1,50 @@
+"""Command lines that are wrong: one line that says what and where to read on, and status 2."""
+
+import subprocess
+import unittest
+
+from node import BUILD
+
+
+def run(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([BUILD / words[0], *words[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+class CommandLines(unittest.TestCase):
+    def check(self, command: str, expected: str) -> None:
+        done = run(*command.split())
+        self.assertEqual((done.returncode, done.stdout), (2, ""), command)
+        self.assertRegex(done.stderr, rf"\A{expected}\n\Z", command)
+
+    def test_unknown_options(self):
+        for name in ("usetl", "usetl up", "usetl ps", "usetl inspect", "usetl bake", "usetl doctor", "usetl image ls",
+                     "usetl-vmmd", "usetl-proxy", "usetld"):
+            self.check(f"{name} --nonsense", f"{name.split()[0]}: .*--nonsense; see {name} --help")
+        self.check("usetl run f.py --nonsense", "usetl: .*--nonsense; see usetl run --help")
+        self.check("usetl run --pod - --nonsense", "usetl: .*--nonsense; see usetl run --pod --help")
+
+    def test_what_is_missing(self):
+        self.check("usetl", "usetl: a verb is missing; verbs are run, .*; see usetl --help")
+        self.check("usetl run", "usetl: function is required; see usetl run --help")
+        self.check("usetl image", "usetl: a subcommand is required; see usetl image --help")
+        self.check("usetl image rm", "usetl: name is required; see usetl image rm --help")
+        self.check("usetl bake", "usetl: bake what.*; see usetl bake --help")
+
+    def test_values(self):
+        self.check("usetl up --pool many", "usetl: .*--pool.*; see usetl up --help")
+        self.check("usetl run f.py --timeout 3weeks", "usetl: .*weeks.*; see usetl run --help")
+
+    def test_arguments_without_the_dashes_before_them(self):
+        stray = r'usetl: "a" is no option; arguments of the function stand behind --; see usetl run --help'
+        for words in ("f.py a", "f.py a -- b", "f.py a --event 1 -- b c"):
+            self.check(f"usetl run {words}", stray)
+
+    def test_lists_leave_what_follows(self):
+        for option in ("--allow http://127.0.0.1", "--env A=b", "--objects a=/b"):
+            done = run("usetl", "run", "--node", "/none", *option.split(), "/none.py")
+            self.assertEqual(done.stderr, "usetl: /none.py: No such file or directory\n", option)
+
+
+if __name__ == "__main__":
+    unittest.main()

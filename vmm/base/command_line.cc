@@ -1,0 +1,50 @@
+#include "vmm/base/command_line.h"
+
+#include <cctype>
+#include <cstdio>
+#include <filesystem>
+
+namespace usetl {
+namespace {
+
+// "usetl image pull"; of a daemon its name without the path.
+std::string NameOf(const CLI::App& app) {
+  const CLI::App* parent = app.get_parent();
+  const std::string own = std::filesystem::path(app.get_name()).filename();
+  return parent == nullptr ? own : NameOf(*parent) + " " + own;
+}
+
+// CLI11 writes sentences; ours go on in a line.
+std::string AsPart(std::string text) {
+  while (!text.empty() && (text.back() == '.' || text.back() == '\n')) text.pop_back();
+  for (char& c : text) c = c == '\n' ? ' ' : c;
+  if (text.size() > 1 && (text[1] == ' ' || std::islower(static_cast<unsigned char>(text[1])))) {
+    text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::optional<int> ReadArguments(CLI::App* app, int argc, char** argv) {
+  try {
+    app->parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::Success& help) {
+    return app->exit(help);
+  } catch (const CLI::ParseError& error) {
+    const CLI::App* wrong = app;
+    while (!wrong->get_subcommands().empty()) wrong = wrong->get_subcommands().back();
+    return RefuseArguments(*wrong, AsPart(error.what()));
+  }
+}
+
+int RefuseArguments(const CLI::App& app, const std::string& why) {
+  const std::string name = NameOf(app);
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: %s; see %s --help\n", name.substr(0, name.find(' ')).c_str(),
+               why.c_str(), name.c_str());
+  return 2;
+}
+
+}  // namespace usetl
