@@ -149,6 +149,15 @@ class StopTest(WebTest):
         self.assertEqual(self.stop(source.format(0)), (0, "stop\n", ""))
         self.assertEqual(self.stop(source.format(3)), (3, "stop\n", ""))
 
+    def test_files_left_open_are_complete(self) -> None:
+        source = """
+            log = open("log", "w")
+            def handler(event, context): pass
+            def stop(): log.write("stopped")
+            """
+        self.assertEqual(self.stop(source), (0, "", ""))
+        self.assertEqual((self.folder / "log").read_text(), "stopped")
+
     def test_failing_hook(self) -> None:
         source = """
             import atexit

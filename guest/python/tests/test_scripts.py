@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import zipfile
+
 from tests.harness import AgentTest
 
 
@@ -56,6 +59,38 @@ class ScriptTest(AgentTest):
             """
         status, output, _ = self.run_script(source)
         self.assertEqual((status, output), (4, "pool\nthread\nexit"))
+
+    def test_files_left_open_are_complete(self) -> None:
+        source = """
+            import gzip, zipfile
+            text = open("text", "w"); text.write("one")
+            squeezed = gzip.open("text.gz", "wt"); squeezed.write("two")
+            archive = zipfile.ZipFile("text.zip", "w"); archive.writestr("name", "three")
+            def use(): return text, squeezed, archive
+            """
+        self.assertEqual(self.run_script(source), (0, "", ""))
+        self.assertEqual((self.folder / "text").read_text(), "one")
+        self.assertEqual(gzip.decompress((self.folder / "text.gz").read_bytes()), b"two")
+        self.assertEqual(zipfile.ZipFile(self.folder / "text.zip").read("name"), b"three")
+
+    def test_what_is_finalized_sees_its_module(self) -> None:
+        (self.folder / "mine.py").write_text(
+            "WORD = 'still here'\nclass Kept:\n def __del__(self): print(WORD)\nkept = Kept()\n"
+        )
+        self.assertEqual(self.run_script("import mine"), (0, "still here\n", ""))
+
+    def test_daemons_do_not_lose_their_modules(self) -> None:
+        source = """
+            import threading, time
+            file = open("text", "w"); file.write("all")
+            def run():
+                while True:
+                    time.sleep(0.001)
+                    file.name
+            threading.Thread(target=run, daemon=True).start()
+            """
+        self.assertEqual(self.run_script(source), (0, "", ""))
+        self.assertEqual((self.folder / "text").read_text(), "all")
 
     def test_interrupt(self) -> None:
         source = "import signal\nsignal.raise_signal(signal.SIGINT)"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
-import threading
 from collections.abc import Callable
 from types import CodeType
 
@@ -15,21 +13,18 @@ from usetl.errors import UsetlError
 
 
 class Script:
-    """Runs once: at its end, threads and exit handlers of the interpreter are gone as well."""
+    """Runs once. What the end of a process does comes behind it (`_end.py`)."""
 
     def __init__(self, code: CodeType, path: str) -> None:
         self._code: CodeType | None = code
         self._path = path
 
     def run(self) -> int:
-        """Exit status, after everything that the end of a process waits for."""
+        """Exit status of the program itself."""
         code, self._code = self._code, None
         if code is None:
             raise UsetlError("a script runs once")
-        status = guarded(lambda: execute(code, self._path, "__main__"))
-        finish = guarded(threading._shutdown)  # waits for threads that are no daemons
-        atexit._run_exitfuncs()
-        return status or finish or _flush()
+        return guarded(lambda: _run(code, self._path))
 
 
 def guarded(run: Callable[[], object]) -> int:
@@ -55,12 +50,8 @@ def exit_status(end: SystemExit) -> int:
     return 1
 
 
-def _flush() -> int:
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return 120  # as CPython has it for output that got lost at exit
-    return 0
+def _run(code: CodeType, path: str) -> None:
+    execute(code, path, "__main__")  # its module is not held on to
 
 
 def use_stdin(path: str) -> None:

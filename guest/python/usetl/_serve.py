@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from usetl import _abi, _context, _device, _reseed, _stop
 from usetl._code import looks_like_script, read_code
 from usetl._context import Context
+from usetl._end import end
 from usetl._function import Call, await_result, bind, execute, find
 from usetl._json import decode, encode
 from usetl._output import flush
@@ -35,6 +37,7 @@ class Function:
     """What has been loaded: a handler, a script, or what answers HTTP requests."""
 
     def __init__(self) -> None:
+        self._known = frozenset(sys.modules)
         self._call: Call | None = None
         self._script: Script | None = None
         self._web: WebFunction | None = None
@@ -86,7 +89,13 @@ class Function:
 
     def stop(self) -> int:
         """Serves kStop; returns the exit status."""
-        return _stop.run_hooks(self._web.stop_hooks() if self._web else ())
+        status = _stop.run_hooks(self._web.stop_hooks() if self._web else ())
+        finish = self._end()
+        return status or finish
+
+    def _end(self) -> int:
+        self._call = self._script = self._web = None
+        return end(self._root, self._known)
 
     def invoke(self, record: bytes, number: int) -> bytes | None:
         """Serves a kInvoke record; returns the payload of kResult, none when that is posted."""
@@ -124,12 +133,13 @@ class Function:
     def _run_script(self) -> bytes:
         if self._script is None:
             raise UsetlError("no function is loaded")
-        return b'{"ok":true,"exit":%d}' % self._script.run()
+        status = self._script.run()
+        finish = self._end()
+        return b'{"ok":true,"exit":%d}' % (status or finish)
 
 
-def serve() -> None:
-    """Posts kReady, then answers records until the host is gone. When it says stop, a SystemExit
-    ends the interpreter the usual way, with its exit handlers and threads."""
+def serve() -> int:
+    """Posts kReady, then answers records until the host is gone or says stop; the exit status."""
     read, write = os.read, os.write
     unpack, record, limit = _abi.RECORD.unpack_from, _abi.record, _abi.MAX_RECORD
     header, invoke_kind, result_kind = _abi.HEADER_SIZE, _abi.INVOKE, _abi.RESULT
@@ -149,4 +159,5 @@ def serve() -> None:
         elif kind == _abi.BODY_DATA or kind == _abi.BODY_END:
             pass  # of a request that was answered before its body was read
         elif kind == _abi.STOP:
-            raise SystemExit(function.stop())
+            return function.stop()
+    return 0

@@ -13,7 +13,7 @@ def run_hooks(hooks: Iterable[Callable[[], object]]) -> int:
     """Runs all of it whatever fails, and returns the exit status: the first that is not 0.
 
     First comes what the function would do about a SIGTERM, which is what this stands for. Exit
-    handlers and threads are left to the end of the interpreter.
+    handlers and threads come behind it (`_end.py`).
     """
     handler = signal.getsignal(signal.SIGTERM)
     status = 0

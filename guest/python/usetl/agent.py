@@ -45,9 +45,9 @@ def main() -> None:
     hooks.run_before_snapshot()
     gc.collect()
     gc.freeze()
-    _serve.serve()
+    status = _serve.serve()
     flush()
-    os._exit(0)
+    os._exit(status)
 
 
 if __name__ == "__main__":
