@@ -74,6 +74,20 @@ bool IsAgents(const std::string& path) {
   return normal.starts_with("/run/usetl/");
 }
 
+// Nothing of the host is in /proc and /sys of a micro-VM.
+std::optional<Refusal> CheckHidden(const v1::LinuxContainerSecurityContext& security) {
+  for (const auto* paths : {&security.masked_paths(), &security.readonly_paths()}) {
+    for (const std::string& path : *paths) {
+      const std::string normal = std::filesystem::path(path + "/").lexically_normal();
+      if (normal.starts_with("/proc/") || normal.starts_with("/sys/")) continue;
+      return Refusal{"hidden_path", "usetl: " + path +
+                                        ": masked and read-only paths are supported in /proc and "
+                                        "/sys; mount something read-only there"};
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<Refusal> CheckMount(const v1::Mount& mount) {
   const std::string where = "mount " + mount.container_path() + ": ";
   const auto refuse = [&](const char* why) { return Refusal{"mount", "usetl: " + where + why}; };
@@ -133,6 +147,7 @@ std::optional<Refusal> AdmitContainer(const v1::ContainerConfig& config) {
   const v1::LinuxContainerSecurityContext& security = config.linux().security_context();
   if (auto refused = CheckNamespaces(security.namespace_options())) return refused;
   if (auto refused = CheckProfiles(security.seccomp(), security.apparmor())) return refused;
+  if (auto refused = CheckHidden(security)) return refused;
   if (auto refused = Check({
           {!config.has_metadata() || config.metadata().name().empty(), "name",
            "the container has no name"},

@@ -15,6 +15,7 @@ grpc::Status ToGrpc(const Status& status) {
         return grpc::StatusCode::INVALID_ARGUMENT;
       case EEXIST:
         return grpc::StatusCode::ALREADY_EXISTS;
+      case EADDRINUSE:
       case EBUSY:
       case ECHILD:
         return grpc::StatusCode::FAILED_PRECONDITION;

@@ -102,7 +102,8 @@ class Http(ContainerCase):
         first.started()
         with tempfile.TemporaryDirectory() as directory:
             second = Container(self.node, self.pod, directory, self.CODE, mode="http", ports=[8080])
-            self.assertEqual(second.receive()["text"], "port 8080: Address already in use")
+            self.assertEqual(second.receive()["text"], "port 8080: another container of the pod serves it; name another "
+                             "one as containerPort or in PORT")
             second.connection.close()
         first.stop(0)
         first.end()

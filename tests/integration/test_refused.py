@@ -61,6 +61,10 @@ CONTAINERS = [
     ({"devices": [cri.Device(container_path="/dev/x", host_path="/dev/null")]},
      "devices are not supported: a micro-VM has none"),
     ({"CDI_devices": [cri.CDIDevice(name="vendor.com/class=x")]}, "devices are not supported: a micro-VM has none"),
+    (context(masked_paths=["/proc/kcore", "/etc/passwd"]), "/etc/passwd: masked and read-only paths are supported in "
+     "/proc and /sys; mount something read-only there"),
+    (context(readonly_paths=["/proc/../tmp"]), "/proc/../tmp: masked and read-only paths are supported in /proc and "
+     "/sys; mount something read-only there"),
     ({"tty": True}, "tty is not supported for a container: a function has no terminal"),
     ({"stdin": True}, "stdin is not supported for a container: events come over HTTP"),
     ({"command": ["/bin/sh", "-c", "true"]},
@@ -125,7 +129,7 @@ class Refused(CriCase):
             namespace_options=cri.NamespaceOption(network=cri.POD, pid=cri.CONTAINER, ipc=cri.POD))))
         self.run_container(pod, **context(
             readonly_rootfs=True, no_new_privs=True, run_as_user=user, run_as_group=user, supplemental_groups=[1],
-            seccomp=profile, apparmor=profile, masked_paths=["/proc/kcore"], readonly_paths=["/proc/sys"],
-            capabilities=cri.Capability(drop_capabilities=["ALL"]), selinux_options=cri.SELinuxOption(type="t"),
+            seccomp=profile, apparmor=profile, masked_paths=["/proc/kcore", "/sys/firmware"],
+            readonly_paths=["/proc/sys"], capabilities=cri.Capability(drop_capabilities=["ALL"]), selinux_options=cri.SELinuxOption(type="t"),
             namespace_options=cri.NamespaceOption(network=cri.POD, pid=cri.POD, ipc=cri.POD)))
         self.assertIn("you", self.post(pod, {"name": "you"}))
