@@ -66,10 +66,10 @@ void Announce(const PodRunner& runner) {
 }
 
 int Remove(const std::string& socket, const std::string& yaml, const ManifestOptions& options) {
-  const Result<std::vector<std::string>> removed = RemovePods(socket, yaml, options);
-  if (!removed.ok()) return Complain(removed.status().message());
-  for (const std::string& pod : *removed) std::printf("%s\n", pod.c_str());
-  return 0;
+  std::vector<std::string> removed;
+  const Status status = RemovePods(socket, yaml, options, &removed);
+  for (const std::string& pod : removed) std::printf("%s\n", pod.c_str());
+  return status.ok() ? 0 : Complain(status.message());
 }
 
 int Main(int argc, char** argv) {
@@ -101,9 +101,12 @@ int Main(int argc, char** argv) {
       ->excludes(detached);
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
 
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = 1; };
-  for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+  if (!remove) {
+    struct sigaction action {};
+    action.sa_handler = [](int) { interrupted = 1; };
+    action.sa_flags = SA_RESETHAND;  // the second one does not wait for the pod's grace
+    for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+  }
   Result<std::string> uid = NewUid();
   if (!uid.ok()) return Complain(uid.status().message());
   options.uid = *uid;

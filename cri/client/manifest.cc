@@ -107,6 +107,7 @@ void ParseMetadata(Fields* document, const ManifestOptions& options, PodManifest
   labels["io.kubernetes.pod.name"] = pod.name();
   labels["io.kubernetes.pod.namespace"] = pod.namespace_();
   labels["io.kubernetes.pod.uid"] = pod.uid();
+  labels[kMadeByLabel] = kMadeBy;
   sandbox.set_log_directory(options.logs + "/" + pod.namespace_() + "_" + pod.name() + "_" +
                             pod.uid());
 }

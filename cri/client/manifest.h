@@ -16,6 +16,8 @@ namespace usetl::cri {
 namespace v1 = ::runtime::v1;
 
 inline constexpr size_t kMostManifest = 1 << 20;
+// A label of pods that are made from a manifest here, by which they are told from kubelet's.
+inline constexpr char kMadeByLabel[] = "usetl.dev/made-by", kMadeBy[] = "usetl-run-pod";
 
 struct PodManifest {
   struct Container {

@@ -2,7 +2,9 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 
 #include "cri/client/call.h"
 #include "cri/client/find_node.h"
@@ -34,6 +36,11 @@ Status StopContainers(Runtime* runtime, const std::string& pod, int64_t grace) {
   return first;
 }
 
+// As NewUid() makes them. Whoever made the pod said it, and it becomes part of a path.
+bool IsUid(const std::string& uid) {
+  return !uid.empty() && uid.find_first_not_of("0123456789abcdef-") == uid.npos;
+}
+
 }  // namespace
 
 Status EndPod(Runtime* runtime, const std::string& pod, int64_t grace) {
@@ -47,11 +54,12 @@ Status EndPod(Runtime* runtime, const std::string& pod, int64_t grace) {
   v1::RemovePodSandboxResponse removed;
   const Status gone =
       Call(runtime, &Runtime::RemovePodSandbox, "RemovePodSandbox", remove, &removed);
-  return !ended.ok() ? ended : !down.ok() ? down : gone;
+  // A pod that is gone has ended, however.
+  return gone.ok() ? Status() : !ended.ok() ? ended : !down.ok() ? down : gone;
 }
 
-Result<std::vector<std::string>> RemovePods(const std::string& socket, const std::string& yaml,
-                                            ManifestOptions options) {
+Status RemovePods(const std::string& socket, const std::string& yaml, ManifestOptions options,
+                  std::vector<std::string>* removed) {
   Result<PodManifest> manifest = ParsePodManifest(yaml, options);
   if (!manifest.ok()) return manifest.status();
   USETL_RETURN_IF_ERROR(FindNode(socket));
@@ -62,22 +70,34 @@ Result<std::vector<std::string>> RemovePods(const std::string& socket, const std
   auto& labels = *list.mutable_filter()->mutable_label_selector();
   labels["io.kubernetes.pod.name"] = wanted.name();
   labels["io.kubernetes.pod.namespace"] = wanted.namespace_();
+  labels[kMadeByLabel] = kMadeBy;
   v1::ListPodSandboxResponse pods;
   USETL_RETURN_IF_ERROR(
       Call(runtime.get(), &Runtime::ListPodSandbox, "ListPodSandbox", list, &pods));
-  if (pods.items().empty()) {
+  // Labels say what somebody wanted them to say.
+  std::vector<v1::PodSandbox> own;
+  std::ranges::copy_if(pods.items(), std::back_inserter(own), [&](const v1::PodSandbox& pod) {
+    return pod.metadata().name() == wanted.name() &&
+           pod.metadata().namespace_() == wanted.namespace_();
+  });
+  if (own.empty()) {
     return Status(ENOENT, "no pod " + wanted.namespace_() + "/" + wanted.name() +
                               " is on this node; it was removed, or its manifest renamed");
   }
-  std::vector<std::string> ids;
-  for (const v1::PodSandbox& pod : pods.items()) {
-    USETL_RETURN_IF_ERROR(EndPod(runtime.get(), pod.id(), manifest->grace_seconds));
+  Status first;
+  for (const v1::PodSandbox& pod : own) {
+    const Status ended = EndPod(runtime.get(), pod.id(), manifest->grace_seconds);
+    if (!ended.ok()) {
+      if (first.ok()) first = ended;
+      continue;
+    }
+    removed->push_back(pod.id());
     options.uid = pod.metadata().uid();  // its emptyDirs lie below that
-    const Result<PodManifest> own = ParsePodManifest(yaml, options);
-    if (own.ok()) RemoveVolumes(*own);
-    ids.push_back(pod.id());
+    if (!IsUid(options.uid)) continue;
+    const Result<PodManifest> made = ParsePodManifest(yaml, options);
+    if (made.ok()) RemoveVolumes(*made);
   }
-  return ids;
+  return first;
 }
 
 }  // namespace usetl::cri

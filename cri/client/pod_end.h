@@ -12,14 +12,15 @@
 
 namespace usetl::cri {
 
-// Ends the containers that run, each within `grace` seconds, and removes the pod. The first error;
-// what can be done beyond it is done.
+// Ends the containers that run, each within `grace` seconds, and removes the pod. The first error,
+// when the pod is still there; what can be done beyond it is done.
 Status EndPod(v1::RuntimeService::Stub* runtime, const std::string& pod, int64_t grace);
 
 // Ends the pods that were made from the manifest, or from another one of its name and namespace,
-// and removes them with their emptyDirs. Their ids; ENOENT: there is none.
-Result<std::vector<std::string>> RemovePods(const std::string& socket, const std::string& yaml,
-                                            ManifestOptions options);
+// and removes them with their emptyDirs; pods that others made (kubelet, crictl) stay. Adds the ids
+// of those that are gone. ENOENT: there is none; else the first error.
+Status RemovePods(const std::string& socket, const std::string& yaml, ManifestOptions options,
+                  std::vector<std::string>* removed);
 
 }  // namespace usetl::cri
 

@@ -3,8 +3,9 @@
 //
 //   pod_lives SOCKET       a command a line from standard input, a line of JSON for each:
 //
-//     start RUN CREATE     RunPodSandboxRequest and CreateContainerRequest (its pod is filled in),
-//                          serialized, in hexadecimal: {"pod": ID, "ms": of the three calls}
+//     run REQUEST          a RunPodSandboxRequest, serialized, in hexadecimal: {"pod": ID, "ms": N}
+//     start POD REQUEST    likewise a CreateContainerRequest, whose pod is filled in; its container
+//                          is started: {"ms": of both calls}
 //     remove POD           {"ms": of stopping and removing}
 #include <grpcpp/grpcpp.h>
 
@@ -58,15 +59,19 @@ Response Call(Stub* stub,
   return response;
 }
 
-nlohmann::json Start(Stub* stub, const v1::RunPodSandboxRequest& run,
-                     v1::CreateContainerRequest create) {
+nlohmann::json Run(Stub* stub, const v1::RunPodSandboxRequest& run) {
   const auto begin = Clock::now();
   const std::string pod = Call(stub, &Stub::RunPodSandbox, run).pod_sandbox_id();
+  return {{"ms", MsSince(begin)}, {"pod", pod}};
+}
+
+nlohmann::json Start(Stub* stub, const std::string& pod, v1::CreateContainerRequest create) {
   create.set_pod_sandbox_id(pod);
+  const auto begin = Clock::now();
   v1::StartContainerRequest start;
   start.set_container_id(Call(stub, &Stub::CreateContainer, create).container_id());
   Call(stub, &Stub::StartContainer, start);
-  return {{"ms", MsSince(begin)}, {"pod", pod}};
+  return {{"ms", MsSince(begin)}};
 }
 
 nlohmann::json Remove(Stub* stub, const std::string& pod) {
@@ -89,9 +94,10 @@ int Main(int argc, char** argv) {
     std::istringstream words(line);
     std::string command, first, second;
     words >> command >> first >> second;
-    if (command == "start") {
-      std::cout << Start(stub.get(), FromHex<v1::RunPodSandboxRequest>(first),
-                         FromHex<v1::CreateContainerRequest>(second));
+    if (command == "run") {
+      std::cout << Run(stub.get(), FromHex<v1::RunPodSandboxRequest>(first));
+    } else if (command == "start") {
+      std::cout << Start(stub.get(), first, FromHex<v1::CreateContainerRequest>(second));
     } else if (command == "remove") {
       std::cout << Remove(stub.get(), first);
     } else {

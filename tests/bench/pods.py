@@ -79,13 +79,15 @@ class Pods:
         self.client.StartContainer(container_id=container)
         return pod
 
-    def timed_start(self, name: str) -> tuple[str, float]:
-        """The pod's id, and what running it, creating and starting its container took, in ms."""
-        config = self.config(name)
-        run = cri.RunPodSandboxRequest(config=config)
-        create = cri.CreateContainerRequest(config=self.container(name), sandbox_config=config)
-        done = self.lives.ask("start", run.SerializeToString().hex(), create.SerializeToString().hex())
+    def timed_run(self, name: str) -> tuple[str, float]:
+        """The pod's id, and what running it took, in ms."""
+        done = self.lives.ask("run", cri.RunPodSandboxRequest(config=self.config(name)).SerializeToString().hex())
         return done["pod"], done["ms"]
+
+    def timed_start(self, pod: str, name: str) -> float:
+        """What creating and starting its container took, in ms."""
+        create = cri.CreateContainerRequest(config=self.container(name), sandbox_config=self.config(name))
+        return self.lives.ask("start", pod, create.SerializeToString().hex())["ms"]
 
     def timed_remove(self, pod: str) -> float:
         """What stopping and removing it took, in ms."""
@@ -147,17 +149,21 @@ class Containers(Pods):
 
     def start(self, name: str) -> str:
         pod = super().start(name)
-        self.ports[pod] = self.ports[name]
+        self.ports[pod] = self.port_of(name)
         return pod
 
-    def timed_start(self, name: str) -> tuple[str, float]:
-        pod, took = super().timed_start(name)
-        self.ports[pod] = self.ports[name]
+    def timed_run(self, name: str) -> tuple[str, float]:
+        pod, took = super().timed_run(name)
+        self.ports[pod] = self.port_of(name)
         return pod, took
 
+    def port_of(self, name: str) -> int:
+        if name not in self.ports:
+            self.ports[name] = PORT if self.network else next(self.unused)
+        return self.ports[name]
+
     def container(self, name: str) -> "cri.ContainerConfig":
-        self.ports[name] = PORT if self.network else next(self.unused)
-        command = peer_image.command(self.ports[name], self.fast)
+        command = peer_image.command(self.port_of(name), self.fast)
         return container_config("function", containerd.IMAGE, command=command)
 
     def target(self, pod: str) -> Target:

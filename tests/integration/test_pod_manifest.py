@@ -1,5 +1,6 @@
 """usetl run --pod: a Kubernetes manifest on a node without a cluster."""
 
+import contextlib
 import functools
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import time
 import unittest
 
+from cri import Client, pod_config
 from image_file import add_image
 from node import BUILD, Node, wait_until
 
@@ -91,6 +93,16 @@ class PodManifests(unittest.TestCase):
         self.assertRegex(said, "^pod [0-9a-f]{13} has a loopback only: nsenter --net=/")
         process.stdout.close()
         process.stderr.close()
+
+    def test_pods_of_others_are_left(self):
+        with contextlib.closing(Client(f"{self.node.directory}/usetl.sock")) as client:
+            labels = {"io.kubernetes.pod.name": "pair", "io.kubernetes.pod.namespace": "default"}
+            pod = client.RunPodSandbox(config=pod_config("pair", self.node.directory, labels=labels)).pod_sandbox_id
+            done = subprocess.run(self.command("--remove"), input=POD, capture_output=True, text=True, timeout=60,
+                                  check=False)
+            listed = [item.id for item in client.ListPodSandbox().items]
+            client.RemovePodSandbox(pod_sandbox_id=pod)
+        self.assertEqual((done.returncode, done.stdout, listed), (1, "", [pod]))
 
     def test_detached_and_removed(self):
         pod = POD.replace("  containers:", "  volumes: [{name: scratch, emptyDir: {}}]\n  containers:")

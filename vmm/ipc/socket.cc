@@ -130,7 +130,11 @@ Result<Fd> Connect(const std::string& path, std::chrono::milliseconds limit) {
   if (setsockopt(fd->get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) != 0) {
     return Status::Errno("limiting the wait for " + path);
   }
-  if (connect(fd->get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address) != 0) {
+  int connected;
+  do {
+    connected = connect(fd->get(), reinterpret_cast<sockaddr*>(&*address), sizeof *address);
+  } while (connected != 0 && errno == EINTR);
+  if (connected != 0) {
     if (errno == EAGAIN) return Status(ETIMEDOUT, path + ": nobody accepts connections there");
     return Status::Errno("connect " + path);
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import zipfile
 
 from tests.harness import AgentTest
@@ -72,6 +73,54 @@ class ScriptTest(AgentTest):
         self.assertEqual((self.folder / "text").read_text(), "one")
         self.assertEqual(gzip.decompress((self.folder / "text.gz").read_bytes()), b"two")
         self.assertEqual(zipfile.ZipFile(self.folder / "text.zip").read("name"), b"three")
+
+    def test_compressed_files_end_before_those_that_they_are_in(self) -> None:
+        source = """
+            import gzip, lzma
+            class Log:
+                def __init__(self): self.file = gzip.open("log.gz", "wb")
+                def __del__(self): self.file.write(b"footer")
+            log = Log()
+            log.file.write(b"head ")
+            twice = gzip.open(lzma.open("twice", "wb"), "wb")
+            twice.write(b"all")
+            def use(): return log, twice
+            """
+        self.assertEqual(self.run_script(source), (0, "", ""))
+        self.assertEqual(gzip.decompress((self.folder / "log.gz").read_bytes()), b"head footer")
+        inner = lzma.decompress((self.folder / "twice").read_bytes())
+        self.assertEqual(gzip.decompress(inner), b"all")
+
+    def test_what_cannot_be_completed_is_no_failure(self) -> None:
+        source = """
+            import gzip, sys
+            errors = []
+            try:
+                gzip.GzipFile("no/such/file")
+            except OSError as error:
+                errors.append(error)
+            class Bad(gzip.GzipFile):
+                def close(self): raise RuntimeError("no")
+            bad = Bad("bad.gz", "wb")
+            sys.stdout = None
+            text = open("text", "w"); text.write("one")
+            def use(): return bad, text
+            """
+        status, _, _ = self.run_script(source)
+        self.assertEqual(status, 0)
+        self.assertEqual((self.folder / "text").read_text(), "one")
+
+    def test_a_thread_that_holds_a_file_is_not_waited_for(self) -> None:
+        source = """
+            import os, threading, time
+            reading, writing = os.pipe()
+            pipe = open(writing, "wb")
+            threading.Thread(target=lambda: pipe.write(b"x" * 1_000_000), daemon=True).start()
+            time.sleep(0.2)
+            text = open("text", "w"); text.write("one")
+            """
+        self.assertEqual(self.run_script(source), (0, "", ""))
+        self.assertEqual((self.folder / "text").read_text(), "one")
 
     def test_what_is_finalized_sees_its_module(self) -> None:
         (self.folder / "mine.py").write_text(
