@@ -3,6 +3,8 @@
 #define USETL_CRI_SERVER_RAW_LIST_H_
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/support/method_handler.h>
+#include <grpcpp/support/sync_stream.h>
 
 #include <cstring>
 #include <memory>

@@ -31,7 +31,7 @@ Status Store::Load(Database::Kind kind, Table<Record>* table) {
     }
     last_timestamp_ = std::max<int64_t>(last_timestamp_, record.created_at());
     auto entry = std::make_shared<Entry<Record>>();
-    entry->stored = std::make_shared<const Stored<Record>>(std::move(record));
+    entry->Set(std::make_shared<const Stored<Record>>(std::move(record)));
     table->emplace(id, std::move(entry));
     return Status();
   });
@@ -63,7 +63,7 @@ std::vector<std::shared_ptr<const Stored<Record>>> Store::All(const Table<Record
   const std::shared_lock lock(mutex_);
   std::vector<std::shared_ptr<const Stored<Record>>> all;
   all.reserve(table.size());
-  for (const auto& [id, entry] : table) all.push_back(entry->stored.load());
+  for (const auto& [id, entry] : table) all.push_back(entry->GetStored());
   return all;
 }
 
@@ -102,7 +102,7 @@ void Store::Keep(Table<Record>* table, Record record) {
   const std::lock_guard lock(mutex_);
   std::shared_ptr<Entry<Record>>& entry = (*table)[stored->record.id()];
   if (entry == nullptr) entry = std::make_shared<Entry<Record>>();
-  entry->stored = std::move(stored);
+  entry->Set(std::move(stored));
 }
 
 template <typename Record>

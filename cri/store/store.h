@@ -33,15 +33,29 @@ struct Stored {
 };
 
 template <typename Record>
-struct Entry {
+class Entry {
+ public:
   std::mutex verb;  // held by whoever changes this entry
+
   std::shared_ptr<const Record> Get() const {
-    std::shared_ptr<const Stored<Record>> held = stored.load();
+    std::shared_ptr<const Stored<Record>> held = GetStored();
     const Record* const record = &held->record;
     return {std::move(held), record};
   }
+  std::shared_ptr<const Stored<Record>> GetStored() const {
+    const std::lock_guard lock(mutex_);
+    return stored_;
+  }
+  void Set(std::shared_ptr<const Stored<Record>> stored) {
+    const std::lock_guard lock(mutex_);
+    stored_.swap(stored);  // the last one goes when the lock is gone
+  }
 
-  std::atomic<std::shared_ptr<const Stored<Record>>> stored;
+ private:
+  // Not a std::atomic of the pointer: libstdc++ 12 ends a load of it with a relaxed store, behind
+  // which the next writer is not ordered.
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Stored<Record>> stored_;
 };
 using Sandbox = Entry<SandboxRecord>;
 using Container = Entry<ContainerRecord>;

@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 from cgroups import removed
-from container_case import COMPLETED, FAILED, Container, ContainerCase
+from container_case import COMPLETED, FAILED, STARTED, Container, ContainerCase
 from node import SANITIZED, wait_until
 
 
@@ -107,6 +107,24 @@ class Http(ContainerCase):
             second.connection.close()
         first.stop(0)
         first.end()
+
+    def test_port_taken_while_both_load(self):
+        both = []
+        for _ in range(2):  # bound, and not listening yet
+            directory = tempfile.TemporaryDirectory()
+            self.addCleanup(directory.cleanup)
+            both.append(Container(self.node, self.pod, directory.name, "import time\ntime.sleep(1)\n" + self.CODE,
+                                  mode="http", ports=[8080]))
+            self.addCleanup(both[-1].connection.close)
+        answers = [container.receive() for container in both]
+        self.assertEqual({answer["type"] for answer in answers}, {STARTED, FAILED}, answers)
+        for container, answer in zip(both, answers):
+            if answer["type"] == FAILED:
+                self.assertEqual(answer["text"], "port 8080: Address already in use")
+            else:
+                self.assertEqual(self.pod.connect(8080), 0)
+                container.stop(0)
+                container.end()
 
     def test_each_client_gets_its_own_answers(self):
         container = self.container("def handler(event, context):\n"

@@ -28,6 +28,10 @@ constexpr int kPlainCalls[] = {
     SCMP_SYS(rt_sigreturn),     // end of a signal handler
     SCMP_SYS(restart_syscall),  // ppoll after a stop and continue
     SCMP_SYS(exit_group),       // the end
+#ifdef __SANITIZE_THREAD__
+    SCMP_SYS(rt_sigprocmask),  // around each signal
+    SCMP_SYS(nanosleep),       // the sanitizer's own thread
+#endif
 };
 
 // Of a bake beyond these.

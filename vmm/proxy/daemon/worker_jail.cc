@@ -110,6 +110,10 @@ constexpr int kPlainCalls[] = {
     SCMP_SYS(setresgid),        // dropping privileges, once
     SCMP_SYS(setresuid),        // dropping privileges, once
     SCMP_SYS(exit_group),       // the end
+#ifdef __SANITIZE_THREAD__
+    SCMP_SYS(nanosleep),  // the sanitizer's own thread
+    SCMP_SYS(tgkill),     // dropping privileges: that thread's too
+#endif
 };
 
 constexpr int kContainerCalls[] = {
@@ -142,6 +146,10 @@ constexpr int kMountCalls[] = {
     SCMP_SYS(restart_syscall),  // the same
     SCMP_SYS(sigaltstack),      // before the end, under sanitizers
     SCMP_SYS(exit_group),       // the end
+#ifdef __SANITIZE_THREAD__
+    SCMP_SYS(rt_sigprocmask),  // around each signal
+    SCMP_SYS(nanosleep),       // the sanitizer's own thread
+#endif
 };
 
 constexpr uint64_t kPrctls[] = {

@@ -42,6 +42,13 @@ Endpoint AsEndpoint(const sockaddr_storage& address) {
   return {text, ntohs(in6.sin6_port)};
 }
 
+std::string NameOf(const Fd& listener) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) return "port";
+  return "port " + std::to_string(AsEndpoint(address).port);
+}
+
 }  // namespace
 
 uint64_t NowNs() {
@@ -86,7 +93,8 @@ Status Core::Watch(int fd, uint32_t events, void* data) {
 Status Core::Listen(std::vector<Fd> sockets) {
   if (!listeners_.empty()) return Status(EBUSY, "the gateway listens already");
   for (const Fd& socket : sockets) {
-    if (listen(socket.get(), SOMAXCONN) != 0) return Status::Errno("listen");
+    // EADDRINUSE: somebody who was bound to it as well, which SO_REUSEADDR allows, listened first.
+    if (listen(socket.get(), SOMAXCONN) != 0) return Status::Errno(NameOf(socket));
   }
   listeners_ = std::move(sockets);
   listening_ = true;

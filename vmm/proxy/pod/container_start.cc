@@ -121,7 +121,6 @@ Status Container::OnLoaded(const Reply& reply) {
   if (mode_ == "http" && !reply.has_handler) {
     return Status(ENOEXEC, "the function offers nothing that answers HTTP");
   }
-  loaded_ = true;
   start_deadline_.reset();
   script_ = !reply.has_handler;
   if (script_) {
@@ -130,6 +129,7 @@ Status Container::OnLoaded(const Reply& reply) {
   } else {
     USETL_RETURN_IF_ERROR(OpenFront(reply.streams));
   }
+  loaded_ = true;  // up to here an error is one of the start
   StartedRecord started{};
   started.worker = getpid();
   started.usf = link_->usf_pid();
