@@ -11,6 +11,8 @@ from cgroups import removed
 from container_case import COMPLETED, FAILED, STARTED, Container, ContainerCase
 from node import SANITIZED, wait_until
 
+TAKEN = ("port 8080: Address already in use by another container of the pod; name another port as containerPort or in "
+         "PORT")
 
 # A client in the pod's network: 8 connections at a time, 40 requests on each; every seventh fails.
 CLIENT = """
@@ -102,8 +104,7 @@ class Http(ContainerCase):
         first.started()
         with tempfile.TemporaryDirectory() as directory:
             second = Container(self.node, self.pod, directory, self.CODE, mode="http", ports=[8080])
-            self.assertEqual(second.receive()["text"], "port 8080: another container of the pod serves it; name another "
-                             "one as containerPort or in PORT")
+            self.assertEqual(second.receive()["text"], TAKEN)
             second.connection.close()
         first.stop(0)
         first.end()
@@ -120,7 +121,7 @@ class Http(ContainerCase):
         self.assertEqual({answer["type"] for answer in answers}, {STARTED, FAILED}, answers)
         for container, answer in zip(both, answers):
             if answer["type"] == FAILED:
-                self.assertEqual(answer["text"], "port 8080: Address already in use")
+                self.assertEqual(answer["text"], TAKEN)
             else:
                 self.assertEqual(self.pod.connect(8080), 0)
                 container.stop(0)

@@ -25,6 +25,13 @@ uint64_t ReadClock(clockid_t clock) {
   return uint64_t(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
 }
 
+// Of a start, for its user.
+std::string Explain(const Status& status) {
+  if (status.code() != EADDRINUSE) return status.message();
+  return status.message() +
+         " by another container of the pod; name another port as containerPort or in PORT";
+}
+
 }  // namespace
 
 Container::Container(Fd usetld, Join join, Fd mount_service, Fd vmmd, etl::ObjectStore objects)
@@ -66,8 +73,9 @@ void Container::Run(Result<ipc::Message> start) {
   Status status = start.ok() ? Start(std::move(*start)) : start.status();
   if (status.ok()) status = Loop();
   if (!status.ok() && !outcome_) {
-    outcome_ = Killed(SIGKILL, Reason::kError, status.message());
-    outcome_->report = "usetl: " + status.message();
+    const std::string text = loaded_ ? status.message() : Explain(status);
+    outcome_ = Killed(SIGKILL, Reason::kError, text);
+    outcome_->report = "usetl: " + text;
   }
   if (loaded_) return TellEnd();
   if (log_ != nullptr) {

@@ -34,10 +34,6 @@ Result<Fd> BindOne(uint16_t number) {
     return Status::Errno(name);
   }
   if (bind(fd.get(), address, size) == 0) return fd;
-  if (errno == EADDRINUSE) {
-    return Status(EADDRINUSE, name + ": another container of the pod serves it; name another one "
-                                     "as containerPort or in PORT");
-  }
   if (errno != EACCES) return Status::Errno(name);
   return Status(EACCES, name + ": not allowed; net.ipv4.ip_unprivileged_port_start of the pod");
 }
