@@ -28,6 +28,9 @@ TEST(PageRestore, EveryByteCounts) {
   for (size_t i = 0; i < page.bytes.size(); ++i) {
     page.bytes[i] ^= 0x80;
     ASSERT_EQ(DifferentLines(page.bytes.data(), clean.bytes.data()), 1ull << (i / 64)) << i;
+    if (kWideLines) {
+      ASSERT_EQ(DifferentWideLines(page.bytes.data(), clean.bytes.data()), 1ull << (i / 64)) << i;
+    }
     RestorePageLines(page.bytes.data(), clean.bytes.data());
     ASSERT_EQ(page.bytes, clean.bytes) << i;
   }

@@ -8,7 +8,7 @@
 #ifndef USETL_VMM_SNAPSHOT_PAGE_RESTORE_H_
 #define USETL_VMM_SNAPSHOT_PAGE_RESTORE_H_
 
-#include <emmintrin.h>
+#include <immintrin.h>
 
 #include <bit>
 #include <cstdint>
@@ -33,9 +33,24 @@ inline uint64_t DifferentLines(const uint8_t* a, const uint8_t* b) {
   return lines;
 }
 
+// The same with a load for each line: 6 % of a rollback. REQUIRES: kWideLines.
+__attribute__((target("avx512f"))) inline uint64_t DifferentWideLines(const uint8_t* a,
+                                                                      const uint8_t* b) {
+  uint64_t lines = 0;
+  for (int line = 0; line < 64; ++line) {
+    const __m512i x = _mm512_loadu_si512(a + line * 64);
+    const __m512i y = _mm512_loadu_si512(b + line * 64);
+    lines |= uint64_t{_mm512_cmpneq_epi64_mask(x, y) != 0} << line;
+  }
+  return lines;
+}
+
+inline const bool kWideLines = __builtin_cpu_supports("avx512f") != 0;
+
 // Makes the page at `at` equal `clean`. REQUIRES: nobody else writes either.
 inline void RestorePageLines(uint8_t* at, const uint8_t* clean) {
-  for (uint64_t lines = DifferentLines(at, clean); lines != 0; lines &= lines - 1) {
+  uint64_t lines = kWideLines ? DifferentWideLines(at, clean) : DifferentLines(at, clean);
+  for (; lines != 0; lines &= lines - 1) {
     const int offset = std::countr_zero(lines) * 64;
     std::memcpy(at + offset, clean + offset, 64);
   }

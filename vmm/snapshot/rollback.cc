@@ -120,7 +120,7 @@ Status Rollback::RestorePart(Part* part, RollbackStats* stats) {
   for (size_t i = 0; i < hot.size(); ++i) {
     // Pages lie apart: the first lines of each cost a walk of the page tables, which may go on
     // while the pages before are compared.
-    constexpr size_t kAhead = 3, kStep = 1024;
+    constexpr size_t kAhead = 4, kStep = 1024;
     for (size_t at = 0; i + kAhead < hot.size() && at < kPage; at += kStep) {
       __builtin_prefetch(hot[i + kAhead].at + at);
       __builtin_prefetch(hot[i + kAhead].clean + at);
