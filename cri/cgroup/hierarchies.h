@@ -25,8 +25,9 @@ struct Hierarchies {
 
 // Of the text of /proc/self/mountinfo.
 Hierarchies ParseHierarchies(std::string_view mountinfo);
-// As they are mounted now. The file is read again only when one of the mounts is not what it was, for
-// it has a line for each pod's network namespace: one that is mounted later is not seen. Thread-safe.
+// As they are mounted now. The file is read again only when one of the mounts is not what it was,
+// for it has a line for each pod's network namespace: one that is mounted later is not seen.
+// Thread-safe.
 Result<Hierarchies> ReadHierarchies();
 
 // Where below each hierarchy's mount the parent is that kubelet names: an absolute path, or a slice

@@ -87,8 +87,8 @@ nlohmann::json Remove(Stub* stub, const std::string& pod) {
 
 int Main(int argc, char** argv) {
   if (argc != 2) Die("usage: pod_lives SOCKET");
-  const std::unique_ptr<Stub> stub = v1::RuntimeService::NewStub(grpc::CreateChannel(
-      "unix://" + std::string(argv[1]), grpc::InsecureChannelCredentials()));
+  const std::unique_ptr<Stub> stub = v1::RuntimeService::NewStub(
+      grpc::CreateChannel("unix://" + std::string(argv[1]), grpc::InsecureChannelCredentials()));
   Call(stub.get(), &Stub::Version, v1::VersionRequest());  // connects
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);

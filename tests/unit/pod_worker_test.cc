@@ -1,5 +1,3 @@
-#include "vmm/proxy/pod/worker.h"
-
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
@@ -11,6 +9,7 @@
 #include "tests/unit/temporary_directory.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/pod/protocol.h"
+#include "vmm/proxy/pod/worker.h"
 
 namespace usetl::pod {
 namespace {
@@ -23,7 +22,8 @@ bool Claims(bool given_up) {
   Result<std::pair<Fd, Fd>> vmmd = ipc::Pair();
   const Result<Fd> control = ipc::Listen(directory.path().string() + "/control");
   const Fd network(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-  const Fd exit(open((directory.path().string() + "/exit").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const Fd exit(
+      open((directory.path().string() + "/exit").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!client.ok() || !vmmd.ok() || !control.ok() || !network.ok() || !exit.ok()) {
     ADD_FAILURE() << "cannot set the scene";
     return false;
@@ -45,8 +45,9 @@ bool Claims(bool given_up) {
   if (worker == 0) {
     client->first.Reset();
     vmmd->first.Reset();
-    Work(std::move(client->second), std::move(vmmd->second), etl::ObjectStore(),
-         [] { return Status(); }, [] { return Status(); });
+    Work(
+        std::move(client->second), std::move(vmmd->second), etl::ObjectStore(),
+        [] { return Status(); }, [] { return Status(); });
     _exit(0);
   }
   client->second.Reset();

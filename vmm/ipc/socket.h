@@ -36,8 +36,8 @@ Result<Message> Receive(int socket);
 // A listening socket at `path`, mode 0600. Replaces a socket that nobody listens at; EADDRINUSE
 // when somebody does, EEXIST when something else is there.
 Result<Fd> Listen(const std::string& path);
-// Waits `limit` (0: for ever) for a place in the listener's queue, then ETIMEDOUT. What is sent over
-// the connection may wait as long (EAGAIN).
+// Waits `limit` (0: for ever) for a place in the listener's queue, then ETIMEDOUT. What is sent
+// over the connection may wait as long (EAGAIN).
 Result<Fd> Connect(const std::string& path, std::chrono::milliseconds limit = {});
 // A connected pair, close-on-exec.
 Result<std::pair<Fd, Fd>> Pair();
