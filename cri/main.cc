@@ -81,7 +81,7 @@ int Main(int argc, char** argv) {
   options.pods = PodsSocket(kDefaultNode);
   options.vmmd = VmmdSocket(kDefaultNode);
   options.network_directory = "/var/run/netns";
-  options.runtime = "python3.11";
+  options.runtime = kDefaultRuntime;
   options.cni.configs = "/etc/cni/net.d";
   options.cni.directories = {"/opt/cni/bin", "/usr/lib/cni"};
   int64_t cni_seconds = std::chrono::ceil<std::chrono::seconds>(options.cni.limit).count();

@@ -46,6 +46,9 @@ const char* RemedyOfPull(const Status& status) {
 int Complain(const Status& status, const std::string& verb) {
   const char* remedy = "";
   if (verb == "pull") remedy = RemedyOfPull(status);
+  if (verb == "bake" && status.code() == ENOENT) {
+    remedy = ", and no file is called so; usetl image ls lists images";
+  }
   if ((verb == "ls" || verb == "rm") && status.code() == ENOENT) {
     remedy = "; usetl image ls lists those that there are";
   }

@@ -1,6 +1,5 @@
 // main.cc: usetl-image, which `usetl image` becomes: the image store by hand.
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,7 +8,9 @@
 #include <string>
 
 #include "cri/image/complaint.h"
+#include "cri/image/image_bake.h"
 #include "cri/image/image_store.h"
+#include "cri/image/progress_line.h"
 #include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
 
@@ -18,41 +19,13 @@ namespace {
 
 volatile sig_atomic_t interrupted = 0;
 
-// One line that is drawn again and again; nothing when nobody looks.
-class ProgressLine {
- public:
-  explicit ProgressLine(const std::string& first) {
-    if (!shown_) return;
-    drawn_ = true;
-    std::fprintf(stderr, "%s ...", first.c_str());
-  }
-  ~ProgressLine() {
-    if (drawn_) std::fprintf(stderr, "\r\033[K");
-  }
-  void Draw(const Progress& progress) {
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const int64_t tenth = now.tv_sec * 10 + now.tv_nsec / 100'000'000;
-    if (!shown_ || tenth == last_) return;
-    last_ = tenth;
-    drawn_ = true;
-    std::fprintf(stderr, "\r\033[K%.1f of %.1f MB, %zu of %zu layers ready",
-                 progress.bytes_done / 1e6, progress.bytes / 1e6, progress.layers_done,
-                 progress.layers);
-  }
-
- private:
-  const bool shown_ = isatty(STDERR_FILENO) == 1;
-  bool drawn_ = false;
-  int64_t last_ = 0;
-};
-
 struct Options {
   std::string node = kDefaultNode;
   std::string directory;  // empty: the node's
   StoreConfig config;
   std::vector<std::string> insecure, mirrors, references;
   std::string source, name;
+  BakeOrder bake;
   Auth auth;
   bool password_on_stdin = false, identity_on_stdin = false;
   bool json = false;
@@ -200,8 +173,28 @@ void AddPullOptions(CLI::App* pull, Options* options) {
       ->capture_default_str();
 }
 
+int EndOfBake(const Result<int>& ended) {
+  return ended.ok() ? *ended : Complain(ended.status(), "bake");
+}
+
+CLI::App* AddBakeVerb(CLI::App* app, Options* options) {
+  CLI::App* bake = app->add_subcommand(
+      "bake", "Make a runtime of an image with a Python of its own: usetl bake NAME does it.");
+  CLI::Option* name = bake->add_option("name", options->bake.image, "name, id, or start of an id");
+  bake->add_option("--file", options->bake.file,
+                   "in its place: a docker-save or OCI archive, or an OCI layout")
+      ->excludes(name);
+  bake->add_option("--runtimes", options->bake.runtimes, "directory of baked runtimes")
+      ->capture_default_str();
+  bake->add_option("--runtime", options->bake.runtime, "its name")->capture_default_str();
+  bake->add_option("--trace", options->bake.trace, "as usetl bake has it");
+  return bake;
+}
+
 int Main(int argc, char** argv) {
   Options options;
+  options.bake.runtimes = DefaultRuntimes();
+  options.bake.runtime = kDefaultRuntime;
   CLI::App app{
       "The image store of a node. Images come from registries or from files; their layers are\n"
       "packed at once, so that functions start from them. The store is an OCI image layout and "
@@ -226,7 +219,8 @@ int Main(int argc, char** argv) {
       "import", "Import docker-save or OCI archives, or a directory with an OCI layout.");
   import->add_option("source", options.source, "file (tar, gz, zst, xz) or directory")->required();
   import->add_option("--name", options.name, "what to call it, instead of the names it carries");
-  for (CLI::App* sized : {pull, import}) {
+  CLI::App* bake = AddBakeVerb(&app, &options);
+  for (CLI::App* sized : {pull, import, bake}) {
     sized
         ->add_option("--max-unpacked", options.config.max_unpacked_bytes,
                      "bytes that a layer may unpack to (suffixes: k, m, g)")
@@ -240,16 +234,23 @@ int Main(int argc, char** argv) {
   remove->add_option("name", options.references, "name, id, or the start of an id")->required();
   CLI::App* collect = app.add_subcommand("gc", "Remove what no image needs any more.");
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
+  if (bake->parsed() && options.bake.image.empty() && options.bake.file.empty()) {
+    return RefuseArguments(app, "bake what? Give the name of an image, or --file");
+  }
 
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupted = 1; };
   for (int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
 
   if (Status status = FinishConfig(&options); !status.ok()) return Complain(status);
+  if (!options.bake.file.empty()) {
+    return EndOfBake(BakeFromFile(options.config, options.bake, Interrupted));
+  }
   const auto store = ImageStore::Open(
       options.directory.empty() ? ImageStoreOf(options.node) : options.directory, options.config);
   if (!store.ok()) return Complain(store.status());
   Status status;
+  if (bake->parsed()) return EndOfBake(BakeFromStore(store->get(), options.bake));
   if (pull->parsed()) status = Pull(store->get(), &options);
   if (import->parsed()) status = Import(store->get(), options);
   if (list->parsed()) status = List(store->get(), options);

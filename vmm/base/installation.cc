@@ -15,6 +15,17 @@ std::string InstalledPath(const std::string& name) {
   return path.substr(0, path.rfind('/') + 1) + name;
 }
 
+Status Become(const std::string& name, const std::string& shown_as,
+              std::vector<std::string> arguments) {
+  const std::string path = InstalledPath(name);
+  arguments.insert(arguments.begin(), shown_as);
+  std::vector<char*> words;
+  for (std::string& argument : arguments) words.push_back(argument.data());
+  words.push_back(nullptr);
+  execv(path.c_str(), words.data());
+  return Status::Errno("start " + path);
+}
+
 std::string DefaultRuntimes() {
   const char* set = std::getenv("USETL_RUNTIMES");
   if (set != nullptr) return set;

@@ -3,11 +3,18 @@
 #define USETL_VMM_BASE_INSTALLATION_H_
 
 #include <string>
+#include <vector>
+
+#include "vmm/base/status.h"
 
 namespace usetl {
 
 // The path of `name` beside the running program.
 std::string InstalledPath(const std::string& name);
+
+// Becomes the program `name`, called `shown_as` in its help. Returns only to say why it could not.
+Status Become(const std::string& name, const std::string& shown_as,
+              std::vector<std::string> arguments);
 
 inline std::string KernelPath() { return InstalledPath("usetl-kernel.elf"); }
 inline std::string AgentPath() { return InstalledPath("agent"); }
@@ -15,6 +22,9 @@ inline std::string UsfPath() { return InstalledPath("usetl-usf"); }
 
 // Where runtimes are kept unless told otherwise: $USETL_RUNTIMES, else a directory of the system.
 std::string DefaultRuntimes();
+
+// The runtime that is meant where none is named.
+inline constexpr char kDefaultRuntime[] = "python3.11";
 
 // Where a node's sockets are unless told otherwise.
 inline constexpr char kDefaultNode[] = "/run/usetl";

@@ -3,8 +3,8 @@
 #include <cstring>
 
 #include "vmm/base/command_line.h"
+#include "vmm/base/installation.h"
 #include "vmm/cli/commands.h"
-#include "vmm/cli/spawn.h"
 
 namespace usetl {
 

@@ -16,7 +16,7 @@ namespace usetl {
 struct NodeOptions {
   std::string directory;  // of the sockets; empty: one that goes with the node
   std::string runtimes;   // baked runtimes
-  std::string runtime = "python3.11";
+  std::string runtime = kDefaultRuntime;
   uint32_t pool = 2;
   uint64_t region = 64 << 20;  // host and guest region of a USF
   uint64_t memory = 512 << 20;

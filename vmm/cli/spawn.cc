@@ -54,15 +54,6 @@ class SpawnSettings {
 
 }  // namespace
 
-Status Become(const std::string& name, const std::string& shown_as,
-              const std::vector<std::string>& arguments) {
-  const std::string path = InstalledPath(name);
-  std::vector<std::string> words = {shown_as};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  execv(path.c_str(), Pointers(&words).data());
-  return Status::Errno("start " + path);
-}
-
 Result<Daemon> Daemon::Spawn(const std::string& name, std::vector<std::string> arguments) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return Status::Errno("pipe");

@@ -1,4 +1,4 @@
-// spawn.h: programs that lie beside this one: become one, or run one as a daemon.
+// spawn.h: programs that lie beside this one, run as daemons.
 #ifndef USETL_VMM_CLI_SPAWN_H_
 #define USETL_VMM_CLI_SPAWN_H_
 
@@ -11,10 +11,6 @@
 #include "vmm/base/status.h"
 
 namespace usetl {
-
-// Becomes the program `name`, called `shown_as` in its help. Returns only to say why it could not.
-Status Become(const std::string& name, const std::string& shown_as,
-              const std::vector<std::string>& arguments);
 
 // A daemon that ends when this process does, however that ends (vmm/base/starter.h).
 class Daemon {

@@ -87,6 +87,9 @@ Status AddDirectory(const std::string& path, const SourceOptions& options, PackT
 Status AddArchive(int archive_fd, const std::string& spool_directory, const SourceOptions& options,
                   PackTree* tree);
 
+// The first part of the path of the first entry that is not the root; empty: there is none.
+Result<std::string> FirstName(int archive_fd);
+
 // Whether `path` is one of options.exclude, or below one (`below`).
 bool IsExcluded(const SourceOptions& options, std::string_view path, bool* below);
 

@@ -17,6 +17,34 @@ constexpr size_t kReadSize = 256 << 10;
 struct CloseArchive {
   void operator()(archive* a) const { archive_read_free(a); }
 };
+using Archive = std::unique_ptr<archive, CloseArchive>;
+
+Status Failure(const Archive& archive) {
+  const char* text = archive_error_string(archive.get());
+  return Status(EBADMSG, text != nullptr ? text : "malformed");
+}
+
+Result<Archive> OpenArchive(int fd) {
+  Archive archive(archive_read_new());
+  if (!archive) return Status(ENOMEM, "no memory for reading an archive");
+  archive_read_support_filter_gzip(archive.get());
+  archive_read_support_filter_zstd(archive.get());
+  archive_read_support_filter_xz(archive.get());
+  archive_read_support_format_tar(archive.get());
+  archive_read_support_format_empty(archive.get());
+  if (archive_read_open_fd(archive.get(), fd, kReadSize) != ARCHIVE_OK) return Failure(archive);
+  return archive;
+}
+
+// The next entry; null at the end.
+Result<archive_entry*> NextEntry(const Archive& archive) {
+  archive_entry* entry;
+  const int result = archive_read_next_header(archive.get(), &entry);
+  if (result == ARCHIVE_EOF) return static_cast<archive_entry*>(nullptr);
+  // A warning is about a name's character set; the bytes are there.
+  if (result != ARCHIVE_OK && result != ARCHIVE_WARN) return Failure(archive);
+  return entry;
+}
 
 class Unpacker {
  public:
@@ -27,31 +55,19 @@ class Unpacker {
     Fd spool(open(spool_directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (!spool.ok()) return Status::Errno("make a temporary file in " + spool_directory);
     source_ = tree_->AddSource(std::move(spool));
-    archive_.reset(archive_read_new());
-    if (!archive_) return Status(ENOMEM, "no memory for reading an archive");
-    archive_read_support_filter_gzip(archive_.get());
-    archive_read_support_filter_zstd(archive_.get());
-    archive_read_support_filter_xz(archive_.get());
-    archive_read_support_format_tar(archive_.get());
-    archive_read_support_format_empty(archive_.get());
-    if (archive_read_open_fd(archive_.get(), fd, kReadSize) != ARCHIVE_OK) return Failure();
+    Result<Archive> opened = OpenArchive(fd);
+    if (!opened.ok()) return opened.status();
+    archive_ = std::move(*opened);
     while (true) {
-      archive_entry* entry;
-      const int result = archive_read_next_header(archive_.get(), &entry);
-      if (result == ARCHIVE_EOF) return Status();
-      // A warning is about a name's character set; the bytes are there.
-      if (result != ARCHIVE_OK && result != ARCHIVE_WARN) return Failure();
+      const Result<archive_entry*> entry = NextEntry(archive_);
+      if (!entry.ok()) return entry.status();
+      if (*entry == nullptr) return Status();
       USETL_RETURN_IF_ERROR(layer_.CountEntry());
-      USETL_RETURN_IF_ERROR(Add(entry));
+      USETL_RETURN_IF_ERROR(Add(*entry));
     }
   }
 
  private:
-  Status Failure() const {
-    const char* text = archive_error_string(archive_.get());
-    return Status(EBADMSG, text != nullptr ? text : "malformed");
-  }
-
   Status Add(archive_entry* entry) {
     std::vector<std::string_view> parts;
     USETL_RETURN_IF_ERROR(SplitPath(archive_entry_pathname(entry), &parts));
@@ -106,7 +122,7 @@ class Unpacker {
       size_t size;
       la_int64_t offset;
       const int result = archive_read_data_block(archive_.get(), &data, &size, &offset);
-      if (result != ARCHIVE_OK && result != ARCHIVE_EOF) return Failure();
+      if (result != ARCHIVE_OK && result != ARCHIVE_EOF) return Failure(archive_);
       // The last "block" of a sparse file has no bytes and stands at its end.
       const uint64_t left = options_.max_bytes - spooled_;
       if (offset < 0 || static_cast<uint64_t>(offset) > left || size > left - offset) {
@@ -133,7 +149,7 @@ class Unpacker {
   const SourceOptions& options_;
   PackTree* tree_;
   LayerTree layer_;
-  std::unique_ptr<archive, CloseArchive> archive_;
+  Archive archive_;
   int32_t source_ = -1;
   uint64_t spooled_ = 0;
 };
@@ -143,6 +159,19 @@ class Unpacker {
 Status AddArchive(int archive_fd, const std::string& spool_directory, const SourceOptions& options,
                   PackTree* tree) {
   return Unpacker(options, tree).Run(archive_fd, spool_directory).Annotate("layer archive");
+}
+
+Result<std::string> FirstName(int archive_fd) {
+  const Result<Archive> archive = OpenArchive(archive_fd);
+  if (!archive.ok()) return archive.status();
+  for (;;) {
+    const Result<archive_entry*> entry = NextEntry(*archive);
+    if (!entry.ok()) return entry.status();
+    if (*entry == nullptr) return std::string();
+    std::vector<std::string_view> parts;
+    USETL_RETURN_IF_ERROR(SplitPath(archive_entry_pathname(*entry), &parts));
+    if (!parts.empty()) return std::string(parts.front());
+  }
 }
 
 }  // namespace usetl::pack

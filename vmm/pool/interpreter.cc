@@ -92,7 +92,7 @@ Result<Interpreter> FindInterpreter(const pack::PackLayers& layers, std::string_
       return Interpreter{program, file->path};
     }
   }
-  return Status(ENOENT, "it has no Python");
+  return Status(ENOENT, "the image has no python3 on its PATH");
 }
 
 }  // namespace usetl

@@ -138,7 +138,7 @@ void CheckRoom(Report* report) {
 }
 
 void CheckRuntime(Report* report, const std::string& runtimes) {
-  Result<Runtime> runtime = OpenRuntime(runtimes, "python3.11", KernelPath());
+  Result<Runtime> runtime = OpenRuntime(runtimes, kDefaultRuntime, KernelPath());
   if (runtime.ok()) {
     report->Line(true, "runtime python3.11 in " + runtimes);
     return;

@@ -35,7 +35,7 @@ int Main(int argc, char** argv) {
   VmmdOptions options;
   options.socket = VmmdSocket(kDefaultNode);
   options.runtimes = DefaultRuntimes();
-  options.runtime = "python3.11";
+  options.runtime = kDefaultRuntime;
   options.image_runtimes = ImageStoreOf(kDefaultNode) + "/runtimes";
   options.kernel = KernelPath();
   options.usf.program = UsfPath();

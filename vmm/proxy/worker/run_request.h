@@ -9,13 +9,14 @@
 #include <string_view>
 #include <vector>
 
+#include "vmm/base/installation.h"
 #include "vmm/base/status.h"
 
 namespace usetl {
 
 // As run_protocol.h describes it; defaults are those of a request that leaves the member out.
 struct RunRequest {
-  std::string runtime = "python3.11";
+  std::string runtime = kDefaultRuntime;
   std::string tenant = "default";
   std::string file = "function.py";  // one component of a path
   std::string mode = "auto";

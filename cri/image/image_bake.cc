@@ -1,0 +1,94 @@
+#include "cri/image/image_bake.h"
+
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "cri/image/progress_line.h"
+#include "vmm/base/installation.h"
+
+namespace usetl::image {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<int> Run(const std::string& program, std::vector<std::string> arguments) {
+  const std::string path = InstalledPath(program);
+  arguments.insert(arguments.begin(), program);
+  std::vector<char*> words;
+  for (std::string& argument : arguments) words.push_back(argument.data());
+  words.push_back(nullptr);
+  pid_t child;
+  const int error = posix_spawn(&child, path.c_str(), nullptr, nullptr, words.data(), environ);
+  if (error != 0) return Status(error, "start " + path + ": " + std::strerror(error));
+  int status;
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno != EINTR) return Status::Errno("wait for " + program);
+  }
+  if (WIFEXITED(status)) return WEXITSTATUS(status);
+  return Status(ECHILD, program + " was ended by signal " + std::to_string(WTERMSIG(status)));
+}
+
+// A directory that goes with what is in it.
+class ScratchDirectory {
+ public:
+  explicit ScratchDirectory(fs::path path) : path_(std::move(path)) { Remove(); }
+  ~ScratchDirectory() { Remove(); }
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+
+ private:
+  void Remove() {
+    std::error_code ignored;  // what stays is removed the next time
+    fs::remove_all(path_, ignored);
+  }
+  const fs::path path_;
+};
+
+}  // namespace
+
+Result<int> BakeFromStore(ImageStore* store, const BakeOrder& order) {
+  const Result<ImageLease> lease = store->Lease(order.image);
+  if (!lease.ok()) return lease.status();
+  const Image& image = lease->image();
+  if (image.packs.empty()) return Status(EINVAL, "the image " + order.image + " has no layers");
+  std::vector<std::string> arguments = {"--runtimes", order.runtimes, "--runtime", order.runtime};
+  if (!order.trace.empty()) arguments.insert(arguments.end(), {"--trace", order.trace});
+  for (const std::string& pack : image.packs) arguments.push_back("--layer=" + pack);
+  for (const std::string& variable : image.config.environment) {
+    arguments.push_back("--env=" + variable);
+  }
+  return Run("usetl-bake", std::move(arguments));
+}
+
+Result<int> BakeFromFile(const StoreConfig& config, const BakeOrder& order,
+                         const Cancelled& cancelled) {
+  // In the file system of the runtimes, which link to its packs.
+  std::error_code error;
+  fs::create_directories(order.runtimes, error);
+  if (error) return Status(error.value(), "create " + order.runtimes + ": " + error.message());
+  const fs::path path = fs::path(order.runtimes) / ("." + order.runtime + ".images");
+  const ScratchDirectory scratch(path);
+  const auto store = ImageStore::Open(path, config);
+  if (!store.ok()) return store.status();
+  Result<std::vector<std::string>> ids = Status();
+  {
+    ProgressLine line("reading " + order.file);
+    ids = (*store)->Import(
+        order.file, "", [&](const Progress& progress) { line.Draw(progress); }, cancelled);
+  }
+  if (!ids.ok()) return ids.status();
+  if (ids->size() != 1) {
+    return Status(EINVAL, order.file + " holds " + std::to_string(ids->size()) +
+                              " images; usetl image import it, then usetl bake NAME");
+  }
+  BakeOrder imported = order;
+  imported.image = ids->front();
+  return BakeFromStore(store->get(), imported);
+}
+
+}  // namespace usetl::image
