@@ -9,6 +9,7 @@ import time
 
 from environment import BUILD, OUT, PYTHON, Node
 from rows import row
+from run_client import run_script
 from suites import usf_memory
 
 # Real source of about 10 kB, then a handler whose first line speaks.
@@ -53,22 +54,24 @@ def path_of_a_usf(node: Node) -> list[dict]:
             row("rollback after it", "us", handler["rollback"], 100, 50)]
 
 
-def script(node: Node) -> dict:
+def script(node: Node) -> list[dict]:
     with tempfile.TemporaryDirectory() as directory:
         path = pathlib.Path(directory) / "s.py"
         path.write_text("import json\nprint(json.dumps({'ok': 1}))\n")
-
-        def timed(*command) -> float:
-            begin = time.perf_counter()
-            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-            return (time.perf_counter() - begin) * 1e3
-
-        usf, plain = [], []
+        command = [BUILD / "usetl", "run", path, "--script", "--node", node.directory]
+        sides = {"client": lambda: run_script(pathlib.Path(node.directory), path),
+                 "command": lambda: subprocess.check_output(command, stdin=subprocess.DEVNULL),
+                 "plain": lambda: subprocess.check_output([PYTHON, path], stdin=subprocess.DEVNULL)}
+        samples = {name: [] for name in sides}
         for _ in range(45):
-            usf.append(timed(BUILD / "usetl", "run", path, "--script", "--node", node.directory))
-            plain.append(timed(PYTHON, path))
-    return row("script, start to result, by usetl run", "ms", usf[5:], 10, 50, peer="python3.11 script",
-               peer_samples=plain[5:])
+            for name, side in sides.items():
+                begin = time.perf_counter()
+                output = side()
+                samples[name].append((time.perf_counter() - begin) * 1e3)
+                assert output == b'{"ok": 1}\n', output
+    client, command, plain = (values[5:] for values in samples.values())
+    return [row("script, start to result", "ms", client, 10, 50, peer="python3.11 script", peer_samples=plain),
+            row("the same by the command usetl run", "ms", command, peer="python3.11 script", peer_samples=plain)]
 
 
 def getpid() -> dict:
@@ -89,7 +92,7 @@ def run(options) -> list[dict]:
     try:
         usf_memory.wait_for_idle(node, 4)
         rows += path_of_a_usf(node)
-        rows.append(script(node))
+        rows += script(node)
     finally:
         node.close()
     return rows + usf_memory.run() + [getpid()]
