@@ -12,6 +12,7 @@
 #include "vmm/ipc/listener.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/daemon/heap.h"
+#include "vmm/proxy/daemon/library_data.h"
 #include "vmm/proxy/daemon/spares.h"
 #include "vmm/proxy/daemon/worker_jail.h"
 #include "vmm/proxy/gateway/server.h"
@@ -158,6 +159,7 @@ Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int c
   if (!made.ok()) return made.status();
   all = std::move(*made);
   FillHeap();
+  USETL_RETURN_IF_ERROR(ShareLibraryData());
   USETL_RETURN_IF_ERROR(options.ready());
   // Workers are made in quiet moments, unless none is left: not beside a function that is starting.
   constexpr int kQuietMs = 20;
