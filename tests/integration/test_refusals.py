@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 from node import BUILD
 
 RUNTIME = pathlib.Path(os.environ["USETL_RUNTIMES"]) / "python3.11"
 HEADER = 4096  # of a snapshot file: magic, size, checksum
+CONTROL_OFFSET, CLOCK = 48, 64  # where SnapshotIndex::control_offset stands, and HostPage::clock
 
 # A /dev of its own, with nothing but what the lines after it make.
 EMPTY_DEV = ("mount -t tmpfs -o mode=755 tmpfs /dev && mknod -m 666 /dev/null c 1 3 && "
@@ -31,7 +33,7 @@ class Foreign(unittest.TestCase):
         self.function = pathlib.Path(self.directory) / "f.py"
         self.function.write_text("def handler(e, c):\n return 1\n")
 
-    def refused(self, change) -> str:
+    def change_snapshot(self, change) -> None:
         path = self.runtimes / "python3.11" / "snapshot"
         data = bytearray(path.read_bytes())
         body = data[HEADER:]
@@ -39,6 +41,9 @@ class Foreign(unittest.TestCase):
         data[HEADER:] = body
         data[24:56] = hashlib.sha256(body).digest()
         path.write_bytes(data)
+
+    def refused(self, change) -> str:
+        self.change_snapshot(change)
         return self.run_refused()
 
     def run_refused(self) -> str:
@@ -62,6 +67,21 @@ class Foreign(unittest.TestCase):
                                self.directory], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=60, check=False)
         self.assertEqual((done.returncode, done.stdout), (0, "1\n"), done.stderr)
+
+    def test_another_boot(self):
+        # Then the counter of the processor was ahead, or behind, and the clock as well.
+        def change(body):
+            clock = int.from_bytes(body[CONTROL_OFFSET:CONTROL_OFFSET + 8], "little") + CLOCK + 8
+            for at in (clock, clock + 8):
+                ticks = int.from_bytes(body[at:at + 8], "little") + (1 << 44)
+                body[at:at + 8] = ticks.to_bytes(8, "little")
+        self.change_snapshot(change)
+        self.function.write_text("import time\ndef handler(e, c):\n time.sleep(0.01)\n return time.monotonic()\n")
+        done = subprocess.run([BUILD / "usetl", "run", self.function, "--runtimes", self.runtimes, "--node",
+                               self.directory, "--timeout", "30s"], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertAlmostEqual(float(done.stdout), time.monotonic(), delta=60)
 
     def test_another_cpu(self):
         def change(body):

@@ -7,12 +7,17 @@
 
 namespace usetl {
 
-// Writes the host's clocks as of now under the seqlock. `tsc_khz` is the counter's frequency. Time
-// as the guest computes it never steps back across calls.
+// A new generation: entropy from getrandom(2), and the host's clocks as they are now. For a guest
+// in which nothing remembers an earlier time. `tsc_khz` is the counter's frequency.
+Status NewGeneration(abi::HostPage* page, uint64_t tsc_khz);
+
+// Brings the clocks of a guest that goes on up to the host's. Its monotonic clock never steps back:
+// where it is ahead, as the counter and the host's corrected clock drift apart, it goes slower
+// until the next call. REQUIRES: NewGeneration().
 void RefreshClock(abi::HostPage* page, uint64_t tsc_khz);
 
-// A new generation: entropy from getrandom(2) and a fresh clock.
-Status NewGeneration(abi::HostPage* page, uint64_t tsc_khz);
+// The monotonic clock as the guest reads it now, ns.
+uint64_t GuestMonotonic(const abi::HostPage& page);
 
 }  // namespace usetl
 

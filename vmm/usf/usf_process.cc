@@ -21,8 +21,8 @@ namespace {
 
 constexpr uint64_t kTickNs = 4'000'000;    // preemption
 constexpr uint64_t kCopyTickNs = 200'000;  // while a copy waits for the guest to leave its kernel
-constexpr uint64_t kClockRefreshNs = 1'000'000'000;
-constexpr uint32_t kMaxTraceLines = 20'000;  // of a run
+constexpr uint64_t kClockRefreshNs = 1'000'000'000;  // of a guest that does not pause
+constexpr uint32_t kMaxTraceLines = 20'000;          // of a run
 
 Vm* g_vm = nullptr;  // for the signal handler
 timer_t g_tick;
@@ -215,16 +215,19 @@ void UsfProcess::Tick() {
   const abi::GuestPage& guest = vm_->memory().guest_page();
   const abi::HostPage& host = vm_->memory().host_page();
   const bool mail = abi::LoadAcquire(host.to_guest.index) != guest.to_guest.index;
-  if (guest.runnable > 0 || mail || guest.next_deadline <= Now()) vm_->Preempt();
+  if (guest.runnable > 0 || mail || guest.next_deadline <= GuestMonotonic(host)) vm_->Preempt();
+  if (const uint64_t now = Now(); now - clock_refreshed_ >= kClockRefreshNs) {
+    RefreshClock(&vm_->memory().host_page(), vm_->tsc_khz());
+    clock_refreshed_ = now;
+  }
 }
 
 Status UsfProcess::WaitWhileIdle() {
   pollfd fds[2] = {{socket_, POLLIN, 0}, {guest_event_fd_, POLLIN, 0}};
   const bool timed = idle_ && deadline_ != ~0ull;
-  const uint64_t now = Now();
-  // Time goes on for a server that is never restored: its clock is renewed every second.
-  uint64_t wait = ~0ull;
-  if (timed) wait = std::min(deadline_ > now ? deadline_ - now : 0, kClockRefreshNs);
+  const abi::HostPage& host = vm_->memory().host_page();
+  const uint64_t now = timed ? GuestMonotonic(host) : 0;
+  const uint64_t wait = timed && deadline_ > now ? deadline_ - now : 0;
   const timespec timeout{static_cast<time_t>(wait / 1'000'000'000),
                          static_cast<long>(wait % 1'000'000'000)};
   const int ready = ppoll(fds, ended_ ? 1 : 2, timed ? &timeout : nullptr, nullptr);
@@ -237,7 +240,7 @@ Status UsfProcess::WaitWhileIdle() {
     }
     idle_ = false;
   }
-  if (timed && Now() >= deadline_) idle_ = false;
+  if (timed && GuestMonotonic(host) >= deadline_) idle_ = false;
   if (!idle_) RefreshClock(&vm_->memory().host_page(), vm_->tsc_khz());
   return Status();
 }

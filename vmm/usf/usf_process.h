@@ -49,8 +49,9 @@ class UsfProcess {
   bool clone_ = false;        // became one: no rollback is possible
   std::vector<Fd> copy_out_;  // of a kCopyOut that waits; else empty
   uint32_t copy_order_ = 0;
-  uint32_t trace_lines_ = 0;   // of this run
-  uint64_t deadline_ = ~0ull;  // of the idle guest
+  uint32_t trace_lines_ = 0;      // of this run
+  uint64_t deadline_ = ~0ull;     // of the idle guest, by its monotonic clock
+  uint64_t clock_refreshed_ = 0;  // while it runs: when, by the host's
 };
 
 }  // namespace usetl
