@@ -5,16 +5,14 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
 #include <vector>
 
 #include "cri/image/progress_line.h"
 #include "vmm/base/installation.h"
+#include "vmm/pool/bake_directory.h"
 
 namespace usetl::image {
 namespace {
-
-namespace fs = std::filesystem;
 
 Result<int> Run(const std::string& program, std::vector<std::string> arguments) {
   const std::string path = InstalledPath(program);
@@ -32,22 +30,6 @@ Result<int> Run(const std::string& program, std::vector<std::string> arguments) 
   if (WIFEXITED(status)) return WEXITSTATUS(status);
   return Status(ECHILD, program + " was ended by signal " + std::to_string(WTERMSIG(status)));
 }
-
-// A directory that goes with what is in it.
-class ScratchDirectory {
- public:
-  explicit ScratchDirectory(fs::path path) : path_(std::move(path)) { Remove(); }
-  ~ScratchDirectory() { Remove(); }
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-
- private:
-  void Remove() {
-    std::error_code ignored;  // what stays is removed the next time
-    fs::remove_all(path_, ignored);
-  }
-  const fs::path path_;
-};
 
 }  // namespace
 
@@ -68,12 +50,9 @@ Result<int> BakeFromStore(ImageStore* store, const BakeOrder& order) {
 Result<int> BakeFromFile(const StoreConfig& config, const BakeOrder& order,
                          const Cancelled& cancelled) {
   // In the file system of the runtimes, which link to its packs.
-  std::error_code error;
-  fs::create_directories(order.runtimes, error);
-  if (error) return Status(error.value(), "create " + order.runtimes + ": " + error.message());
-  const fs::path path = fs::path(order.runtimes) / ("." + order.runtime + ".images");
-  const ScratchDirectory scratch(path);
-  const auto store = ImageStore::Open(path, config);
+  const auto directory = BakeDirectory::Create(order.runtimes, order.runtime + ".images");
+  if (!directory.ok()) return directory.status();
+  const auto store = ImageStore::Open(directory->path(), config);
   if (!store.ok()) return store.status();
   Result<std::vector<std::string>> ids = Status();
   {

@@ -71,7 +71,28 @@ class Bake(unittest.TestCase):
         done = self.bake(layout)
         self.assertNotEqual(done.returncode, 0)
         self.assertRegex(done.stderr, "(?m)^usetl: the image has no python3 on its PATH$")
-        self.assertEqual(list((self.directory / "runtimes").glob(".made*")), [])
+        self.assertEqual(list((self.directory / "runtimes").glob("made*.new")), [])
+
+    def test_two_at_once(self):
+        # One of a root file system takes longer than the others wait: it is made once, and stays whole.
+        command = [BUILD / "usetl", "bake", "--runtimes", self.directory / "runtimes", "--runtime", "made"]
+        both = [subprocess.Popen([*command, source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                for source in (self.base, self.layout, self.base, self.layout)]
+        ends = [(process.communicate(), process.returncode) for process in both]
+        self.assertIn(0, [status for _, status in ends])
+        for (_, error), status in ends:
+            self.assertIn(status, (0, 1))
+            if status:
+                self.assertRegex(error, r"(?m)^usetl: runtime made(\.images)? is being made by another process; wait for it$")
+        self.assertEqual([path.name for path in (self.directory / "runtimes").iterdir()], ["made"])
+
+    def test_what_a_killed_one_left(self):
+        left = self.directory / "runtimes/made.new"
+        left.mkdir(parents=True, exist_ok=True)
+        (left / "layer-0.pack").write_text("half")
+        done = self.bake(self.base)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertFalse(left.exists())
 
     def test_broken_archives(self):
         for name, content in (("not-a-tar", b"text" * 1000), ("short.tar", self.base.read_bytes()[:5000])):

@@ -11,6 +11,7 @@
 #include "vmm/pack/pack_reader.h"
 #include "vmm/pack/pack_writer.h"
 #include "vmm/pool/bake_boot.h"
+#include "vmm/pool/bake_directory.h"
 #include "vmm/pool/interpreter.h"
 #include "vmm/pool/kernel_file.h"
 #include "vmm/pool/runtime.h"
@@ -125,20 +126,9 @@ Result<BakeReport> Bake(const BakeOptions& options) {
   const auto tell = [&](const std::string& step) {
     if (options.progress) options.progress(step);
   };
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const fs::path target = fs::path(options.directory) / options.name;
-  const fs::path work = fs::path(options.directory) / (options.name + ".new");
-  fs::remove_all(work, error);
-  fs::create_directories(work, error);
-  if (error) return Status(error.value(), "create " + work.string() + ": " + error.message());
-  struct Cleanup {
-    const fs::path& path;
-    ~Cleanup() {
-      std::error_code ignored;
-      fs::remove_all(path, ignored);
-    }
-  } cleanup{work};
+  Result<BakeDirectory> directory = BakeDirectory::Create(options.directory, options.name);
+  if (!directory.ok()) return directory.status();
+  const std::filesystem::path& work = directory->path();
 
   auto begin = Clock::now();
   tell("packing " + (options.layers.empty() ? options.source : "the agent"));
@@ -196,9 +186,7 @@ Result<BakeReport> Bake(const BakeOptions& options) {
   begin = Clock::now();
   USETL_RETURN_IF_ERROR(booted->snapshot.Store(work / "snapshot"));
   report.snapshot_bytes = booted->snapshot.index().size;
-  fs::remove_all(target, error);
-  fs::rename(work, target, error);
-  if (error) return Status(error.value(), "rename " + work.string() + ": " + error.message());
+  USETL_RETURN_IF_ERROR(directory->Finish());
   report.store_ms = MillisecondsSince(begin);
   return report;
 }
