@@ -1,5 +1,6 @@
 #include "cri/container/function.h"
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -15,6 +16,7 @@ namespace v1 = ::runtime::v1;
 constexpr char kRuntimeKey[] = "usetl.dev/runtime";
 constexpr char kHandlerKey[] = "usetl.dev/handler";
 constexpr char kAllowKey[] = "usetl.dev/allow";
+constexpr char kTimeoutKey[] = "usetl.dev/timeout";
 constexpr char kPortsKey[] = "io.kubernetes.container.ports";
 constexpr char kDefaultDirectory[] = "/function";
 constexpr uint16_t kDefaultPort = 8080;  // Knative's
@@ -86,6 +88,26 @@ Result<std::vector<uint16_t>> Ports(const image::Image& image, const ContainerRe
   }
   if (ports.empty()) ports.push_back(kDefaultPort);
   return ports;
+}
+
+// A number and its unit, up to a day: "500ms", "30s", "5m", "1h".
+Result<std::chrono::milliseconds> ParseTimeout(std::string_view text) {
+  constexpr std::pair<std::string_view, std::chrono::milliseconds> kUnits[] = {
+      {"ms", std::chrono::milliseconds(1)},
+      {"s", std::chrono::seconds(1)},
+      {"m", std::chrono::minutes(1)},
+      {"h", std::chrono::hours(1)}};
+  constexpr std::chrono::milliseconds kMost = std::chrono::hours(24);
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, text.data() + text.size() - end);
+  const auto found = std::ranges::find(kUnits, unit, [](const auto& known) { return known.first; });
+  if (error != std::errc() || number == 0 || found == std::end(kUnits) ||
+      number > kMost / found->second) {
+    return Status(EINVAL, std::string("usetl: the annotation ") + kTimeoutKey +
+                              " wants a time of up to 24h, as 500ms, 30s, 5m");
+  }
+  return number * found->second;
 }
 
 // Words of a list that commas or spaces separate.
@@ -180,6 +202,11 @@ Result<Function> ResolveFunction(const image::Image& image, const SandboxRecord&
   function.target =
       ValueOr(annotations, kHandlerKey, ValueOr(image.config.labels, kHandlerKey, ""));
   function.allowed = Words(ValueOr(annotations, kAllowKey, ""));
+  if (const auto timeout = annotations.find(kTimeoutKey); timeout != annotations.end()) {
+    const auto parsed = ParseTimeout(timeout->second);
+    if (!parsed.ok()) return parsed.status();
+    function.timeout = *parsed;
+  }
   function.working_directory = config.working_dir();
   if (function.working_directory.empty()) {
     function.working_directory = image.config.working_directory;

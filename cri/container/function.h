@@ -2,6 +2,7 @@
 #ifndef USETL_CRI_CONTAINER_FUNCTION_H_
 #define USETL_CRI_CONTAINER_FUNCTION_H_
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,8 +22,9 @@ struct Function {
   std::string working_directory;
   std::vector<std::string> arguments;  // behind the program
   std::map<std::string, std::string> environment;
-  std::vector<std::string> allowed;  // origins that it may reach
-  std::vector<uint16_t> ports;       // to serve HTTP on; empty for a script
+  std::vector<std::string> allowed;      // origins that it may reach
+  std::vector<uint16_t> ports;           // to serve HTTP on; empty for a script
+  std::chrono::milliseconds timeout{0};  // of a request; 0: none
 };
 
 // The runtime that the image, or the pod for it, wants by name; empty: none.

@@ -33,7 +33,7 @@ Result<nlohmann::json> StartText(const Function& function, const Contents& conte
                         {"directories", contents.directories},
                         {"links", contents.links},
                         {"read_only_root", ReadOnlyRoot(container)},
-                        {"timeout_ms", 0},
+                        {"timeout_ms", function.timeout.count()},
                         {"start_timeout_ms", 60'000}};
 }
 
