@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "cri/client/pod_end.h"
+#include "cri/client/pod_look.h"
 #include "cri/client/pod_runner.h"
 #include "vmm/base/command_line.h"
 #include "vmm/base/fd.h"
@@ -73,11 +74,12 @@ int Remove(const std::string& socket, const std::string& yaml, const ManifestOpt
 }
 
 int Main(int argc, char** argv) {
-  std::string manifest_path, socket = CriSocket(kDefaultNode);
+  std::string manifest_path, container, socket = CriSocket(kDefaultNode);
   ManifestOptions options;
   options.logs = "/var/log/pods";
   options.volumes = "/run/usetl/volumes";
-  bool detach = false, remove = false;
+  std::vector<std::string> command;
+  bool detach = false, remove = false, stats = false, exec = false;
   CLI::App app{
       "Runs the pod of a Kubernetes manifest on a node without a cluster (usetl up --cri), shows\n"
       "what its containers print, and removes it when they have ended or on Ctrl-C. Exit status:\n"
@@ -85,6 +87,8 @@ int Main(int argc, char** argv) {
       "Logs stay, in LOGS/NAMESPACE_NAME_UID/CONTAINER/0.log. Examples:\n"
       "  usetl run --pod manifests/samples/hello/pod.yaml\n"
       "  usetl run --pod manifests/samples/hello/pod.yaml --detach\n"
+      "  usetl run --pod manifests/samples/hello/pod.yaml --stats\n"
+      "  usetl run --pod manifests/samples/hello/pod.yaml --exec -- python3 -c 'print(1)'\n"
       "  usetl run --pod manifests/samples/hello/pod.yaml --remove",
       "usetl run --pod"};
   app.formatter(std::make_shared<PodFormatter>());
@@ -94,14 +98,23 @@ int Main(int argc, char** argv) {
   app.add_option("--logs", options.logs, "directory of logs")->capture_default_str();
   app.add_option("--volumes", options.volumes, "directory of emptyDir volumes")
       ->capture_default_str();
-  CLI::Option* const detached =
-      app.add_flag("--detach", detach, "leave the pod running, print its id");
-  app.add_flag("--remove", remove,
-               "run nothing: end and remove the pods of this name and namespace, print their ids")
-      ->excludes(detached);
+  app.add_option("COMMAND", command, "of --exec, with its arguments");
+  app.add_option("--container", container, "of --exec [the first]");
+  app.add_flag("--detach", detach, "leave the pod running, print its id");
+  app.add_flag("--stats", stats, "run nothing: show what the pods of this name and namespace use");
+  app.add_flag("--exec", exec, "run a program beside the function in a container of theirs");
+  app.add_flag("--remove", remove, "run nothing: end and remove them, print their ids");
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
+  if (detach + stats + exec + remove > 1) {
+    return RefuseArguments(app, "--detach, --stats, --exec and --remove go one at a time");
+  }
+  if (exec == command.empty()) {
+    return RefuseArguments(app, exec ? "--exec what? Give it behind --: --exec -- COMMAND ARGUMENT"
+                                     : "a command is for --exec");
+  }
 
-  if (!remove) {
+  const bool runs = !remove && !stats && !exec;
+  if (runs) {
     struct sigaction action {};
     action.sa_handler = [](int) { interrupted = 1; };
     action.sa_flags = SA_RESETHAND;  // the second one does not wait for the pod's grace
@@ -115,6 +128,14 @@ int Main(int argc, char** argv) {
   Result<PodManifest> manifest = ParsePodManifest(*yaml, options);
   if (!manifest.ok()) return Complain(manifest_path + ": " + manifest.status().message());
   if (remove) return Remove(socket, *yaml, options);
+  if (stats) {
+    const Status shown = ShowStats(socket, *manifest);
+    return shown.ok() ? 0 : Complain(shown.message());
+  }
+  if (exec) {
+    const Result<int> code = ExecInPod(socket, *manifest, container, command);
+    return code.ok() ? *code : Complain(code.status().message());
+  }
   for (const std::string& field : manifest->ignored) {
     std::fprintf(stderr, "%s: %s means nothing without a cluster\n", manifest_path.c_str(),
                  field.c_str());

@@ -1,13 +1,9 @@
 #include "cri/client/pod_end.h"
 
-#include <grpcpp/grpcpp.h>
-
-#include <algorithm>
 #include <chrono>
-#include <iterator>
 
 #include "cri/client/call.h"
-#include "cri/client/find_node.h"
+#include "cri/client/made_pods.h"
 #include "cri/client/volumes.h"
 
 namespace usetl::cri {
@@ -62,31 +58,13 @@ Status RemovePods(const std::string& socket, const std::string& yaml, ManifestOp
                   std::vector<std::string>* removed) {
   Result<PodManifest> manifest = ParsePodManifest(yaml, options);
   if (!manifest.ok()) return manifest.status();
-  USETL_RETURN_IF_ERROR(FindNode(socket));
-  const std::unique_ptr<Runtime> runtime = v1::RuntimeService::NewStub(
-      grpc::CreateChannel("unix://" + socket, grpc::InsecureChannelCredentials()));
-  const v1::PodSandboxMetadata wanted = manifest->sandbox.metadata();
-  v1::ListPodSandboxRequest list;
-  auto& labels = *list.mutable_filter()->mutable_label_selector();
-  labels["io.kubernetes.pod.name"] = wanted.name();
-  labels["io.kubernetes.pod.namespace"] = wanted.namespace_();
-  labels[kMadeByLabel] = kMadeBy;
-  v1::ListPodSandboxResponse pods;
-  USETL_RETURN_IF_ERROR(
-      Call(runtime.get(), &Runtime::ListPodSandbox, "ListPodSandbox", list, &pods));
-  // Labels say what somebody wanted them to say.
-  std::vector<v1::PodSandbox> own;
-  std::ranges::copy_if(pods.items(), std::back_inserter(own), [&](const v1::PodSandbox& pod) {
-    return pod.metadata().name() == wanted.name() &&
-           pod.metadata().namespace_() == wanted.namespace_();
-  });
-  if (own.empty()) {
-    return Status(ENOENT, "no pod " + wanted.namespace_() + "/" + wanted.name() +
-                              " is on this node; it was removed, or its manifest renamed");
-  }
+  const auto runtime = ConnectNode(socket);
+  if (!runtime.ok()) return runtime.status();
+  const auto pods = FindMadePods(runtime->get(), *manifest);
+  if (!pods.ok()) return pods.status();
   Status first;
-  for (const v1::PodSandbox& pod : own) {
-    const Status ended = EndPod(runtime.get(), pod.id(), manifest->grace_seconds);
+  for (const v1::PodSandbox& pod : *pods) {
+    const Status ended = EndPod(runtime->get(), pod.id(), manifest->grace_seconds);
     if (!ended.ok()) {
       if (first.ok()) first = ended;
       continue;

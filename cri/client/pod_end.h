@@ -16,9 +16,8 @@ namespace usetl::cri {
 // when the pod is still there; what can be done beyond it is done.
 Status EndPod(v1::RuntimeService::Stub* runtime, const std::string& pod, int64_t grace);
 
-// Ends the pods that were made from the manifest, or from another one of its name and namespace,
-// and removes them with their emptyDirs; pods that others made (kubelet, crictl) stay. Adds the ids
-// of those that are gone. ENOENT: there is none; else the first error.
+// Ends the pods that were made from the manifest (made_pods.h) and removes them with their
+// emptyDirs. Adds the ids of those that are gone. ENOENT: there is none; else the first error.
 Status RemovePods(const std::string& socket, const std::string& yaml, ManifestOptions options,
                   std::vector<std::string>* removed);
 

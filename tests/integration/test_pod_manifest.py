@@ -119,6 +119,34 @@ class PodManifests(unittest.TestCase):
         self.assertEqual(list(volumes.iterdir()), [])
         self.assertEqual(run(self.command("--remove")).returncode, 1)
 
+    def test_looked_at_and_into(self):
+        run = functools.partial(subprocess.run, input=POD, capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(run(self.command("--detach")).returncode, 0)
+        try:
+            stats = run(self.command("--stats"))
+            self.assertRegex(stats.stdout, r"^CONTAINER +CPU +MEMORY +NAME\n[0-9a-f]{13} +\d\.\d{3} s +\d+\.\d MB  web\n$")
+            program = "import os, sys; print(os.getcwd()); print('bad', file=sys.stderr); sys.exit(5)"
+            done = run(self.command("--exec", "--", "python3", "-c", program))
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (5, "/function\n", "bad\n"))
+            done = run(self.command("--exec", "--container", "web", "--", "sh", "-c", "exit 3"))
+            self.assertEqual((done.returncode, done.stderr), (3, ""))
+            done = run(self.command("--exec", "--container", "job", "--", "true"))
+            self.assertEqual((done.returncode, done.stderr), (1, "usetl: no container job runs\n"))
+        finally:
+            removed = run(self.command("--remove"))
+        self.assertEqual(removed.returncode, 0, removed.stderr)
+        for option in ("--stats", "--exec"):
+            done = run(self.command(option, *(["--", "true"] if option == "--exec" else [])))
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertRegex(done.stderr, "^usetl: no pod default/pair is on this node; ")
+
+    def test_wrong_options(self):
+        for options, why in ((["--stats", "--remove"], "--detach, --stats, --exec and --remove go one at a time"),
+                             (["--exec"], "--exec what.*"), (["--", "true"], "a command is for --exec")):
+            done = subprocess.run(self.command(*options), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2)
+            self.assertRegex(done.stderr, f"^usetl: {why}; see usetl run --pod --help\n$")
+
     def test_grace_of_its_own(self):
         pod = JOB.replace("job.py", "stays.py").replace("spec:", "spec:\n  terminationGracePeriodSeconds: 1")
         process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
