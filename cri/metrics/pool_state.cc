@@ -89,7 +89,7 @@ Result<PoolState> ReadPoolState(const std::string& vmmd_socket) {
       return Status::Errno("limiting the wait for usetl-vmmd");
     }
   }
-  const pool::PlainRequest request{pool::Request::kInspect, /*brief=*/1};
+  const pool::PlainRequest request{pool::Request::kInspect, pool::kNoUsfs};
   USETL_RETURN_IF_ERROR(ipc::Send(socket->get(), ipc::Bytes(request)));
   const Result<ipc::Message> message = ipc::Receive(socket->get());
   if (!message.ok()) return message.status().Annotate("usetl-vmmd");

@@ -5,6 +5,8 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -36,6 +38,29 @@ class LivingNode(unittest.TestCase):
         self.assertEqual(self.node.said,
                          f"node {self.node.directory} serves; 2 USFs of python3.11 are being made ready "
                          "(usetl ps lists them); stop with Ctrl-C\n")
+
+    def test_state_comes_in_pieces(self):
+        wait_until(lambda: len(self.state()["usfs"]) >= 2)
+        numbers = [usf["usf"] for usf in self.state()["usfs"]]
+        self.assertEqual(numbers, sorted(numbers))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as vmmd:
+            vmmd.connect(f"{self.node.directory}/vmmd.sock")
+
+            def ask(start: int) -> dict:
+                vmmd.send(struct.pack("=II", 3, start))  # PlainRequest, kInspect
+                answer = vmmd.recv(64 << 10)
+                return json.loads(answer[answer.index(b"{"):])
+            self.assertEqual([usf["usf"] for usf in ask(numbers[-1])["usfs"]], numbers[-1:])
+            self.assertEqual(ask(numbers[-1] + 1)["usfs"], [])
+            self.assertNotIn("usfs", ask(2 ** 32 - 1))
+
+    def test_missing_system_calls_are_counted(self):
+        code = ("import ctypes\ndef handler(e, c):\n"
+                " syscall = ctypes.CDLL(None, use_errno=True).syscall\n"
+                " return [(syscall(n), ctypes.get_errno()) for n in (425, 425, 237, 511)]\n")
+        self.assertEqual(self.node.run(code).stdout, "[[-1,38],[-1,38],[-1,38],[-1,38]]\n")
+        wait_until(lambda: "mbind" in self.state()["unimplemented"])
+        self.assertEqual(self.state()["unimplemented"], {"mbind": 1, "io_uring_setup": 2, "511": 1})
 
     def test_usfs_are_jailed(self):
         wait_until(lambda: sum(u["state"] == "idle" for u in self.state()["usfs"]) >= 2)

@@ -21,5 +21,14 @@ TEST(RollbackTimes, BucketsHoldTheirUpperEnd) {
                               RollbackTimes::kBounds.back() + 1);
 }
 
+TEST(PoolCounters, AddMissingTakesWholePairsOfKnownNumbers) {
+  const usf::MissingCalls said[] = {{237, 3}, {abi::kSyscallCount, 1}, {~0u, ~0u}, {237, ~0u}};
+  const std::string text(reinterpret_cast<const char*>(said), sizeof said);
+  PoolCounters counters;
+  counters.AddMissing(text + "rest");
+  counters.AddMissing(text.substr(0, 7));
+  EXPECT_EQ(counters.missing, (std::map<uint32_t, uint64_t>{{237, 3 + uint64_t{~0u}}}));
+}
+
 }  // namespace
 }  // namespace usetl

@@ -125,10 +125,10 @@ struct GuestPage {
   uint64_t last_unimplemented;  // number of the last one
   uint64_t heap_used;           // bytes of RAM handed to the application
   uint64_t reserved[3];
-  RingLine to_guest;                                    // consumer
-  RingLine to_host;                                     // producer
-  RingLine output;                                      // producer
-  uint32_t unimplemented_by_number[kSyscallCount / 2];  // saturating; numbers above are summed up
+  RingLine to_guest;                               // consumer
+  RingLine to_host;                                // producer
+  RingLine output;                                 // producer
+  uint8_t unimplemented_by_number[kSyscallCount];  // saturating
   Call call;
   uint8_t report[kReportSize];
 };

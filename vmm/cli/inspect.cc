@@ -9,20 +9,37 @@
 
 namespace usetl {
 
+namespace {
+
+Result<nlohmann::json> Ask(int socket, uint32_t from) {
+  const pool::PlainRequest request{pool::Request::kInspect, from};
+  USETL_RETURN_IF_ERROR(ipc::Send(socket, ipc::Bytes(request)));
+  Result<ipc::Message> message = ipc::Receive(socket);
+  if (!message.ok()) return message.status();
+  pool::ReplyRecord reply;
+  if (message->bytes.size() < sizeof reply) return Status(EPROTO, "usetl-vmmd: short answer");
+  auto state = nlohmann::json::parse(message->bytes.begin() + sizeof reply, message->bytes.end(),
+                                     nullptr, false);
+  if (state.is_discarded()) return Status(EPROTO, "usetl-vmmd: the answer is no JSON");
+  return state;
+}
+
+}  // namespace
+
 int Inspect(const std::string& node, bool table) {
   Result<Fd> socket = ipc::Connect(VmmdSocket(node));
   if (!socket.ok())
     return Complain("no node in " + node + " (start one: usetl up --node " + node + ")");
-  const pool::PlainRequest request{pool::Request::kInspect, 0};
-  const Status sent = ipc::Send(socket->get(), ipc::Bytes(request));
-  if (!sent.ok()) return Complain(sent.message());
-  Result<ipc::Message> message = ipc::Receive(socket->get());
-  if (!message.ok()) return Complain(message.status().message());
-  pool::ReplyRecord reply;
-  if (message->bytes.size() < sizeof reply) return Complain("usetl-vmmd: short answer");
-  const auto state = nlohmann::json::parse(message->bytes.begin() + sizeof reply,
-                                           message->bytes.end(), nullptr, false);
-  if (state.is_discarded()) return Complain("usetl-vmmd: the answer is no JSON");
+  Result<nlohmann::json> answer = Ask(socket->get(), 0);
+  if (!answer.ok()) return Complain(answer.status().message());
+  nlohmann::json state = std::move(*answer);
+  while (state.contains("next")) {
+    answer = Ask(socket->get(), state["next"].get<uint32_t>());
+    if (!answer.ok()) return Complain(answer.status().message());
+    state.erase("next");
+    for (auto& usf : (*answer)["usfs"]) state["usfs"].push_back(std::move(usf));
+    if (answer->contains("next")) state["next"] = (*answer)["next"];
+  }
   if (!table) {
     std::printf("%s\n", state.dump(2).c_str());
     return 0;

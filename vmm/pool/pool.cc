@@ -1,6 +1,7 @@
 #include "vmm/pool/pool.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace usetl {
 namespace {
@@ -105,6 +106,14 @@ bool Pool::Release(UsfHandle* usf) {
   return false;
 }
 
+void PoolCounters::AddMissing(std::string_view text) {
+  usf::MissingCalls calls;
+  for (; text.size() >= sizeof calls; text.remove_prefix(sizeof calls)) {
+    std::memcpy(&calls, text.data(), sizeof calls);
+    if (calls.number < abi::kSyscallCount) missing[calls.number] += calls.times;
+  }
+}
+
 void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
   if (event == nullptr) {
     ++counters_->lost;
@@ -141,6 +150,7 @@ void Pool::OnEvent(UsfHandle* usf, const usf::EventRecord* event) {
       Remove(usf);
       break;
     case usf::Event::kLog:
+    case usf::Event::kMissing:
       break;
   }
 }

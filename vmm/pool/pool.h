@@ -8,8 +8,10 @@
 #include <array>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "vmm/pool/usf_handle.h"
 
@@ -39,6 +41,10 @@ struct RollbackTimes {
 struct PoolCounters {
   uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0, stuck = 0;
   RollbackTimes rollback_times;
+  std::map<uint32_t, uint64_t> missing;  // system calls that were answered ENOSYS, by number
+
+  // The text of usf::Event::kMissing, which whatever runs in a USF may have made up.
+  void AddMissing(std::string_view text);
 };
 
 class Pool {

@@ -19,7 +19,8 @@ enum class Request : uint32_t {
   // Of the USF that this connection holds, whose clones end; answered by kReleased when it was
   // rolled back, or was thrown away and is in no cgroup any more.
   kRelease = 2,
-  kInspect = 3,  // answered by kState: JSON text; not on a connection that has claimed
+  kInspect = 3,  // answered by kState: JSON text; "next" in it: where to go on with "from". Not on
+                 // a connection that has claimed
   // Of the USF that this connection holds; answered by kCloned when a copy of its kernel stands
   // ready for another program (vmm/snapshot/clone.h). One at a time. With the image's layers.
   kClone = 4,
@@ -49,8 +50,10 @@ std::string Text(const char (&field)[N]) {
 
 struct PlainRequest {
   Request request;
-  uint32_t brief;  // kInspect: 1 leaves the single USFs out
+  uint32_t from;  // kInspect: the single USFs from this number on, as many as fit; or kNoUsfs
 };
+
+inline constexpr uint32_t kNoUsfs = ~0u;
 
 enum class Reply : uint32_t {
   kClaimed = 1,  // ReplyRecord, with the descriptors of ClaimFd when error is 0

@@ -74,6 +74,8 @@ enum class Event : uint32_t {
   kCopied = 6,  // `status` 0, or an errno and `text`
   kBecame = 7,
   kMoved = 8,  // `status` 0, or an errno and `text`
+  // Text: MissingCalls, of the run that is about to be rolled back or has crashed.
+  kMissing = 9,
 };
 
 struct EventRecord {
@@ -92,6 +94,12 @@ struct EventRecord {
 };
 
 inline constexpr uint32_t kMaxText = 4096;
+
+// How often a system call was answered ENOSYS.
+struct MissingCalls {
+  uint32_t number;
+  uint32_t times;
+};
 
 }  // namespace usetl::usf
 

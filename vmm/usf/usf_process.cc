@@ -95,6 +95,20 @@ Status UsfProcess::SendEvent(usf::EventRecord record, std::string_view text) {
                    {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
+Status UsfProcess::SendMissing() {
+  const abi::GuestPage& guest = vm_->memory().guest_page();
+  if (guest.unimplemented == 0) return Status();
+  std::vector<usf::MissingCalls> calls;
+  for (uint32_t number = 0; number < std::size(guest.unimplemented_by_number); ++number) {
+    const uint32_t times = guest.unimplemented_by_number[number];
+    if (times != 0) calls.push_back({number, times});
+  }
+  usf::EventRecord record{};
+  record.event = usf::Event::kMissing;
+  return SendEvent(record, {reinterpret_cast<const char*>(calls.data()),
+                            calls.size() * sizeof(usf::MissingCalls)});
+}
+
 void UsfProcess::SendTrace(std::string_view line) {
   if (trace_lines_ > kMaxTraceLines) return;
   if (trace_lines_++ == kMaxTraceLines) line = "the trace of this run ends here: too many lines";
@@ -199,6 +213,7 @@ Status UsfProcess::RunGuest() {
         SetTick(0);
         usf::EventRecord record{};
         record.event = usf::Event::kEnded;
+        USETL_RETURN_IF_ERROR(SendMissing());
         record.status = outcome->status;
         crashed_ = outcome->event != VmEvent::kExited;
         ended_ = true;
@@ -344,6 +359,7 @@ Status UsfProcess::MapPacks(const ipc::Message& message) {
 Status UsfProcess::RollBack() {
   if (crashed_ || clone_) return Status(EIO, "a crashed USF or a clone cannot be rolled back");
   copy_out_.clear();
+  if (!ended_) USETL_RETURN_IF_ERROR(SendMissing());
   const uint64_t begin = Now();
   Result<RollbackStats> stats = rollback_->Run();
   if (!stats.ok()) return stats.status();

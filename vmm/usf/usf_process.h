@@ -34,6 +34,7 @@ class UsfProcess {
   Status Become(std::vector<Fd> fds);
   Status MapPacks(const ipc::Message& message);
   void Tick();
+  Status SendMissing();
   void SendTrace(std::string_view line);
   Status SendEvent(usf::EventRecord record, std::string_view text = {});
 

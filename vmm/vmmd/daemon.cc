@@ -314,7 +314,7 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       if (connection->owner) break;  // nor learn what they are called
       pool::ReplyRecord reply{};
       reply.reply = pool::Reply::kState;
-      Tell(connection, reply, Inspect(plain.brief == 1));
+      Tell(connection, reply, Inspect(plain.from));
       return;
     }
   }
@@ -373,6 +373,7 @@ void Vmmd::OnUsf(UsfHandle* usf) {
   if (gone && holder != nullptr && holder->clone) {
     FailClone(holder, Status(ESRCH, "the function has ended"));
   }
+  if (!gone && event.event == usf::Event::kMissing) return counters_.AddMissing(text);
   if (!gone && event.event == usf::Event::kCopied) {
     if (holder != nullptr) OnCopied(holder, event, text);
     return;

@@ -171,8 +171,8 @@ class Vmmd {
   static bool HoldsUsf(const Connection& connection);
   // It has no USF any more, which was killed; it waits until that has left its cgroups.
   static void AwaitEnd(Connection* connection);
-  // `brief`: without the single USFs.
-  std::string Inspect(bool brief) const;
+  // With the USFs numbered `from` and up that fit into a message; kNoUsfs: without.
+  std::string Inspect(uint32_t from) const;
 
   VmmdOptions options_;
   ipc::Listener listener_;

@@ -1,4 +1,9 @@
 // inspect.cc: the state of a node as JSON.
+#include <seccomp.h>
+
+#include <algorithm>
+#include <cstdlib>
+
 #include "vmm/vmmd/daemon.h"
 
 namespace usetl {
@@ -11,9 +16,16 @@ std::string Array(const Numbers& numbers) {
   return "[" + text + "]";
 }
 
+std::string NameOf(uint32_t call) {
+  char* const name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, static_cast<int>(call));
+  const std::string text = name != nullptr ? name : std::to_string(call);
+  std::free(name);
+  return text;
+}
+
 }  // namespace
 
-std::string Vmmd::Inspect(bool brief) const {
+std::string Vmmd::Inspect(uint32_t from) const {
   std::string json = "{\"runtime\":\"" + pool_->runtime() + "\"";
   const auto number = [&](const char* key, uint64_t value) {
     json += std::string(",\"") + key + "\":" + std::to_string(value);
@@ -39,8 +51,19 @@ std::string Vmmd::Inspect(bool brief) const {
           ",\"counts\":" + Array(rollbacks.counts);
   number("sum_ns", rollbacks.sum_ns);
   json += "}";
-  if (brief) return json + "}";
-  // One message holds a few hundred; the counts above are of all.
+  json += ",\"unimplemented\":{";
+  for (const auto& [call, times] : counters_.missing) {
+    json += (json.back() == '{' ? "\"" : ",\"") + NameOf(call) + "\":" + std::to_string(times);
+  }
+  json += "}";
+  if (from == pool::kNoUsfs) return json + "}";
+  std::vector<const UsfHandle*> usfs;
+  for (const Pool* pool : Pools()) {
+    for (const UsfHandle& usf : pool->usfs()) {
+      if (usf.number() >= from) usfs.push_back(&usf);
+    }
+  }
+  std::ranges::sort(usfs, {}, [](const UsfHandle* usf) { return usf->number(); });
   json += ",\"usfs\":[";
   bool first = true;
   const auto describe = [&](const UsfHandle& usf) {
@@ -59,11 +82,15 @@ std::string Vmmd::Inspect(bool brief) const {
     number("cpu_ns", usf.last.cpu_ns);
     json += "}";
   };
-  for (const Pool* pool : Pools()) {
-    for (const UsfHandle& usf : pool->usfs()) {
-      if (json.size() > 60'000) break;
-      describe(usf);
+  // One message holds a few hundred.
+  constexpr size_t kMost = 60'000;
+  for (const UsfHandle* usf : usfs) {
+    if (json.size() > kMost) {
+      json += "]";
+      number("next", usf->number());
+      return json + "}";
     }
+    describe(*usf);
   }
   return json + "]}";
 }

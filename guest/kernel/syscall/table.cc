@@ -33,8 +33,8 @@ int64_t CountMissing(uint64_t number) {
   abi::GuestPage& page = guest_page();
   ++page.unimplemented;
   page.last_unimplemented = number;
-  constexpr uint64_t kCounters = abi::kSyscallCount / 2;
-  if (number < kCounters && page.unimplemented_by_number[number] != ~0u) {
+  constexpr uint8_t kMost = 255;
+  if (number < abi::kSyscallCount && page.unimplemented_by_number[number] != kMost) {
     ++page.unimplemented_by_number[number];
   }
   return -ENOSYS;
