@@ -201,7 +201,9 @@ Result<Function> ResolveFunction(const image::Image& image, const SandboxRecord&
   function.tenant = "pod:" + sandbox.config().metadata().namespace_();
   function.target =
       ValueOr(annotations, kHandlerKey, ValueOr(image.config.labels, kHandlerKey, ""));
-  function.allowed = Words(ValueOr(annotations, kAllowKey, ""));
+  if (const auto allowed = annotations.find(kAllowKey); allowed != annotations.end()) {
+    function.allowed = Words(allowed->second);
+  }
   if (const auto timeout = annotations.find(kTimeoutKey); timeout != annotations.end()) {
     const auto parsed = ParseTimeout(timeout->second);
     if (!parsed.ok()) return parsed.status();

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,8 @@ struct Function {
   std::string working_directory;
   std::vector<std::string> arguments;  // behind the program
   std::map<std::string, std::string> environment;
-  std::vector<std::string> allowed;      // origins that it may reach
+  // Origins that it may reach; none given: whatever the pod's network leads to.
+  std::optional<std::vector<std::string>> allowed;
   std::vector<uint16_t> ports;           // to serve HTTP on; empty for a script
   std::chrono::milliseconds timeout{0};  // of a request; 0: none
 };

@@ -323,5 +323,24 @@ TEST(Policy, MetadataOnlyByItsAddress) {
   EXPECT_FALSE(Verdict(policy, "http://[::ffff:169.254.169.254]/", "169.254.169.254").ok());
 }
 
+TEST(Policy, NetworkOpensWhatProgramsAreReachedAt) {
+  Policy policy;
+  policy.AllowNetwork();
+  const Origin origin{"http", "anything.example", 80};
+  EXPECT_TRUE(policy.CheckOrigin(origin).ok());
+  for (const char* text : {"10.0.0.1", "100.64.0.1", "127.0.0.1", "172.31.255.1", "192.168.1.1",
+                           "93.184.216.34", "::1", "fd12::1", "fc00::1", "2606:2800::1"}) {
+    EXPECT_TRUE(policy.CheckAddress(origin, Raw(Address(text))).ok()) << text;
+  }
+  for (const char* text :
+       {"0.0.0.0", "169.254.1.1", "169.254.169.254", "100.100.100.200", "192.0.0.192", "224.0.0.1",
+        "240.0.0.1", "255.255.255.255", "198.18.0.1", "fe80::1", "ff02::1",
+        "::", "::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1",
+        "2002:7f00:1::", "fd00:ec2::254", "fd12::5efe:7f00:1"}) {
+    EXPECT_FALSE(policy.CheckAddress(origin, Raw(Address(text))).ok()) << text;
+  }
+  EXPECT_FALSE(policy.CheckOrigin({"http", "metadata.google.internal", 80}).ok());
+}
+
 }  // namespace
 }  // namespace usetl::etl

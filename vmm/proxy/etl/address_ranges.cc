@@ -4,6 +4,7 @@
 #include <ifaddrs.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -24,6 +25,10 @@ constexpr Range4 kInternal4[] = {
     {Ip(192, 0, 0, 0), 24},   {Ip(192, 0, 2, 0), 24},   {Ip(192, 88, 99, 0), 24},
     {Ip(192, 168, 0, 0), 16}, {Ip(198, 18, 0, 0), 15},  {Ip(198, 51, 100, 0), 24},
     {Ip(203, 0, 113, 0), 24}, {Ip(224, 0, 0, 0), 4},    {Ip(240, 0, 0, 0), 4},
+};
+constexpr Range4 kUnicast4[] = {
+    {Ip(10, 0, 0, 0), 8},    {Ip(100, 64, 0, 0), 10},  {Ip(127, 0, 0, 0), 8},
+    {Ip(172, 16, 0, 0), 12}, {Ip(192, 168, 0, 0), 16},
 };
 // Link-local ones of several clouds, then those of Alibaba, Oracle and Azure.
 constexpr Range4 kMetadata4[] = {
@@ -85,19 +90,13 @@ std::optional<uint32_t> Embedded(const uint8_t* ip) {
   return std::nullopt;
 }
 
-bool IsMetadata4(uint32_t ip) {
-  for (const Range4& range : kMetadata4) {
-    if (Within(ip, range)) return true;
-  }
-  return false;
+template <size_t N>
+bool IsAnyOf(uint32_t ip, const Range4 (&ranges)[N]) {
+  return std::ranges::any_of(ranges, [ip](const Range4& range) { return Within(ip, range); });
 }
 
-bool IsInternal4(uint32_t ip) {
-  for (const Range4& range : kInternal4) {
-    if (Within(ip, range)) return true;
-  }
-  return false;
-}
+bool IsMetadata4(uint32_t ip) { return IsAnyOf(ip, kMetadata4); }
+bool IsInternal4(uint32_t ip) { return IsAnyOf(ip, kInternal4); }
 
 }  // namespace
 
@@ -110,6 +109,16 @@ bool IsInternalAddress(const sockaddr* address) {
     if (Within(ip, range)) return true;
   }
   return false;
+}
+
+bool IsUnicastAddress(const sockaddr* address) {
+  if (!IsInternalAddress(address)) return true;
+  if (address->sa_family == AF_INET) return IsAnyOf(Ip4(address), kUnicast4);
+  if (address->sa_family != AF_INET6) return false;
+  const uint8_t* ip = Ip6(address);
+  constexpr uint8_t kUniqueLocal = 0xfc;  // fc00::/7
+  const bool local = (ip[0] & 0xfe) == kUniqueLocal && !IsIsatap(ip);
+  return local || std::memcmp(ip, &in6addr_loopback, sizeof in6addr_loopback) == 0;
 }
 
 bool IsMetadataAddress(const sockaddr* address) {

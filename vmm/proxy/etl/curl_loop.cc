@@ -80,6 +80,14 @@ int CurlLoop::OnTimer(CURLM*, long timeout_ms, void* self) {
   return 0;
 }
 
+Status CurlLoop::Watch(int fd, std::function<void()> ready) {
+  epoll_event event{EPOLLIN, {.fd = fd}};
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return Status::Errno("epoll_ctl");
+  watched_ = fd;
+  on_watched_ = std::move(ready);
+  return Status();
+}
+
 void CurlLoop::SetDeadline(uint64_t deadline) {
   own_deadline_ = deadline;
   Arm();
@@ -129,6 +137,10 @@ bool CurlLoop::Run(const Done& done) {
         continue;
       }
       only_timer = false;
+      if (events[i].data.fd == watched_) {
+        on_watched_();
+        continue;
+      }
       curl_multi_socket_action(multi_, events[i].data.fd, CurlBits(events[i].events), &running);
     }
     if (curl_deadline_ != 0 && curl_deadline_ <= NowNs()) {

@@ -35,6 +35,9 @@ class CurlLoop {
   // Lets libcurl act at once on what was added or resumed.
   void Kick(const Done& done);
 
+  // Calls `ready` in Run() when the descriptor is readable. Once; it outlives the loop's use.
+  Status Watch(int fd, std::function<void()> ready);
+
   // Wakes the descriptor at `deadline` (NowNs), beside libcurl's own times. 0: no deadline.
   void SetDeadline(uint64_t deadline);
 
@@ -48,6 +51,8 @@ class CurlLoop {
   CURLM* multi_;
   Fd epoll_;
   Fd timer_;
+  int watched_ = -1;
+  std::function<void()> on_watched_;
   uint64_t curl_deadline_ = 0;
   uint64_t own_deadline_ = 0;
   uint64_t armed_ = 0;

@@ -29,7 +29,8 @@ class EtlProxy::Impl {
  public:
   Impl(EtlProxyOptions options, HostRegion* region, const GuestRegionView* guest, PostRecord post,
        std::unique_ptr<CurlLoop> loop)
-      : context_{std::move(options), region, guest, Outbox(std::move(post)), std::move(loop), {}} {}
+      : context_{std::move(options), region,  guest, Outbox(std::move(post)),
+                 std::move(loop),    nullptr, {}} {}
   ~Impl() { CancelAll(); }
 
   Status OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload);
@@ -206,8 +207,18 @@ Result<std::unique_ptr<EtlProxy>> EtlProxy::Create(EtlProxyOptions options, Host
                                                    const GuestRegionView* guest, PostRecord post) {
   Result<std::unique_ptr<CurlLoop>> loop = CurlLoop::Create();
   if (!loop.ok()) return loop.status();
-  return std::unique_ptr<EtlProxy>(new EtlProxy(std::make_unique<Impl>(
-      std::move(options), region, guest, std::move(post), std::move(*loop))));
+  std::unique_ptr<NameResolver> resolver;
+  if (!options.names.empty()) {
+    Result<std::unique_ptr<NameResolver>> made = NameResolver::Create(options.names);
+    if (!made.ok()) return made.status();
+    resolver = std::move(*made);
+    USETL_RETURN_IF_ERROR(
+        (*loop)->Watch(resolver->fd(), [raw = resolver.get()] { raw->OnReady(); }));
+  }
+  auto impl =
+      std::make_unique<Impl>(std::move(options), region, guest, std::move(post), std::move(*loop));
+  impl->context_.resolver = std::move(resolver);
+  return std::unique_ptr<EtlProxy>(new EtlProxy(std::move(impl)));
 }
 
 EtlProxy::EtlProxy(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

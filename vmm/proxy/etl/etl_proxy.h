@@ -15,6 +15,7 @@
 #include "vmm/base/status.h"
 #include "vmm/proxy/etl/file_origin.h"
 #include "vmm/proxy/etl/limits.h"
+#include "vmm/proxy/etl/name_config.h"
 #include "vmm/proxy/etl/policy.h"
 #include "vmm/proxy/region/guest_region_view.h"
 #include "vmm/proxy/region/host_region.h"
@@ -43,6 +44,7 @@ struct EtlProxyOptions {
   Limits limits;
   TlsOptions tls;
   ObjectStore objects;  // directories behind file: URLs
+  NameConfig names;     // empty: the machine's
   AuditLog audit;       // may be empty
 };
 

@@ -50,6 +50,7 @@ bool HttpTransfer::SetOptions() {
     set(CURLOPT_SSL_CTX_DATA, static_cast<void*>(this));
   }
 
+  if (address_list_ != nullptr) set(CURLOPT_RESOLVE, address_list_.get());
   set(CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
   set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(this));
   set(CURLOPT_HEADERFUNCTION, OnHeaderLine);

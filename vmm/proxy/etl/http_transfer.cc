@@ -48,6 +48,32 @@ void HttpTransfer::StartHop() {
   discarded_ = 0;
   denied_.clear();
   hop_started_ = last_activity_ = NowNs();
+  address_list_.reset();
+  const std::string& host = url_.origin().host;
+  if (context_->resolver == nullptr || !context_->resolver->Knows(host)) return StartTransfer();
+  lookup_ = context_->resolver->Lookup(
+      host, [this](const NameResolver::Addresses& addresses) { OnAddresses(addresses); });
+}
+
+void HttpTransfer::OnAddresses(const NameResolver::Addresses& addresses) {
+  lookup_ = 0;
+  if (!addresses.ok()) {
+    const bool late = addresses.status().code() == ETIMEDOUT;
+    return Fail(late ? HttpError::kTimeout : HttpError::kResolve, addresses.status().message());
+  }
+  // libcurl's name cache gets them, and forgets them after a minute.
+  const Origin& origin = url_.origin();
+  std::string entry = "+" + origin.host + ":" + std::to_string(origin.port) + ":";
+  for (const std::string& address : *addresses) {
+    if (entry.back() != ':') entry += ',';
+    entry += address.find(':') == address.npos ? address : "[" + address + "]";
+  }
+  address_list_.reset(curl_slist_append(nullptr, entry.c_str()));
+  if (address_list_ == nullptr) return Fail(HttpError::kInternal, "no memory for an address");
+  StartTransfer();
+}
+
+void HttpTransfer::StartTransfer() {
   if (!SetOptions() || curl_multi_add_handle(context_->loop->multi(), easy_.get()) != CURLM_OK) {
     return Fail(HttpError::kInternal, "libcurl takes no more transfers");
   }
@@ -55,6 +81,8 @@ void HttpTransfer::StartHop() {
 }
 
 void HttpTransfer::Stop() {
+  if (lookup_ != 0) context_->resolver->Cancel(lookup_);
+  lookup_ = 0;
   if (running_) curl_multi_remove_handle(context_->loop->multi(), easy_.get());
   running_ = false;
   // Also gives up a resolver thread that still runs, and the pointers into both regions.
@@ -77,7 +105,8 @@ void HttpTransfer::Resume() {
 }
 
 uint64_t HttpTransfer::deadline() const {
-  if (Transaction::deadline() == 0 || !running_) return Transaction::deadline();
+  const bool waits = running_ || lookup_ != 0;
+  if (Transaction::deadline() == 0 || !waits) return Transaction::deadline();
   const Limits& limits = context_->options.limits;
   uint64_t next = total_deadline_;
   if (!connecting_) {
@@ -90,11 +119,11 @@ uint64_t HttpTransfer::deadline() const {
 
 void HttpTransfer::OnTime(uint64_t now) {
   Transaction::OnTime(now);
-  if (done() || !running_ || now < deadline()) return;
+  if (done() || (!running_ && lookup_ == 0) || now < deadline()) return;
   if (connecting_) return Fail(HttpError::kTimeout, "nothing moved for the idle timeout");
   // No socket was opened: either the name is still being looked up, or a connection is reused.
   curl_off_t began = 0;
-  curl_easy_getinfo(easy_.get(), CURLINFO_PRETRANSFER_TIME_T, &began);
+  if (running_) curl_easy_getinfo(easy_.get(), CURLINFO_PRETRANSFER_TIME_T, &began);
   connecting_ = began != 0;
   last_activity_ = now;
   if (!connecting_) Fail(HttpError::kTimeout, "the name service does not answer");

@@ -41,8 +41,10 @@ class HttpTransfer final : public Transaction {
   void Stop() override;
   std::string Target() const override { return url_.LogText(); }
 
-  // One hop: checks the origin, sets the transfer up, hands it to libcurl.
+  // One hop: checks the origin, looks its name up, sets the transfer up, hands it to libcurl.
   void StartHop();
+  void OnAddresses(const NameResolver::Addresses& addresses);
+  void StartTransfer();
   bool SetOptions();
   bool SetHeaders();
   void SetBody();
@@ -63,7 +65,8 @@ class HttpTransfer final : public Transaction {
 
   Url url_;
   std::unique_ptr<CURL, EasyCleanup> easy_;
-  std::unique_ptr<curl_slist, ListCleanup> header_list_;
+  std::unique_ptr<curl_slist, ListCleanup> header_list_, address_list_;
+  uint64_t lookup_ = 0;  // of the resolver: the name is being looked up
   char error_text_[CURL_ERROR_SIZE] = {};
   bool running_ = false;   // added to the multi handle
   bool paused_ = false;    // the answer waits for room in the ring

@@ -51,7 +51,7 @@ Status Policy::CheckOrigin(const Origin& origin) const {
   for (const std::string_view name : kMetadataNames) {
     if (origin.host == name) return Status(EPERM, origin.Text() + " is a metadata service");
   }
-  if (any_public_) return Status();
+  if (any_public_ || network_) return Status();
   return Status(
       EPERM,
       origin.Text() + " is not on the allow-list (usetl run --allow, annotation usetl.dev/allow)");
@@ -65,7 +65,7 @@ Status Policy::CheckAddress(const Origin& origin, const sockaddr* address) const
   if (IsMetadataAddress(address) && !(named && text == origin.host)) {
     return Status(EPERM, origin.Text() + " leads to the metadata address " + text);
   }
-  if (named) return Status();
+  if (named || (network_ && IsUnicastAddress(address))) return Status();
   if (IsInternalAddress(address)) {
     return Status(EPERM, origin.Text() + " leads to the internal address " + text);
   }

@@ -21,6 +21,10 @@ class Policy {
   // for every public origin. EINVAL: none of these.
   Status Allow(std::string_view origin);
 
+  // Every origin that the network leads to, for functions whose network is limited elsewhere (a
+  // pod's, by its NetworkPolicy); not link-local, metadata and the like.
+  void AllowNetwork() { network_ = true; }
+
   // May the function ask this origin at all? EPERM with the full cause, which is for the audit log
   // and not for the guest.
   Status CheckOrigin(const Origin& origin) const;
@@ -36,6 +40,7 @@ class Policy {
 
   std::vector<Rule> rules_;
   bool any_public_ = false;
+  bool network_ = false;
 };
 
 }  // namespace usetl::etl

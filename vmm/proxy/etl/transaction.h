@@ -8,6 +8,7 @@
 
 #include "vmm/proxy/etl/curl_loop.h"
 #include "vmm/proxy/etl/etl_proxy.h"
+#include "vmm/proxy/etl/name_resolver.h"
 #include "vmm/proxy/etl/outbox.h"
 #include "vmm/proxy/etl/request.h"
 #include "vmm/proxy/etl/request_body.h"
@@ -22,6 +23,7 @@ struct Context {
   const GuestRegionView* guest;
   Outbox outbox;
   std::unique_ptr<CurlLoop> loop;
+  std::unique_ptr<NameResolver> resolver;  // none: names are the machine's
   Counters counters;
 };
 

@@ -184,6 +184,7 @@ Status Container::EnsureEtl() {
   etl::EtlProxyOptions options;
   options.policy = policy_;
   options.objects = objects_;
+  options.names = names_;
   options.audit = [this](const etl::AuditEvent& event) {
     Say("usetl: " + event.method + " " + event.url + ": " + event.cause);
   };

@@ -113,6 +113,7 @@ class Container {
   std::optional<Mounts> mounts_;  // from the claim on
   Ports ports_;
   etl::Policy policy_;
+  etl::NameConfig names_;
   std::unique_ptr<etl::EtlProxy> etl_;  // made for the first HTTP request of the function
   Invoker::Options invoker_options_;
   std::unique_ptr<Invoker> invoker_;  // none for scripts

@@ -9,6 +9,7 @@
 
 #include "vmm/proxy/pod/container.h"
 #include "vmm/proxy/pod/contents.h"
+#include "vmm/proxy/pod/names.h"
 
 namespace usetl::pod {
 namespace {
@@ -78,6 +79,10 @@ Status Container::Start(ipc::Message message) {
   if (!log.ok()) return log.status();
   log_ = std::move(*log);
   for (const std::string& origin : request->allow) USETL_RETURN_IF_ERROR(policy_.Allow(origin));
+  if (request->network) policy_.AllowNetwork();
+  Result<etl::NameConfig> names = ReadNames(*request);
+  if (!names.ok()) return names.status();
+  names_ = std::move(*names);
   if (mode_ != "script") {
     Result<Ports> ports = Ports::Bind(request->ports);
     if (!ports.ok()) return ports.status();

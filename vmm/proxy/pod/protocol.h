@@ -52,7 +52,8 @@ inline constexpr uint32_t kVersion = 3;
 //    "mode": "http" | "script" | "auto", "path": FILE OR DIRECTORY, "target":
 //    "module:attribute"|"", "cwd": DIR, "argv": [...], "env": {NAME: VALUE}, "hostname": NAME,
 //    "ports": [N, ...]            TCP ports to serve HTTP on, all addresses of the pod
-//    "allow": [ORIGIN, ...]       for the ETL proxy, beyond the pod's default
+//    "allow": [ORIGIN, ...]       what it may reach
+//    "network": TRUE OR FALSE     whether it may reach whatever the pod's network leads to, too
 //    "files": [{"path": ABSOLUTE, "mode": N, "offset": N, "size": N, "mount": N}, ...]
 //                                 within the contents
 //    "directories": [{"path": ABSOLUTE, "mode": N, "mount": N}, ...]

@@ -174,6 +174,7 @@ Status Parse(std::string_view text, StartRequest* request) {
   request->hostname = members.Text("hostname");
   members.Texts("argv", &request->arguments);
   members.Texts("allow", &request->allow);
+  request->network = members.Flag("network");
   members.Variables("env", &request->environment);
   members.List("ports", [&](const json& item) {
     if (item.is_number_unsigned() && item > 0 && item <= 65535) {

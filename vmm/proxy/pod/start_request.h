@@ -24,6 +24,7 @@ struct StartRequest {
   std::map<std::string, std::string> environment;
   std::vector<uint16_t> ports;
   std::vector<std::string> allow;  // origins
+  bool network = false;            // all that the pod's network leads to
   uint32_t timeout_ms = 0;         // of a request; 0: none
   uint32_t start_timeout_ms = 30'000;
   bool read_only_root = false;
