@@ -170,7 +170,7 @@ std::optional<Refusal> AdmitContainer(const v1::ContainerConfig& config) {
   for (const v1::Mount& mount : config.mounts()) {
     if (auto refused = CheckMount(mount)) return refused;
   }
-  return std::nullopt;
+  return AdmitResources(config.linux().resources());
 }
 
 }  // namespace usetl::cri

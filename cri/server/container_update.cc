@@ -1,3 +1,4 @@
+#include "cri/server/admission.h"
 #include "cri/server/lifecycle.h"
 #include "cri/server/runtime_service.h"
 #include "cri/server/views.h"
@@ -9,6 +10,10 @@ grpc::Status RuntimeService::UpdateContainerResources(
     v1::UpdateContainerResourcesResponse*) {
   const std::shared_ptr<Container> container = node_.store->FindContainer(request->container_id());
   if (container == nullptr) return NotFound("container", request->container_id());
+  if (const auto refused = AdmitResources(request->linux())) {
+    node_.metrics.CountRefusal(refused->reason);
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, refused->text);
+  }
   const std::lock_guard lock(container->verb);
   ContainerRecord record = *container->Get();
   const int64_t before = record.resources().memory_limit_in_bytes();

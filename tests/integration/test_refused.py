@@ -47,6 +47,17 @@ def context(**fields) -> dict:
     return {"linux": cri.LinuxContainerConfig(security_context=cri.LinuxContainerSecurityContext(**fields))}
 
 
+def resources(**fields) -> dict:
+    return {"linux": cri.LinuxContainerConfig(resources=cri.LinuxContainerResources(**fields))}
+
+
+RESOURCES = [
+    ({"memory_limit_in_bytes": 15 << 20},
+     "a memory limit of 15728640 bytes is less than the 64 MB that a function takes; give 64Mi or more"),
+    ({"memory_limit_in_bytes": (64 << 20) - 1},
+     "a memory limit of 67108863 bytes is less than the 64 MB that a function takes; give 64Mi or more"),
+    ({"memory_limit_in_bytes": -1}, "a memory limit of -1 bytes is none"),
+]
 CONTAINERS = [
     ({"metadata": cri.ContainerMetadata()}, "the container has no name"),
     (context(privileged=True), "privileged containers are not supported: a function can be given no device and no "
@@ -108,6 +119,7 @@ class Refused(CriCase):
     def test_containers(self):
         pod = self.run_pod()
         for fields, message in [*CONTAINERS, *(({"annotations": one}, message) for one, message in ANNOTATIONS),
+                                *((resources(**fields), message) for fields, message in RESOURCES),
                                 *((context(namespace_options=cri.NamespaceOption(**options)), message)
                                   for options, message in NAMESPACES),
                                 *((context(**{field: LOCALHOST}), message) for field, message in PROFILES)]:
@@ -118,7 +130,10 @@ class Refused(CriCase):
             mount = cri.Mount(**{"container_path": "/a", "host_path": "/tmp", **fields})
             self.refused(f"mount {mount.container_path}: {message}", self.create, pod=pod, mounts=[mount])
         self.assertEqual(len(self.client.ListContainers().containers), 0)
-        self.create(pod)  # no refusal keeps the name
+        container = self.create(pod)  # no refusal keeps the name
+        for fields, message in RESOURCES:
+            self.refused(message, self.client.UpdateContainerResources, container_id=container,
+                         linux=cri.LinuxContainerResources(**fields))
 
     def test_restrictions_are_accepted(self):
         profile = cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault)
