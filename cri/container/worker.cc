@@ -113,7 +113,11 @@ Status SendStart(int socket, const WorkerStart& start) {
 
 Result<Worker> Worker::Launch(const WorkerStart& start) {
   Result<Fd> socket = ipc::Connect(start.pods_socket, start.limit);
-  if (!socket.ok()) return socket.status().Annotate("usetl-proxy");
+  if (!socket.ok()) {
+    const Status& why = socket.status();
+    const Status lost = why.code() == ENOENT ? Status(ECONNREFUSED, why.message()) : why;
+    return lost.Annotate("usetl-proxy");
+  }
   Worker worker;
   worker.socket_ = std::move(*socket);
   Status status = LimitWait(worker.fd(), start.limit);

@@ -79,7 +79,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   Result<std::string> id = NewId();
   if (!id.ok()) return ToGrpc(id.status());
   Result<image::ImagePtr> leased = LeaseImage(&node_, *id, config.image().image());
-  if (!leased.ok()) return ToGrpc(leased.status());
+  if (!leased.ok()) return ImageToGrpc(leased.status());
   const image::Image& image = **leased;
   ImageGuard image_guard(&node_, *id, image.id);
   // Before the lock: it may take as long as the client waits.
@@ -124,7 +124,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   }
   Result<std::vector<image::ImageLease>> volumes =
       LeaseImageVolumes(node_.images.get(), record.mutable_config());
-  if (!volumes.ok()) return ToGrpc(volumes.status());
+  if (!volumes.ok()) return ImageToGrpc(volumes.status());
   if (context->IsCancelled()) return ToGrpc(usetl::Status(ECANCELED, "the client gave up"));
   if (usetl::Status status = node_.store->Add(record); !status.ok()) return ToGrpc(status);
   guard.Keep();

@@ -114,6 +114,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext*,
   if (container == nullptr) return NotFound("container", request->container_id());
   const std::lock_guard lock(container->verb);
   ContainerRecord record = *container->Get();
+  if (node_.store->FindContainer(record.id()) == nullptr) return NotFound("container", record.id());
   if (record.state() != v1::CONTAINER_CREATED) {
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the container " + record.id() + " was started before");

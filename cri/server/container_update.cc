@@ -16,6 +16,7 @@ grpc::Status RuntimeService::UpdateContainerResources(
   }
   const std::lock_guard lock(container->verb);
   ContainerRecord record = *container->Get();
+  if (node_.store->FindContainer(record.id()) == nullptr) return NotFound("container", record.id());
   const int64_t before = record.resources().memory_limit_in_bytes();
   const int64_t wanted = request->linux().memory_limit_in_bytes();
   // The limit of a micro-VM is fixed when it starts; never say yes to what is not done.

@@ -11,6 +11,7 @@ grpc::Status RuntimeService::UpdatePodSandboxResources(
   if (sandbox == nullptr) return NotFound("pod sandbox", request->pod_sandbox_id());
   const std::lock_guard lock(sandbox->verb);
   SandboxRecord record = *sandbox->Get();
+  if (node_.store->FindSandbox(record.id()) == nullptr) return NotFound("pod sandbox", record.id());
   if (record.state() != v1::SANDBOX_READY) {
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the pod sandbox " + record.id() + " is not ready");
