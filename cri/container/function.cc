@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "cri/container/annotations.h"
 #include "vmm/base/image_runtime.h"
 
 namespace usetl::cri {
@@ -13,10 +14,6 @@ namespace {
 
 namespace v1 = ::runtime::v1;
 
-constexpr char kRuntimeKey[] = "usetl.dev/runtime";
-constexpr char kHandlerKey[] = "usetl.dev/handler";
-constexpr char kAllowKey[] = "usetl.dev/allow";
-constexpr char kTimeoutKey[] = "usetl.dev/timeout";
 constexpr char kPortsKey[] = "io.kubernetes.container.ports";
 constexpr char kDefaultDirectory[] = "/function";
 constexpr uint16_t kDefaultPort = 8080;  // Knative's

@@ -1,7 +1,9 @@
 #include "cri/server/admission.h"
 
+#include <algorithm>
 #include <filesystem>
 
+#include "cri/container/annotations.h"
 #include "cri/container/image_volume.h"
 #include "cri/network/sysctls.h"
 
@@ -36,18 +38,33 @@ std::optional<Refusal> CheckNamespaces(const v1::NamespaceOption& options) {
   });
 }
 
-// Annotations that ask for more than there is; to run all the same would be less safe than asked.
+std::optional<Refusal> RefuseUnknown(const std::string& annotation) {
+  std::string text = "usetl: no annotation \"" + annotation + "\" is known; those that are:";
+  const char* separator = " ";
+  for (const char* known : kAnnotations) {
+    text += separator + std::string(known);
+    separator = ", ";
+  }
+  return Refusal{"annotation", text};
+}
+
+// Annotations that ask for more than there is, or for what nobody knows; to run all the same would
+// be less safe than asked.
 std::optional<Refusal> CheckAnnotations(
     const google::protobuf::Map<std::string, std::string>& all) {
+  for (const auto& [name, value] : all) {
+    if (!name.starts_with(kAnnotationPrefix)) continue;
+    if (std::ranges::find(kAnnotations, name) == std::end(kAnnotations)) return RefuseUnknown(name);
+  }
   const auto asks = [&](const char* name, const char* for_less) {
     const auto found = all.find(name);
     return found != all.end() && found->second != for_less;
   };
   return Check({
-      {asks("usetl.dev/isolation", "container"), "isolation",
+      {asks(kIsolationKey, "container"), "isolation",
        "usetl.dev/isolation is not supported: a micro-VM is brought back when its container ends, "
        "not between requests"},
-      {asks("usetl.dev/exec", "clone"), "exec",
+      {asks(kExecKey, "clone"), "exec",
        "usetl.dev/exec is not supported: programs beside a function run in a clone of its files"},
   });
 }

@@ -21,6 +21,21 @@ ANNOTATIONS = [
                                          "container ends, not between requests"),
     ({"usetl.dev/exec": "inside"}, "usetl.dev/exec is not supported: programs beside a function run in a clone of its "
                                    "files"),
+    *(({name: "1", "other.dev/max-usfs": "1"},
+       f'no annotation "{name}" is known; those that are: usetl.dev/allow, usetl.dev/exec, usetl.dev/handler, '
+       "usetl.dev/isolation, usetl.dev/runtime, usetl.dev/timeout")
+      for name in ("usetl.dev/max-usfs", "usetl.dev/Allow", "usetl.dev/")),
+]
+IN_DNS = "in the pod's DNS config"
+DNS = [
+    *(({"servers": [server]}, f"malformed nameserver {IN_DNS}")
+      for server in ("", "10.0.0", "name.example", "10.0.0.1\noptions x", "10.0.0.1\0", "1" * 10_000)),
+    *(({"searches": [search]}, f"malformed search {IN_DNS}") for search in ("", "a\nb", "a b", "a\0", "a" * 256)),
+    *(({"options": [option]}, f"malformed options {IN_DNS}") for option in ("", "a\nnameserver 1.2.3.4", "a" * 256)),
+    ({"servers": ["10.0.0.1"] * 4}, f"more than 3 nameservers {IN_DNS}"),
+    ({"searches": ["a"] * 33}, f"more than 32 search domains {IN_DNS}"),
+    ({"searches": ["a" * 200] * 11}, f"more than 2048 characters of search domains {IN_DNS}"),
+    ({"options": ["a"] * 33}, f"more than 32 options {IN_DNS}"),
 ]
 LOCALHOST = cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref="x")
 PROFILES = [
