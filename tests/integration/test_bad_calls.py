@@ -42,7 +42,8 @@ class Malformed(CriCase):
         self.assertEqual(len(self.client.ListPodSandbox().items), 0)
 
     def test_names_that_are_paths(self):
-        pod = self.run_pod("../../x\n\0")
+        metadata = cri.PodSandboxMetadata(name="../../x\n\0", namespace="default", uid="uid")
+        pod = self.run_pod(metadata=metadata)
         self.assertEqual(self.client.PodSandboxStatus(pod_sandbox_id=pod).status.metadata.name, "../../x\n\0")
 
 

@@ -1,5 +1,6 @@
 """What a function cannot have is refused: each field with its code and the words that users read."""
 
+import json
 import re
 
 import grpc
@@ -38,9 +39,11 @@ DNS = [
     ({"options": ["a"] * 33}, f"more than 32 options {IN_DNS}"),
 ]
 LOCALHOST = cri.SecurityProfile(profile_type=cri.SecurityProfile.Localhost, localhost_ref="x")
+NO_SECCOMP = "a Localhost seccomp profile is not supported: a function makes no system call of the host"
+NO_APPARMOR = "a Localhost AppArmor profile is not supported: a function is no process of the host"
 PROFILES = [
-    ("seccomp", "a Localhost seccomp profile is not supported: a function makes no system call of the host"),
-    ("apparmor", "a Localhost AppArmor profile is not supported: a function is no process of the host"),
+    ({"seccomp": LOCALHOST}, NO_SECCOMP), ({"apparmor": LOCALHOST}, NO_APPARMOR),
+    ({"seccomp_profile_path": "localhost/x"}, NO_SECCOMP),
 ]
 MOUNTS = [
     ({"container_path": "relative"}, "the path in the container has to be absolute"),
@@ -54,6 +57,7 @@ MOUNTS = [
     *(({"container_path": path}, "/run/usetl is where the runtime keeps large answers; mount elsewhere")
       for path in ("/run/usetl", "/run//usetl/", "/run/./usetl/body/x")),
     ({"uidMappings": [cri.IDMapping(host_id=1, length=1)]}, "id-mapped mounts are not supported"),
+    ({"mount_options": ["nodev", "noexec"]}, 'the mount option "noexec" is not supported: files are copied in'),
     ({"gidMappings": [cri.IDMapping(host_id=1, length=1)]}, "id-mapped mounts are not supported"),
 ]
 
@@ -78,6 +82,8 @@ CONTAINERS = [
     (context(privileged=True), "privileged containers are not supported: a function can be given no device and no "
                                "capability of the host"),
     (context(capabilities=cri.Capability(add_capabilities=["NET_ADMIN"])),
+     "adding capabilities is not supported: a function makes no system call of the host"),
+    (context(capabilities=cri.Capability(add_ambient_capabilities=["NET_ADMIN"])),
      "adding capabilities is not supported: a function makes no system call of the host"),
     (context(run_as_group=cri.Int64Value(value=1)), "runAsGroup wants runAsUser beside it"),
     (context(run_as_user=cri.Int64Value(value=-1)), "-1 is no id of a user or group"),
@@ -104,6 +110,8 @@ CONTAINERS = [
     ({"envs": [cri.KeyValue(key="A", value=b"x\0y")]}, "malformed environment variable"),
     ({"annotations": {"io.kubernetes.container.ports": '[{"containerPort":70000}]'}},
      "the annotation io.kubernetes.container.ports is malformed"),
+    ({"annotations": {"io.kubernetes.container.ports": json.dumps([{"containerPort": port} for port in range(1, 34)])}},
+     "the container has 33 TCP ports; a function serves 32 at most"),
 ]
 
 
@@ -119,6 +127,10 @@ class Refused(CriCase):
     def test_pods(self):
         self.refuse_pod('no runtime handler "runc"; this node has "usetl"', handler="runc")
         self.refuse_pod("the pod has no name", metadata=cri.PodSandboxMetadata(namespace="default", uid="x"))
+        self.refuse_pod("the pod has no namespace", metadata=cri.PodSandboxMetadata(name="x", uid="x"))
+        self.refuse_pod("the pod has no uid", metadata=cri.PodSandboxMetadata(name="x", namespace="default"))
+        for fields, message in DNS:
+            self.refuse_pod(message, dns_config=cri.DNSConfig(**fields))
         self.refuse_pod('the sysctl "kernel.shmmax" is not supported: a pod has a network of its own (net.*), but no other '
                  "part of the host's kernel", linux=cri.LinuxPodSandboxConfig(sysctls={"kernel.shmmax": "1"}))
         for annotations, message in ANNOTATIONS:
@@ -126,8 +138,8 @@ class Refused(CriCase):
         for options, message in NAMESPACES:
             security = cri.LinuxSandboxSecurityContext(namespace_options=cri.NamespaceOption(**options))
             self.refuse_pod(message, linux=cri.LinuxPodSandboxConfig(security_context=security))
-        for field, message in PROFILES:
-            security = cri.LinuxSandboxSecurityContext(**{field: LOCALHOST})
+        for fields, message in PROFILES:
+            security = cri.LinuxSandboxSecurityContext(**fields)
             self.refuse_pod(message, linux=cri.LinuxPodSandboxConfig(security_context=security))
         self.assertEqual(len(self.client.ListPodSandbox().items), 0)
 
@@ -137,7 +149,8 @@ class Refused(CriCase):
                                 *((resources(**fields), message) for fields, message in RESOURCES),
                                 *((context(namespace_options=cri.NamespaceOption(**options)), message)
                                   for options, message in NAMESPACES),
-                                *((context(**{field: LOCALHOST}), message) for field, message in PROFILES)]:
+                                *((context(**fields), message) for fields, message in
+                                  [*PROFILES, ({"apparmor_profile": "localhost/x"}, NO_APPARMOR)])]:
             self.refused(message, self.create, pod=pod, **fields)
         self.refused("the container has no image", self.client.CreateContainer, pod_sandbox_id=pod,
                      config=container_config("function", ""), sandbox_config=self.pod)
@@ -149,6 +162,7 @@ class Refused(CriCase):
         for fields, message in RESOURCES:
             self.refused(message, self.client.UpdateContainerResources, container_id=container,
                          linux=cri.LinuxContainerResources(**fields))
+        self.assertEqual(self.status(container).resources.linux.memory_limit_in_bytes, 0)
 
     def test_restrictions_are_accepted(self):
         profile = cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault)
@@ -159,7 +173,8 @@ class Refused(CriCase):
             namespace_options=cri.NamespaceOption(network=cri.POD, pid=cri.CONTAINER, ipc=cri.POD))))
         self.run_container(pod, **context(
             readonly_rootfs=True, no_new_privs=True, run_as_user=user, run_as_group=user, supplemental_groups=[1],
-            seccomp=profile, apparmor=profile, masked_paths=["/proc/kcore", "/sys/firmware"],
+            seccomp=profile, apparmor=profile, seccomp_profile_path="runtime/default", apparmor_profile="unconfined",
+            masked_paths=["/proc/kcore", "/sys/firmware"],
             readonly_paths=["/proc/sys"], capabilities=cri.Capability(drop_capabilities=["ALL"]), selinux_options=cri.SELinuxOption(type="t"),
             namespace_options=cri.NamespaceOption(network=cri.POD, pid=cri.POD, ipc=cri.POD)))
         self.assertIn("you", self.post(pod, {"name": "you"}))
