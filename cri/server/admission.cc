@@ -181,6 +181,7 @@ std::optional<Refusal> AdmitSandbox(const v1::PodSandboxConfig& config,
   const v1::LinuxSandboxSecurityContext& security = config.linux().security_context();
   if (auto refused = CheckNamespaces(security.namespace_options())) return refused;
   if (auto refused = CheckProfiles(security)) return refused;
+  if (auto refused = AdmitCpusets(config.linux().resources())) return refused;
   if (const Status files = PodFiles(config).status(); !files.ok()) {
     return Refusal{"dns", files.message()};
   }

@@ -1,4 +1,5 @@
 // admission_resources.cc: limits that a container or a pod cannot have.
+#include <charconv>
 #include <string>
 
 #include "cri/server/admission.h"
@@ -11,7 +12,40 @@ std::optional<Refusal> Refuse(const std::string& text) {
   return Refusal{"resources", "usetl: " + text};
 }
 
+// As the kernel prints it: numbers and ranges of them. Empty: none is wanted.
+bool IsCpuset(std::string_view text) {
+  constexpr size_t kLongest = 4096;
+  constexpr unsigned kMost = 8191;  // of a processor, as the kernel is built with at most
+  if (text.size() > kLongest) return false;
+  const auto take_number = [&](unsigned* number) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *number);
+    text.remove_prefix(end - text.data());
+    return error == std::errc() && *number <= kMost;
+  };
+  while (!text.empty()) {
+    unsigned first = 0, last = 0;
+    if (!take_number(&first)) return false;
+    if (text.starts_with('-')) {
+      text.remove_prefix(1);
+      if (!take_number(&last) || last < first) return false;
+    }
+    if (text.empty()) return true;
+    if (text[0] != ',' || text.size() == 1) return false;
+    text.remove_prefix(1);
+  }
+  return true;
+}
+
 }  // namespace
+
+std::optional<Refusal> AdmitCpusets(const v1::LinuxContainerResources& resources) {
+  for (const auto& [name, value] : {std::pair{"cpuset_cpus", &resources.cpuset_cpus()},
+                                    std::pair{"cpuset_mems", &resources.cpuset_mems()}}) {
+    if (IsCpuset(*value)) continue;
+    return Refuse(std::string(name) + " has to be a list of numbers and ranges, as 0-3,5");
+  }
+  return std::nullopt;
+}
 
 std::optional<Refusal> AdmitResources(const v1::LinuxContainerResources& resources) {
   // Runtimes are baked with this size; usetl-vmmd knows better of one that was not.
@@ -23,7 +57,7 @@ std::optional<Refusal> AdmitResources(const v1::LinuxContainerResources& resourc
     return Refuse("a memory limit of " + std::to_string(memory) + " bytes is less than the " +
                   least + " MB that a function takes; give " + least + "Mi or more");
   }
-  return std::nullopt;
+  return AdmitCpusets(resources);
 }
 
 }  // namespace usetl::cri

@@ -95,6 +95,12 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the pod sandbox " + pod->id() + " is not ready");
   }
+  if (const usetl::Status limits =
+          CheckContainerLimits(*pod, config.linux().resources(), /*changed=*/false);
+      !limits.ok()) {
+    if (limits.code() == EINVAL) node_.metrics.CountRefusal("resources");
+    return ToGrpc(limits);
+  }
   const std::string name = ContainerName(config.metadata(), pod->id());
   if (usetl::Status status = node_.container_names.Reserve(name, *id); !status.ok()) {
     return ToGrpc(status.Annotate("failed to reserve container name"));

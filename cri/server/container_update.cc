@@ -27,15 +27,20 @@ grpc::Status RuntimeService::UpdateContainerResources(
   v1::LinuxContainerResources& resources = *record.mutable_resources();
   resources.MergeFrom(request->linux());
   const std::shared_ptr<Sandbox> pod = node_.store->FindSandbox(record.sandbox_id());
-  const bool limits_processor = request->linux().cpu_quota() != 0 ||
-                                request->linux().cpu_period() != 0 ||
-                                request->linux().cpu_shares() != 0;
-  if (record.state() == v1::CONTAINER_RUNNING && limits_processor && pod != nullptr) {
+  const v1::LinuxContainerResources& asked = request->linux();
+  const bool limits = asked.cpu_quota() != 0 || asked.cpu_period() != 0 ||
+                      asked.cpu_shares() != 0 || !asked.cpuset_cpus().empty() ||
+                      !asked.cpuset_mems().empty();
+  if (limits && pod != nullptr) {
+    const usetl::Status fits = CheckContainerLimits(*pod->Get(), asked, /*changed=*/true);
+    if (!fits.ok()) return ToGrpc(fits);
+  }
+  if (record.state() == v1::CONTAINER_RUNNING && limits && pod != nullptr) {
     const usetl::Status limited = LimitContainerCgroup(*pod->Get(), record);
     if (limited.code() == ENOENT) {
       return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                          "usetl: a function that was started without limits of the processor "
-                          "cannot get some while it runs");
+                          "usetl: a function that was started without limits of the processor, or "
+                          "without a cpuset, cannot get some while it runs");
     }
     if (!limited.ok()) return ToGrpc(limited);
   }

@@ -43,6 +43,25 @@ Result<std::vector<CgroupFile>> OpenCgroup(const SandboxRecord& pod,
   return cgroup->OpenProcesses(container.id());
 }
 
+Status CheckContainerLimits(const SandboxRecord& pod, const v1::LinuxContainerResources& wanted,
+                            bool changed) {
+  const bool cpusets = !wanted.cpuset_cpus().empty() || !wanted.cpuset_mems().empty();
+  const bool processor =
+      wanted.cpu_quota() != 0 || wanted.cpu_period() != 0 || wanted.cpu_shares() != 0;
+  if (!cpusets && !(changed && processor)) return Status();
+  const std::string what = cpusets ? "cpuset_cpus and cpuset_mems" : "limits of the processor";
+  if (pod.config().linux().cgroup_parent().empty()) {
+    return Status(EINVAL, "usetl: " + what + " want a cgroup; give the pod a cgroup_parent");
+  }
+  if (!cpusets || pod.cgroup().empty()) return Status();
+  const Result<PodCgroup> cgroup = Find(pod);
+  if (!cgroup.ok()) return cgroup.status();
+  if (cgroup->HasCpuset()) return Status();
+  return Status(EINVAL, "usetl: " + what +
+                            " are not supported here: the pod's cgroup has no cpuset controller; "
+                            "enable it on the node, or leave them out");
+}
+
 Status LimitContainerCgroup(const SandboxRecord& pod, const ContainerRecord& container) {
   if (pod.cgroup().empty()) return Status();
   const Result<PodCgroup> cgroup = Find(pod);

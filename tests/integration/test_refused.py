@@ -76,6 +76,10 @@ RESOURCES = [
     ({"memory_limit_in_bytes": (64 << 20) - 1},
      "a memory limit of 67108863 bytes is less than the 64 MB that a function takes; give 64Mi or more"),
     ({"memory_limit_in_bytes": -1}, "a memory limit of -1 bytes is none"),
+    *(({"cpuset_cpus": text}, "cpuset_cpus has to be a list of numbers and ranges, as 0-3,5")
+      for text in ("all", "0,", ",0", "3-1", "1-", "-1", " 1", "0\n", "0-1:1/2", "8192", "1" * 5000)),
+    ({"cpuset_cpus": "0", "cpuset_mems": "0,x"}, "cpuset_mems has to be a list of numbers and ranges, as 0-3,5"),
+    ({"cpuset_cpus": "0-1,3"}, "cpuset_cpus and cpuset_mems want a cgroup; give the pod a cgroup_parent"),
 ]
 CONTAINERS = [
     ({"metadata": cri.ContainerMetadata()}, "the container has no name"),
@@ -135,6 +139,8 @@ class Refused(CriCase):
                  "part of the host's kernel", linux=cri.LinuxPodSandboxConfig(sysctls={"kernel.shmmax": "1"}))
         for annotations, message in ANNOTATIONS:
             self.refuse_pod(message, annotations=annotations)
+        self.refuse_pod("cpuset_cpus has to be a list of numbers and ranges, as 0-3,5", linux=cri.LinuxPodSandboxConfig(
+            resources=cri.LinuxContainerResources(cpuset_cpus="x")))
         for options, message in NAMESPACES:
             security = cri.LinuxSandboxSecurityContext(namespace_options=cri.NamespaceOption(**options))
             self.refuse_pod(message, linux=cri.LinuxPodSandboxConfig(security_context=security))
@@ -162,7 +168,11 @@ class Refused(CriCase):
         for fields, message in RESOURCES:
             self.refused(message, self.client.UpdateContainerResources, container_id=container,
                          linux=cri.LinuxContainerResources(**fields))
-        self.assertEqual(self.status(container).resources.linux.memory_limit_in_bytes, 0)
+        for fields in ({"cpu_quota": 10_000}, {"cpu_period": 10_000}, {"cpu_shares": 2}):
+            self.refused("limits of the processor want a cgroup; give the pod a cgroup_parent",
+                         self.client.UpdateContainerResources, container_id=container,
+                         linux=cri.LinuxContainerResources(**fields))
+        self.assertEqual(self.status(container).resources.linux, cri.LinuxContainerResources())
 
     def test_restrictions_are_accepted(self):
         profile = cri.SecurityProfile(profile_type=cri.SecurityProfile.RuntimeDefault)
