@@ -28,6 +28,9 @@ std::optional<Refusal> AdmitCpusets(const v1::LinuxContainerResources& resources
 // Of a container, new or changed.
 std::optional<Refusal> AdmitResources(const v1::LinuxContainerResources& resources);
 
+// Names of the limits that are accepted and do nothing, with commas; empty: all of them count.
+std::string IgnoredResources(const v1::LinuxContainerResources& resources);
+
 }  // namespace usetl::cri
 
 #endif  // USETL_CRI_SERVER_ADMISSION_H_

@@ -1,4 +1,5 @@
 // admission_resources.cc: limits that a container or a pod cannot have.
+#include <algorithm>
 #include <charconv>
 #include <string>
 
@@ -58,6 +59,24 @@ std::optional<Refusal> AdmitResources(const v1::LinuxContainerResources& resourc
                   least + " MB that a function takes; give " + least + "Mi or more");
   }
   return AdmitCpusets(resources);
+}
+
+// Not what kubelet gives to every container: page sizes of which there are none, no swap, and the
+// function's end as a whole, which a USF has anyway.
+std::string IgnoredResources(const v1::LinuxContainerResources& resources) {
+  std::string names;
+  const auto add = [&](bool ignored, const std::string& name) {
+    if (ignored) names += (names.empty() ? "" : ", ") + name;
+  };
+  add(std::ranges::any_of(resources.hugepage_limits(),
+                          [](const v1::HugepageLimit& limit) { return limit.limit() != 0; }),
+      "hugepage_limits");
+  add(std::ranges::any_of(resources.unified(),
+                          [](const auto& item) { return item.first != "memory.oom.group"; }),
+      "unified");
+  const int64_t swap = resources.memory_swap_limit_in_bytes();
+  add(swap != 0 && swap != resources.memory_limit_in_bytes(), "memory_swap_limit_in_bytes");
+  return names;
 }
 
 }  // namespace usetl::cri

@@ -1,3 +1,5 @@
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -136,6 +138,9 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   guard.Keep();
   node_.leases.KeepVolumes(*id, std::move(*volumes));
   image_guard.Keep();
+  if (const std::string ignored = IgnoredResources(record.resources()); !ignored.empty()) {
+    spdlog::warn("container {}: {}: ignored, a micro-VM has no such limits", *id, ignored);
+  }
   PublishContainerEvent(&node_, record, v1::CONTAINER_CREATED_EVENT);
   response->set_container_id(*id);
   return grpc::Status::OK;
