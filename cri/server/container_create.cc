@@ -126,10 +126,15 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     if (function.status().code() == EINVAL) node_.metrics.CountRefusal("function");
     return ToGrpc(function.status());
   }
-  if (Result<Identity> identity = IdentityOf(record, image); !identity.ok()) {
+  const Result<Identity> identity = IdentityOf(record, image);
+  if (!identity.ok()) {
     if (identity.status().code() == EINVAL) node_.metrics.CountRefusal("user");
     return ToGrpc(identity.status());
   }
+  v1::LinuxContainerUser& user = *record.mutable_user();
+  user.set_uid(identity->uid);
+  user.set_gid(identity->gid);
+  user.mutable_supplemental_groups()->Add(identity->groups.begin(), identity->groups.end());
   Result<std::vector<image::ImageLease>> volumes =
       LeaseImageVolumes(node_.images.get(), record.mutable_config());
   if (!volumes.ok()) return ImageToGrpc(volumes.status());

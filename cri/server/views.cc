@@ -101,6 +101,7 @@ v1::ContainerStatus StatusOf(const ContainerRecord& record) {
   *status.mutable_mounts() = config.mounts();
   status.set_log_path(record.log_path());
   *status.mutable_resources()->mutable_linux() = record.resources();
+  if (record.has_user()) *status.mutable_user()->mutable_linux() = record.user();
   status.set_stop_signal(config.stop_signal());
   return status;
 }

@@ -245,6 +245,21 @@ class Containers(CriCase):
         context = cri.LinuxContainerSecurityContext(run_as_username="nobody")
         self.run_container(self.run_pod(), linux=cri.LinuxContainerConfig(security_context=context))
 
+    def test_user_in_the_status(self):
+        context = cri.LinuxContainerSecurityContext(run_as_user=cri.Int64Value(value=1234), supplemental_groups=[5, 6],
+                                                    run_as_group=cri.Int64Value(value=77))
+        linux = cri.LinuxContainerConfig(security_context=context)
+        pod = self.run_pod()
+        container = self.create(pod, linux=linux)
+        user = cri.LinuxContainerUser(uid=1234, gid=77, supplemental_groups=[5, 6])
+        self.assertEqual(self.status(container).user.linux, user)
+        other = self.create(pod, "root")
+        self.assertTrue(self.status(other).user.HasField("linux"))
+        self.assertEqual(self.status(other).user.linux, cri.LinuxContainerUser())
+        self.kill()
+        self.start()
+        self.assertEqual(self.status(container).user.linux, user)
+
     def test_log_is_reopened(self):
         pod = self.run_pod()
         container = self.run_container(pod)
