@@ -152,6 +152,31 @@ class Network(CniCase):
         self.assert_nothing_left()
 
 
+    def test_refused(self):
+        for message, fields in (
+                ("a port mapping has the port 70000; those that there are: 1 to 65535",
+                 {"port_mappings": [cri.PortMapping(container_port=80, host_port=70000)]}),
+                ("a port mapping has the port 0; those that there are: 1 to 65535",
+                 {"port_mappings": [cri.PortMapping(host_port=80)]}),
+                ("the annotation kubernetes.io/ingress-bandwidth is no bandwidth; write 1 to 1P, as 10M",
+                 {"annotations": {"kubernetes.io/ingress-bandwidth": "fast"}}),
+                ('K8S_POD_NAME: "a;b" is no name for a network plugin; use A-Z, a-z, 0-9, -, _ and .',
+                 {"metadata": cri.PodSandboxMetadata(name="a;b", namespace="default", uid="uid")}),
+                ("cgroup_parent is neither absolute nor a slice", {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="a")}),
+                ("cgroup_parent is empty or too long",
+                 {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="/" + 3000 * "a")}),
+                ("cgroup_parent holds a NUL", {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="/a\0")}),
+                ("cgroup_parent has a component that is no name",
+                 {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="/a//b")}),
+                ('cgroup_parent: "a--b.slice" is no slice', {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="a--b.slice")})):
+            with self.subTest(message), self.assertRaises(grpc.RpcError) as raised:
+                self.run_pod("a", **fields)
+            self.assertEqual((raised.exception.code(), raised.exception.details()),
+                             (grpc.StatusCode.INVALID_ARGUMENT, f"usetl: {message}"))
+        self.assertEqual(len(self.client.ListPodSandbox().items), 0)
+        self.assert_nothing_left()
+
+
 class Cgroups(CniCase):
     def hierarchies(self) -> list[pathlib.Path]:
         """Where version 1 has memory and pids; without it, there is one for all."""
