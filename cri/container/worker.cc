@@ -78,6 +78,7 @@ Status SendJoin(int socket, const WorkerStart& start) {
   if (identity.groups.size() > std::size(join.group)) return Status(E2BIG, "too many groups");
   join.groups = static_cast<uint32_t>(identity.groups.size());
   std::ranges::copy(identity.groups, join.group);
+  join.oom_score = start.oom_score;
   std::vector<int> fds(pod::kJoinFdCount);
   fds[pod::kNetworkFd] = start.network_namespace;
   fds[pod::kControlFd] = control->get();

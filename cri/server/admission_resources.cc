@@ -5,6 +5,7 @@
 
 #include "cri/server/admission.h"
 #include "vmm/abi/layout.h"
+#include "vmm/base/oom_score.h"
 
 namespace usetl::cri {
 namespace {
@@ -57,6 +58,10 @@ std::optional<Refusal> AdmitResources(const v1::LinuxContainerResources& resourc
     const std::string least = std::to_string(kLeast >> 20);
     return Refuse("a memory limit of " + std::to_string(memory) + " bytes is less than the " +
                   least + " MB that a function takes; give " + least + "Mi or more");
+  }
+  const int64_t score = resources.oom_score_adj();
+  if (score < kLeastOomScore || score > kMostOomScore) {
+    return Refuse("oom_score_adj " + std::to_string(score) + " is not between -1000 and 1000");
   }
   return AdmitCpusets(resources);
 }

@@ -101,6 +101,7 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
     start.writable_files.push_back(file.get());
   }
   start.identity = std::move(*identity);
+  start.oom_score = static_cast<int>(record.resources().oom_score_adj());
   start.text = text->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return Status();
 }

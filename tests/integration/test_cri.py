@@ -260,6 +260,28 @@ class Containers(CriCase):
         self.start()
         self.assertEqual(self.status(container).user.linux, user)
 
+    def test_oom_score(self):
+        def score(process: int) -> int:
+            return int(pathlib.Path(f"/proc/{process}/oom_score_adj").read_text())
+
+        def limits(value: int) -> "cri.LinuxContainerConfig":
+            return cri.LinuxContainerConfig(resources=cri.LinuxContainerResources(oom_score_adj=value))
+
+        pod = self.run_pod()
+        container = self.run_container(pod, linux=limits(500))
+        info = json.loads(self.client.ContainerStatus(container_id=container, verbose=True).info["info"])
+        self.assertEqual((score(info["usfPid"]), score(info["workerPid"])), (500, 500))
+        seen = self.client.ExecSync(container_id=container, cmd=["true"])
+        self.assertEqual(seen.exit_code, 0)
+        self.stop(container, 0)
+        wait_until(lambda: self.node_state()["rolling"] + self.node_state()["claimed"] == 0)
+        for usf in self.node_state()["usfs"]:
+            self.assertEqual(score(usf["pid"]), score(self.node.process.pid))
+        # To lower it wants CAP_SYS_RESOURCE; the container runs without, too.
+        container = self.run_container(pod, "protected", linux=limits(-5))
+        info = json.loads(self.client.ContainerStatus(container_id=container, verbose=True).info["info"])
+        self.assertIn(score(info["usfPid"]), (-5, score(self.node.process.pid)))
+
     def test_log_is_reopened(self):
         pod = self.run_pod()
         container = self.run_container(pod)

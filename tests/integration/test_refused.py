@@ -76,6 +76,7 @@ RESOURCES = [
     ({"memory_limit_in_bytes": (64 << 20) - 1},
      "a memory limit of 67108863 bytes is less than the 64 MB that a function takes; give 64Mi or more"),
     ({"memory_limit_in_bytes": -1}, "a memory limit of -1 bytes is none"),
+    *(({"oom_score_adj": score}, f"oom_score_adj {score} is not between -1000 and 1000") for score in (-1001, 1001)),
     *(({"cpuset_cpus": text}, "cpuset_cpus has to be a list of numbers and ranges, as 0-3,5")
       for text in ("all", "0,", ",0", "3-1", "1-", "-1", " 1", "0\n", "0-1:1/2", "8192", "1" * 5000)),
     ({"cpuset_cpus": "0", "cpuset_mems": "0,x"}, "cpuset_mems has to be a list of numbers and ranges, as 0-3,5"),
