@@ -20,7 +20,9 @@ constexpr size_t kMaxPath = 2048;
 constexpr size_t kMaxComponent = 255;
 
 Result<std::string> ExpandSlice(std::string_view name) {
-  const auto bad = [&] { return Status(EINVAL, "\"" + std::string(name) + "\" is no slice"); };
+  const auto bad = [&] {
+    return Status(EINVAL, "usetl: cgroup_parent: \"" + std::string(name) + "\" is no slice");
+  };
   std::string_view stem = name.substr(0, name.size() - kSlice.size());
   if (stem == "-") return std::string("/");  // the root of all slices
   std::string path, prefix;
@@ -84,7 +86,7 @@ Result<Hierarchies> ReadHierarchies() {
 
 Result<std::string> ExpandCgroupParent(std::string_view parent) {
   const auto bad = [](const char* why) {
-    return Status(EINVAL, std::string("cgroup_parent ") + why);
+    return Status(EINVAL, std::string("usetl: cgroup_parent ") + why);
   };
   if (parent.empty() || parent.size() > kMaxPath) return bad("is empty or too long");
   if (parent.find('\0') != std::string_view::npos) return bad("holds a NUL");

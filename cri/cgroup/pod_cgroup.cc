@@ -22,13 +22,18 @@ constexpr std::chrono::seconds kPatience{2};
 
 Status Failed(const std::string& what) { return Status(EIO, Status::Errno(what).message()); }
 
+// Of the text of cgroup.controllers.
+bool HasController(const std::string& available, const std::string& controller) {
+  const std::string words = " " + available.substr(0, available.find('\n')) + " ";
+  return words.find(" " + controller + " ") != std::string::npos;
+}
+
 // Lets children of a directory of version 2 have those controllers that it has itself.
 Status PassControllersOn(const std::string& directory) {
   const Result<std::string> available = ReadCgroupFile(directory + "/cgroup.controllers");
   if (!available.ok()) return available.status();
-  const std::string words = " " + available->substr(0, available->find('\n')) + " ";
   for (const char* controller : {"cpu", "cpuset", "memory", "pids"}) {
-    if (words.find(std::string(" ") + controller + " ") == std::string::npos) continue;
+    if (!HasController(*available, controller)) continue;
     USETL_RETURN_IF_ERROR(
         WriteCgroupFile(directory + "/cgroup.subtree_control", std::string("+") + controller));
   }
@@ -81,12 +86,18 @@ void ReadThrottling(const std::string& directory, bool unified, CgroupEvents* ev
 }
 
 // What a container's own cgroup limits.
-Resources OfProcessor(const Resources& resources) {
+Resources OfContainer(const Resources& resources) {
   Resources wanted;
   wanted.set_cpu_period(resources.cpu_period());
   wanted.set_cpu_quota(resources.cpu_quota());
   wanted.set_cpu_shares(resources.cpu_shares());
+  wanted.set_cpuset_cpus(resources.cpuset_cpus());
+  wanted.set_cpuset_mems(resources.cpuset_mems());
   return wanted;
+}
+
+bool HasCpusets(const Resources& resources) {
+  return !resources.cpuset_cpus().empty() || !resources.cpuset_mems().empty();
 }
 
 }  // namespace
@@ -141,7 +152,7 @@ Result<std::vector<CgroupFile>> PodCgroup::OpenProcesses(const std::string& cont
   std::vector<CgroupFile> opened;
   for (const Hierarchy& hierarchy : hierarchies_.all) {
     std::string directory = Directory(hierarchy);
-    if (LimitsProcessor(hierarchy)) {
+    if (HoldsContainers(hierarchy)) {
       const std::string own = DirectoryOf(container, hierarchy);
       if (IsDirectory(own)) directory = own;
     }
@@ -158,7 +169,7 @@ Status PodCgroup::Remove() const {
   Status first;
   for (const Hierarchy& hierarchy : hierarchies_.all) {
     Status removed;
-    if (LimitsProcessor(hierarchy)) removed = RemoveChildren(Directory(hierarchy), end);
+    if (HoldsContainers(hierarchy)) removed = RemoveChildren(Directory(hierarchy), end);
     if (removed.ok()) removed = RemoveDirectory(Directory(hierarchy), end);
     if (first.ok()) first = removed;
   }
@@ -183,10 +194,11 @@ CgroupEvents PodCgroup::ReadEvents() const {
 }
 
 Status PodCgroup::CreateFor(const std::string& container, const Resources& resources) const {
-  const Resources wanted = OfProcessor(resources);
-  if (!hierarchies_.unified && wanted.cpu_quota() <= 0 && wanted.cpu_shares() == 0) return Status();
+  const Resources wanted = OfContainer(resources);
+  bool made = false;
   for (const Hierarchy& hierarchy : hierarchies_.all) {
-    if (!LimitsProcessor(hierarchy)) continue;
+    if (!HasToHold(hierarchy, wanted)) continue;
+    made = true;
     if (hierarchies_.unified) USETL_RETURN_IF_ERROR(PassControllersOn(Directory(hierarchy)));
     const std::string directory = DirectoryOf(container, hierarchy);
     // One that is there is of a start that failed, or of a usetld that was killed.
@@ -194,27 +206,55 @@ Status PodCgroup::CreateFor(const std::string& container, const Resources& resou
       return Failed("create the container's cgroup " + directory);
     }
   }
-  return LimitFor(container, wanted);
+  return made ? LimitFor(container, wanted) : Status();
 }
 
 Status PodCgroup::LimitFor(const std::string& container, const Resources& resources) const {
-  const Resources wanted = OfProcessor(resources);
-  bool found = false;
+  const Resources wanted = OfContainer(resources);
+  std::vector<const Hierarchy*> own;
+  bool lacks = false;
   for (const Hierarchy& hierarchy : hierarchies_.all) {
-    const std::string directory = DirectoryOf(container, hierarchy);
-    if (!LimitsProcessor(hierarchy) || !IsDirectory(directory)) continue;
-    found = true;
-    USETL_RETURN_IF_ERROR(hierarchies_.unified
-                              ? WriteUnifiedLimits(directory, wanted)
-                              : WriteLimits(directory, Directory(hierarchy), "cpu", wanted));
+    if (!HoldsContainers(hierarchy)) continue;
+    if (IsDirectory(DirectoryOf(container, hierarchy))) {
+      own.push_back(&hierarchy);
+    } else if (HasToHold(hierarchy, wanted)) {
+      lacks = true;
+    }
   }
-  return found ? Status() : Status(ENOENT, "the container has no cgroup of its own");
+  if (own.empty() || lacks) return Status(ENOENT, "the container has no cgroup of its own");
+  for (const Hierarchy* hierarchy : own) {
+    const std::string directory = DirectoryOf(container, *hierarchy);
+    if (hierarchies_.unified) USETL_RETURN_IF_ERROR(WriteUnifiedLimits(directory, wanted));
+    for (const char* controller : {"cpu", "cpuset"}) {
+      if (!hierarchy->controllers.contains(controller)) continue;
+      USETL_RETURN_IF_ERROR(WriteLimits(directory, Directory(*hierarchy), controller, wanted));
+    }
+  }
+  return Status();
+}
+
+bool PodCgroup::HasToHold(const Hierarchy& hierarchy, const Resources& wanted) const {
+  if (hierarchies_.unified) return true;
+  const bool limits_cpu = wanted.cpu_quota() > 0 || wanted.cpu_shares() != 0;
+  return (limits_cpu && hierarchy.controllers.contains("cpu")) ||
+         (HasCpusets(wanted) && hierarchy.controllers.contains("cpuset"));
+}
+
+bool PodCgroup::HasCpuset() const {
+  if (hierarchies_.unified) {
+    const Result<std::string> available =
+        ReadCgroupFile(Directory(hierarchies_.all[0]) + "/cgroup.controllers");
+    return available.ok() && HasController(*available, "cpuset");
+  }
+  return std::ranges::any_of(hierarchies_.all, [](const Hierarchy& hierarchy) {
+    return hierarchy.controllers.contains("cpuset");
+  });
 }
 
 Status PodCgroup::RemoveFor(const std::string& container) const {
   const auto end = std::chrono::steady_clock::now() + kPatience;
   for (const Hierarchy& hierarchy : hierarchies_.all) {
-    if (!LimitsProcessor(hierarchy)) continue;
+    if (!HoldsContainers(hierarchy)) continue;
     USETL_RETURN_IF_ERROR(RemoveDirectory(DirectoryOf(container, hierarchy), end));
   }
   return Status();

@@ -35,8 +35,8 @@ struct CgroupFile {
 };
 
 // A container of the pod has a cgroup of its own, below the pod's, for limits of its own: of the
-// processor alone, for usetl-vmmd limits its memory. In version 1 only in the hierarchy of that and
-// only when it has limits, in version 2 always: a cgroup with children holds no processes.
+// processor, and cpusets; usetl-vmmd limits its memory. In version 1 only in the hierarchies of
+// those that it has, in version 2 always: a cgroup with children holds no processes.
 //
 // Knows nothing but paths; thread-safe.
 class PodCgroup {
@@ -63,11 +63,13 @@ class PodCgroup {
   // it is not. What is gone already is fine. Those of containers go as well.
   Status Remove() const;
   CgroupEvents ReadEvents() const;
+  // Containers can have a cpuset: the node has the controller, and the pod was given it.
+  bool HasCpuset() const;
 
   // The container's own, if it has to have one.
   Status CreateFor(const std::string& container,
                    const runtime::v1::LinuxContainerResources& resources) const;
-  // ENOENT: it has none.
+  // ENOENT: it has none, or not where one of the limits belongs.
   Status LimitFor(const std::string& container,
                   const runtime::v1::LinuxContainerResources& resources) const;
   Status RemoveFor(const std::string& container) const;
@@ -85,6 +87,13 @@ class PodCgroup {
   std::string DirectoryOf(const std::string& container, const Hierarchy& hierarchy) const {
     return Directory(hierarchy) + "/usetl-" + container.substr(0, 16);
   }
+  // Containers may have directories there.
+  bool HoldsContainers(const Hierarchy& hierarchy) const {
+    return LimitsProcessor(hierarchy) || hierarchy.controllers.contains("cpuset");
+  }
+  // A container with these limits has one.
+  bool HasToHold(const Hierarchy& hierarchy,
+                 const runtime::v1::LinuxContainerResources& wanted) const;
   bool LimitsProcessor(const Hierarchy& hierarchy) const {
     return hierarchies_.unified || hierarchy.controllers.contains("cpu");
   }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "cri/container/annotations.h"
 #include "vmm/base/image_runtime.h"
 
 namespace usetl::cri {
@@ -13,10 +14,6 @@ namespace {
 
 namespace v1 = ::runtime::v1;
 
-constexpr char kRuntimeKey[] = "usetl.dev/runtime";
-constexpr char kHandlerKey[] = "usetl.dev/handler";
-constexpr char kAllowKey[] = "usetl.dev/allow";
-constexpr char kTimeoutKey[] = "usetl.dev/timeout";
 constexpr char kPortsKey[] = "io.kubernetes.container.ports";
 constexpr char kDefaultDirectory[] = "/function";
 constexpr uint16_t kDefaultPort = 8080;  // Knative's
@@ -57,7 +54,7 @@ Status PortsFromAnnotation(const std::string& text, std::vector<uint16_t>* ports
   const Status bad(EINVAL, std::string("usetl: the annotation ") + kPortsKey + " is malformed");
   if (!list.is_array()) return bad;
   for (const nlohmann::json& item : list) {
-    if (!item.is_object() || ports->size() == kMaxPorts) return bad;
+    if (!item.is_object()) return bad;
     const auto protocol = item.find("protocol");
     if (protocol != item.end() && *protocol != "TCP") continue;
     const auto number = item.find("containerPort");
@@ -65,6 +62,11 @@ Status PortsFromAnnotation(const std::string& text, std::vector<uint16_t>* ports
     const auto value = number->get<uint64_t>();
     if (value == 0 || value > 65535) return bad;
     ports->push_back(static_cast<uint16_t>(value));
+  }
+  if (ports->size() > kMaxPorts) {
+    return Status(EINVAL, "usetl: the container has " + std::to_string(ports->size()) +
+                              " TCP ports; a function serves " + std::to_string(kMaxPorts) +
+                              " at most");
   }
   return Status();
 }

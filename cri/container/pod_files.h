@@ -16,7 +16,8 @@ struct PodFile {
 };
 
 // /etc/hostname, which is also the name that uname(2) gives, and /etc/resolv.conf: those of which
-// the pod says something. EINVAL: a text would break out of its line, or is no name of a host.
+// the pod says something. EINVAL: a text would break out of its line, is no name of a host or no
+// address, or is more than resolvers read.
 Result<std::vector<PodFile>> PodFiles(const ::runtime::v1::PodSandboxConfig& pod);
 
 }  // namespace usetl::cri

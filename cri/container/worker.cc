@@ -78,6 +78,7 @@ Status SendJoin(int socket, const WorkerStart& start) {
   if (identity.groups.size() > std::size(join.group)) return Status(E2BIG, "too many groups");
   join.groups = static_cast<uint32_t>(identity.groups.size());
   std::ranges::copy(identity.groups, join.group);
+  join.oom_score = start.oom_score;
   std::vector<int> fds(pod::kJoinFdCount);
   fds[pod::kNetworkFd] = start.network_namespace;
   fds[pod::kControlFd] = control->get();
@@ -113,7 +114,11 @@ Status SendStart(int socket, const WorkerStart& start) {
 
 Result<Worker> Worker::Launch(const WorkerStart& start) {
   Result<Fd> socket = ipc::Connect(start.pods_socket, start.limit);
-  if (!socket.ok()) return socket.status().Annotate("usetl-proxy");
+  if (!socket.ok()) {
+    const Status& why = socket.status();
+    const Status lost = why.code() == ENOENT ? Status(ECONNREFUSED, why.message()) : why;
+    return lost.Annotate("usetl-proxy");
+  }
   Worker worker;
   worker.socket_ = std::move(*socket);
   Status status = LimitWait(worker.fd(), start.limit);

@@ -35,6 +35,7 @@ struct WorkerStart {
   // What the container may change, as Contents has it, and whom that is done as.
   std::vector<int> writable_directories, writable_files;
   Identity identity;
+  int oom_score = 0;
   std::string text;  // JSON, see the protocol
   std::chrono::milliseconds limit{60'000};
 };

@@ -51,7 +51,9 @@ Result<json> Bandwidth(const v1::PodSandboxConfig& pod) {
     const auto annotation = pod.annotations().find(key);
     if (annotation == pod.annotations().end()) continue;
     const std::optional<uint64_t> rate = ParseQuantity(annotation->second);
-    if (!rate.has_value()) return Status(EINVAL, "the annotation " + key + " is no bandwidth");
+    if (!rate.has_value())
+      return Status(EINVAL,
+                    "usetl: the annotation " + key + " is no bandwidth; write 1 to 1P, as 10M");
     bandwidth[std::string(direction) + "Rate"] = *rate;  // bits per second
     bandwidth[std::string(direction) + "Burst"] = std::numeric_limits<uint32_t>::max();
   }
@@ -64,7 +66,8 @@ Result<json> Ports(const v1::PodSandboxConfig& pod) {
     if (mapping.host_port() == 0) continue;
     for (const int port : {mapping.host_port(), mapping.container_port()}) {
       if (port < 1 || port > kMaxPort) {
-        return Status(EINVAL, "port " + std::to_string(port) + " of a port mapping is none");
+        return Status(EINVAL, "usetl: a port mapping has the port " + std::to_string(port) +
+                                  "; those that there are: 1 to 65535");
       }
     }
     const char* protocol = mapping.protocol() == v1::UDP    ? "udp"
@@ -124,7 +127,9 @@ Result<std::string> CniArguments(const SandboxRecord& record) {
              c == '-' || c == '_' || c == '.';
     };
     if (!std::all_of(value.begin(), value.end(), is_safe)) {
-      return Status(EINVAL, std::string(key) + ": \"" + value + "\" is no name for a network");
+      return Status(EINVAL,
+                    std::string("usetl: ") + key + ": \"" + value +
+                        "\" is no name for a network plugin; use A-Z, a-z, 0-9, -, _ and .");
     }
     arguments += std::string(";") + key + "=" + value;
   }

@@ -1,8 +1,11 @@
 #include "cri/server/admission.h"
 
+#include <algorithm>
 #include <filesystem>
 
+#include "cri/container/annotations.h"
 #include "cri/container/image_volume.h"
+#include "cri/container/pod_files.h"
 #include "cri/network/sysctls.h"
 
 namespace usetl::cri {
@@ -36,31 +39,60 @@ std::optional<Refusal> CheckNamespaces(const v1::NamespaceOption& options) {
   });
 }
 
-// Annotations that ask for more than there is; to run all the same would be less safe than asked.
+std::optional<Refusal> RefuseUnknown(const std::string& annotation) {
+  std::string text = "usetl: no annotation \"" + annotation + "\" is known; those that are:";
+  const char* separator = " ";
+  for (const char* known : kAnnotations) {
+    text += separator + std::string(known);
+    separator = ", ";
+  }
+  return Refusal{"annotation", text};
+}
+
+// Annotations that ask for more than there is, or for what nobody knows; to run all the same would
+// be less safe than asked.
 std::optional<Refusal> CheckAnnotations(
     const google::protobuf::Map<std::string, std::string>& all) {
+  for (const auto& [name, value] : all) {
+    if (!name.starts_with(kAnnotationPrefix)) continue;
+    if (std::ranges::find(kAnnotations, name) == std::end(kAnnotations)) return RefuseUnknown(name);
+  }
   const auto asks = [&](const char* name, const char* for_less) {
     const auto found = all.find(name);
     return found != all.end() && found->second != for_less;
   };
   return Check({
-      {asks("usetl.dev/isolation", "container"), "isolation",
+      {asks(kIsolationKey, "container"), "isolation",
        "usetl.dev/isolation is not supported: a micro-VM is brought back when its container ends, "
        "not between requests"},
-      {asks("usetl.dev/exec", "clone"), "exec",
+      {asks(kExecKey, "clone"), "exec",
        "usetl.dev/exec is not supported: programs beside a function run in a clone of its files"},
   });
 }
 
-std::optional<Refusal> CheckProfiles(const v1::SecurityProfile& seccomp,
-                                     const v1::SecurityProfile& apparmor) {
+// Clients of before the profiles' own fields set the deprecated ones.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+bool IsLocalhost(const std::string& profile) { return profile.starts_with("localhost/"); }
+
+// Of a pod or of a container.
+template <typename SecurityContext>
+std::optional<Refusal> CheckProfiles(const SecurityContext& security) {
+  std::string apparmor;
+  if constexpr (requires { security.apparmor_profile(); }) apparmor = security.apparmor_profile();
+  constexpr auto kLocalhost = v1::SecurityProfile::Localhost;
   return Check({
-      {seccomp.profile_type() == v1::SecurityProfile::Localhost, "seccomp",
+      {security.seccomp().profile_type() == kLocalhost ||
+           IsLocalhost(security.seccomp_profile_path()),
+       "seccomp",
        "a Localhost seccomp profile is not supported: a function makes no system call of the host"},
-      {apparmor.profile_type() == v1::SecurityProfile::Localhost, "apparmor",
+      {security.apparmor().profile_type() == kLocalhost || IsLocalhost(apparmor), "apparmor",
        "a Localhost AppArmor profile is not supported: a function is no process of the host"},
   });
 }
+
+#pragma GCC diagnostic pop
 
 // Of a path in an image, as it is written; links are for later.
 bool StaysBelow(const std::string& path) {
@@ -90,7 +122,9 @@ std::optional<Refusal> CheckHidden(const v1::LinuxContainerSecurityContext& secu
 
 std::optional<Refusal> CheckMount(const v1::Mount& mount) {
   const std::string where = "mount " + mount.container_path() + ": ";
-  const auto refuse = [&](const char* why) { return Refusal{"mount", "usetl: " + where + why}; };
+  const auto refuse = [&](const std::string& why) {
+    return Refusal{"mount", "usetl: " + where + why};
+  };
   if (mount.container_path().empty() || mount.container_path()[0] != '/') {
     return refuse("the path in the container has to be absolute");
   }
@@ -113,6 +147,11 @@ std::optional<Refusal> CheckMount(const v1::Mount& mount) {
   if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
     return refuse("id-mapped mounts are not supported");
   }
+  for (const std::string& option : mount.mount_options()) {
+    // What every mount has, for a function has neither devices nor other users to become.
+    if (option == "nodev" || option == "nosuid") continue;
+    return refuse("the mount option \"" + option + "\" is not supported: files are copied in");
+  }
   return std::nullopt;
 }
 
@@ -127,6 +166,8 @@ std::optional<Refusal> AdmitSandbox(const v1::PodSandboxConfig& config,
   if (auto refused = Check({
           {!config.has_metadata() || config.metadata().name().empty(), "name",
            "the pod has no name"},
+          {config.metadata().namespace_().empty(), "name", "the pod has no namespace"},
+          {config.metadata().uid().empty(), "name", "the pod has no uid"},
       }))
     return refused;
   if (auto refused = CheckAnnotations(config.annotations())) return refused;
@@ -139,14 +180,19 @@ std::optional<Refusal> AdmitSandbox(const v1::PodSandboxConfig& config,
   }
   const v1::LinuxSandboxSecurityContext& security = config.linux().security_context();
   if (auto refused = CheckNamespaces(security.namespace_options())) return refused;
-  return CheckProfiles(security.seccomp(), security.apparmor());
+  if (auto refused = CheckProfiles(security)) return refused;
+  if (auto refused = AdmitCpusets(config.linux().resources())) return refused;
+  if (const Status files = PodFiles(config).status(); !files.ok()) {
+    return Refusal{"dns", files.message()};
+  }
+  return std::nullopt;
 }
 
 std::optional<Refusal> AdmitContainer(const v1::ContainerConfig& config) {
   if (auto refused = CheckAnnotations(config.annotations())) return refused;
   const v1::LinuxContainerSecurityContext& security = config.linux().security_context();
   if (auto refused = CheckNamespaces(security.namespace_options())) return refused;
-  if (auto refused = CheckProfiles(security.seccomp(), security.apparmor())) return refused;
+  if (auto refused = CheckProfiles(security)) return refused;
   if (auto refused = CheckHidden(security)) return refused;
   if (auto refused = Check({
           {!config.has_metadata() || config.metadata().name().empty(), "name",
@@ -155,7 +201,9 @@ std::optional<Refusal> AdmitContainer(const v1::ContainerConfig& config) {
           {security.privileged(), "privileged",
            "privileged containers are not supported: a function can be given no device and no "
            "capability of the host"},
-          {security.capabilities().add_capabilities_size() > 0, "capabilities",
+          {security.capabilities().add_capabilities_size() > 0 ||
+               security.capabilities().add_ambient_capabilities_size() > 0,
+           "capabilities",
            "adding capabilities is not supported: a function makes no system call of the host"},
           {security.has_run_as_group() && !security.has_run_as_user() &&
                security.run_as_username().empty(),
@@ -170,7 +218,7 @@ std::optional<Refusal> AdmitContainer(const v1::ContainerConfig& config) {
   for (const v1::Mount& mount : config.mounts()) {
     if (auto refused = CheckMount(mount)) return refused;
   }
-  return std::nullopt;
+  return AdmitResources(config.linux().resources());
 }
 
 }  // namespace usetl::cri

@@ -23,6 +23,13 @@ struct Refusal {
 std::optional<Refusal> AdmitSandbox(const v1::PodSandboxConfig& config,
                                     const std::string& runtime_handler);
 std::optional<Refusal> AdmitContainer(const v1::ContainerConfig& config);
+// Of a pod.
+std::optional<Refusal> AdmitCpusets(const v1::LinuxContainerResources& resources);
+// Of a container, new or changed.
+std::optional<Refusal> AdmitResources(const v1::LinuxContainerResources& resources);
+
+// Names of the limits that are accepted and do nothing, with commas; empty: all of them count.
+std::string IgnoredResources(const v1::LinuxContainerResources& resources);
 
 }  // namespace usetl::cri
 

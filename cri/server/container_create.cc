@@ -1,3 +1,5 @@
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -79,7 +81,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   Result<std::string> id = NewId();
   if (!id.ok()) return ToGrpc(id.status());
   Result<image::ImagePtr> leased = LeaseImage(&node_, *id, config.image().image());
-  if (!leased.ok()) return ToGrpc(leased.status());
+  if (!leased.ok()) return ImageToGrpc(leased.status());
   const image::Image& image = **leased;
   ImageGuard image_guard(&node_, *id, image.id);
   // Before the lock: it may take as long as the client waits.
@@ -94,6 +96,12 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   if (pod->state() != v1::SANDBOX_READY) {
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the pod sandbox " + pod->id() + " is not ready");
+  }
+  if (const usetl::Status limits =
+          CheckContainerLimits(*pod, config.linux().resources(), /*changed=*/false);
+      !limits.ok()) {
+    if (limits.code() == EINVAL) node_.metrics.CountRefusal("resources");
+    return ToGrpc(limits);
   }
   const std::string name = ContainerName(config.metadata(), pod->id());
   if (usetl::Status status = node_.container_names.Reserve(name, *id); !status.ok()) {
@@ -118,18 +126,26 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     if (function.status().code() == EINVAL) node_.metrics.CountRefusal("function");
     return ToGrpc(function.status());
   }
-  if (Result<Identity> identity = IdentityOf(record, image); !identity.ok()) {
+  const Result<Identity> identity = IdentityOf(record, image);
+  if (!identity.ok()) {
     if (identity.status().code() == EINVAL) node_.metrics.CountRefusal("user");
     return ToGrpc(identity.status());
   }
+  v1::LinuxContainerUser& user = *record.mutable_user();
+  user.set_uid(identity->uid);
+  user.set_gid(identity->gid);
+  user.mutable_supplemental_groups()->Add(identity->groups.begin(), identity->groups.end());
   Result<std::vector<image::ImageLease>> volumes =
       LeaseImageVolumes(node_.images.get(), record.mutable_config());
-  if (!volumes.ok()) return ToGrpc(volumes.status());
+  if (!volumes.ok()) return ImageToGrpc(volumes.status());
   if (context->IsCancelled()) return ToGrpc(usetl::Status(ECANCELED, "the client gave up"));
   if (usetl::Status status = node_.store->Add(record); !status.ok()) return ToGrpc(status);
   guard.Keep();
   node_.leases.KeepVolumes(*id, std::move(*volumes));
   image_guard.Keep();
+  if (const std::string ignored = IgnoredResources(record.resources()); !ignored.empty()) {
+    spdlog::warn("container {}: {}: ignored, a micro-VM has no such limits", *id, ignored);
+  }
   PublishContainerEvent(&node_, record, v1::CONTAINER_CREATED_EVENT);
   response->set_container_id(*id);
   return grpc::Status::OK;

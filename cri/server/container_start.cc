@@ -102,6 +102,7 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
     start.writable_files.push_back(file.get());
   }
   start.identity = std::move(*identity);
+  start.oom_score = static_cast<int>(record.resources().oom_score_adj());
   start.text = text->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return Status();
 }
@@ -115,6 +116,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext*,
   if (container == nullptr) return NotFound("container", request->container_id());
   const std::lock_guard lock(container->verb);
   ContainerRecord record = *container->Get();
+  if (node_.store->FindContainer(record.id()) == nullptr) return NotFound("container", record.id());
   if (record.state() != v1::CONTAINER_CREATED) {
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the container " + record.id() + " was started before");

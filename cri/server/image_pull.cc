@@ -51,7 +51,7 @@ grpc::Status ImageService::PullImage(grpc::ServerContext* context,
   Result<std::string> id = node_.images->Pull(request->image().image(), auth, std::ref(reporter),
                                               [context] { return context->IsCancelled(); });
   node_.metrics.CountPull(id.ok(), reporter.fetched());
-  if (!id.ok()) return ToGrpc(id.status());
+  if (!id.ok()) return ImageToGrpc(id.status());
   // Nobody waits for what comes of it here.
   if (Result<image::ImagePtr> image = node_.images->Find(*id); image.ok()) {
     if (NamedRuntime(**image).empty()) node_.runtimes->Prepare(*image);

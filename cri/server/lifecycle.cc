@@ -108,6 +108,7 @@ bool HoldsAnything(const SandboxRecord& record) {
 Status StopSandbox(Node* node, Sandbox& sandbox) {
   const std::lock_guard lock(sandbox.verb);
   SandboxRecord record = *sandbox.Get();
+  if (node->store->FindSandbox(record.id()) == nullptr) return Status();  // removed meanwhile
   const bool was_ready = record.state() == v1::SANDBOX_READY;
   if (was_ready) {
     // First: whoever starts a container of it looks at this while the stop below waits for him, or

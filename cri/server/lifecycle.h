@@ -33,7 +33,12 @@ Status RemoveCgroup(SandboxRecord* record);
 // has to have one; none without one.
 Result<std::vector<CgroupFile>> OpenCgroup(const SandboxRecord& pod,
                                            const ContainerRecord& container);
-// The container's own. ENOENT: it has none.
+// EINVAL: limits of a container that no cgroup of the pod can hold. `changed`: of one that is
+// there. A new one runs without limits of the processor then, as kubelet and manifests always give
+// some.
+Status CheckContainerLimits(const SandboxRecord& pod, const v1::LinuxContainerResources& wanted,
+                            bool changed);
+// The container's own. ENOENT: it has none, or none that holds what is wanted.
 Status LimitContainerCgroup(const SandboxRecord& pod, const ContainerRecord& container);
 Status RemoveContainerCgroup(const SandboxRecord& pod, const std::string& container);
 // Makes what was planned.

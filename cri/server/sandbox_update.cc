@@ -1,3 +1,4 @@
+#include "cri/server/admission.h"
 #include "cri/server/lifecycle.h"
 #include "cri/server/runtime_service.h"
 #include "cri/server/views.h"
@@ -9,8 +10,13 @@ grpc::Status RuntimeService::UpdatePodSandboxResources(
     v1::UpdatePodSandboxResourcesResponse*) {
   const std::shared_ptr<Sandbox> sandbox = node_.store->FindSandbox(request->pod_sandbox_id());
   if (sandbox == nullptr) return NotFound("pod sandbox", request->pod_sandbox_id());
+  if (const auto refused = AdmitCpusets(request->resources())) {
+    node_.metrics.CountRefusal(refused->reason);
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, refused->text);
+  }
   const std::lock_guard lock(sandbox->verb);
   SandboxRecord record = *sandbox->Get();
+  if (node_.store->FindSandbox(record.id()) == nullptr) return NotFound("pod sandbox", record.id());
   if (record.state() != v1::SANDBOX_READY) {
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the pod sandbox " + record.id() + " is not ready");

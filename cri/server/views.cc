@@ -7,8 +7,6 @@ grpc::Status ToGrpc(const Status& status) {
     switch (status.code()) {
       case 0:
         return grpc::StatusCode::OK;
-      case ENOENT:
-        return grpc::StatusCode::NOT_FOUND;
       case EINVAL:
       case E2BIG:
       case EBADMSG:
@@ -18,6 +16,8 @@ grpc::Status ToGrpc(const Status& status) {
       case EADDRINUSE:
       case EBUSY:
       case ECHILD:
+      case ENOENT:  // of something that the call's object needs: that one is there
+      case ENOTDIR:
         return grpc::StatusCode::FAILED_PRECONDITION;
       case ENOSPC:
       case ENOMEM:
@@ -43,6 +43,11 @@ grpc::Status ToGrpc(const Status& status) {
     }
   }();
   return grpc::Status(code, status.message());
+}
+
+grpc::Status ImageToGrpc(const Status& status) {
+  if (status.code() != ENOENT) return ToGrpc(status);
+  return grpc::Status(grpc::StatusCode::NOT_FOUND, status.message());
 }
 
 grpc::Status NotFound(std::string_view kind, std::string_view id) {
@@ -96,6 +101,7 @@ v1::ContainerStatus StatusOf(const ContainerRecord& record) {
   *status.mutable_mounts() = config.mounts();
   status.set_log_path(record.log_path());
   *status.mutable_resources()->mutable_linux() = record.resources();
+  if (record.has_user()) *status.mutable_user()->mutable_linux() = record.user();
   status.set_stop_signal(config.stop_signal());
   return status;
 }

@@ -15,6 +15,9 @@ namespace v1 = ::runtime::v1;
 
 // The gRPC code that kubelet, crictl and critest expect for an errno.
 grpc::Status ToGrpc(const Status& status);
+// Of a look for an image: ENOENT is that one, so NOT_FOUND. kubelet takes the code for the pod's or
+// container's own end wherever it asks for these.
+grpc::Status ImageToGrpc(const Status& status);
 grpc::Status NotFound(std::string_view kind, std::string_view id);
 
 v1::PodSandboxStatus StatusOf(const SandboxRecord& record);

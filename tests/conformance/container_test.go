@@ -175,10 +175,11 @@ func TestMemoryLimit(t *testing.T) {
 		}
 	}
 	p := runPod(t)
-	id := p.create(t, "small", limit(15<<20))
-	equal(t, "code", status.Code(runtime.StartContainer(bounded(t), id)), codes.InvalidArgument)
-	equal(t, "reason", containerStatus(t, id).Reason, "StartError")
-	id = p.start(t, "full", limit(96<<20), job("fill"))
+	config := containerConfig("small")
+	limit(15 << 20)(config)
+	_, err := runtime.CreateContainer(bounded(t), p.id, config, p.config)
+	equal(t, "code", status.Code(err), codes.InvalidArgument)
+	id := p.start(t, "full", limit(96<<20), job("fill"))
 	equal(t, "exit code", waitExited(t, id).ExitCode, 1)
 	equal(t, "the function was told", slices.Contains(logLines(t, id), "stderr F MemoryError"), true)
 }

@@ -42,7 +42,8 @@ class Malformed(CriCase):
         self.assertEqual(len(self.client.ListPodSandbox().items), 0)
 
     def test_names_that_are_paths(self):
-        pod = self.run_pod("../../x\n\0")
+        metadata = cri.PodSandboxMetadata(name="../../x\n\0", namespace="default", uid="uid")
+        pod = self.run_pod(metadata=metadata)
         self.assertEqual(self.client.PodSandboxStatus(pod_sandbox_id=pod).status.metadata.name, "../../x\n\0")
 
 
@@ -112,6 +113,27 @@ class Order(CriCase):
             self.assert_fails(Code.FAILED_PRECONDITION, message, getattr(self.client, call), **fields)
         self.assert_fails(Code.FAILED_PRECONDITION, "is not ready", self.create, pod=pod, name="later")
 
+    def test_what_it_needs_is_not_there(self):
+        """NOT_FOUND is for the container alone: kubelet would take it for gone."""
+        pod = self.run_pod()
+        for daemon, message in (("vmmd", "^usetl-vmmd: connect .*/vmmd.sock: No such"),
+                                ("pods", "^usetl-proxy: connect .*/pods.sock: No such")):
+            with self.subTest(daemon):
+                socket, hidden = self.directory / f"{daemon}.sock", self.directory / "hidden"
+                socket.rename(hidden)
+                self.addCleanup(lambda hidden=hidden, socket=socket: hidden.exists() and hidden.rename(socket))
+                # Workers that wait are connected to usetl-vmmd already.
+                for number in range(10):
+                    container = self.create(pod, f"{daemon}-{number}", command=["python3", "job.py", "0"])
+                    call = self.client.begin("StartContainer", container_id=container)
+                    if call.code() != Code.OK:
+                        break
+                    self.wait_exited(container)
+                hidden.rename(socket)
+                self.assertEqual(call.code(), Code.UNAVAILABLE, call.details())
+                self.assertRegex(call.details(), message)
+                self.assertEqual(self.status(container).reason, "StartError")
+
     def test_removed_while_it_runs(self):
         pod = self.run_pod()
         container = self.run_container(pod)
@@ -159,6 +181,19 @@ class AtOnce(CriCase):
         self.assertEqual(self.codes(self.client.RemoveContainer, container_id=container), everyone)
         self.assertEqual(self.codes(self.client.StopPodSandbox, pod_sandbox_id=pod), everyone)
         self.assertEqual(self.codes(self.client.RemovePodSandbox, pod_sandbox_id=pod), everyone)
+
+    def test_stop_while_the_pod_is_removed(self):
+        for number in range(10):
+            pod = self.run_pod(f"race-{number}")
+            container = self.create(pod)
+            calls = [self.client.begin(call, **{field: of})
+                     for call, field, of in (("RemovePodSandbox", "pod_sandbox_id", pod),
+                                             ("StopPodSandbox", "pod_sandbox_id", pod),
+                                             ("RemoveContainer", "container_id", container),
+                                             ("StopContainer", "container_id", container),
+                                             ("RemovePodSandbox", "pod_sandbox_id", pod),
+                                             ("StopPodSandbox", "pod_sandbox_id", pod))]
+            self.assertEqual([(call.code(), call.details()) for call in calls], [(Code.OK, "")] * len(calls))
 
     def test_start_while_the_pod_is_stopped(self):
         for number in range(10):

@@ -152,6 +152,31 @@ class Network(CniCase):
         self.assert_nothing_left()
 
 
+    def test_refused(self):
+        for message, fields in (
+                ("a port mapping has the port 70000; those that there are: 1 to 65535",
+                 {"port_mappings": [cri.PortMapping(container_port=80, host_port=70000)]}),
+                ("a port mapping has the port 0; those that there are: 1 to 65535",
+                 {"port_mappings": [cri.PortMapping(host_port=80)]}),
+                ("the annotation kubernetes.io/ingress-bandwidth is no bandwidth; write 1 to 1P, as 10M",
+                 {"annotations": {"kubernetes.io/ingress-bandwidth": "fast"}}),
+                ('K8S_POD_NAME: "a;b" is no name for a network plugin; use A-Z, a-z, 0-9, -, _ and .',
+                 {"metadata": cri.PodSandboxMetadata(name="a;b", namespace="default", uid="uid")}),
+                ("cgroup_parent is neither absolute nor a slice", {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="a")}),
+                ("cgroup_parent is empty or too long",
+                 {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="/" + 3000 * "a")}),
+                ("cgroup_parent holds a NUL", {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="/a\0")}),
+                ("cgroup_parent has a component that is no name",
+                 {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="/a//b")}),
+                ('cgroup_parent: "a--b.slice" is no slice', {"linux": cri.LinuxPodSandboxConfig(cgroup_parent="a--b.slice")})):
+            with self.subTest(message), self.assertRaises(grpc.RpcError) as raised:
+                self.run_pod("a", **fields)
+            self.assertEqual((raised.exception.code(), raised.exception.details()),
+                             (grpc.StatusCode.INVALID_ARGUMENT, f"usetl: {message}"))
+        self.assertEqual(len(self.client.ListPodSandbox().items), 0)
+        self.assert_nothing_left()
+
+
 class Cgroups(CniCase):
     def hierarchies(self) -> list[pathlib.Path]:
         """Where version 1 has memory and pids; without it, there is one for all."""
@@ -187,15 +212,46 @@ class Cgroups(CniCase):
         self.client.UpdatePodSandboxResources(
             pod_sandbox_id=pod, overhead=cri.LinuxContainerResources(memory_limit_in_bytes=1 << 20),
             resources=cri.LinuxContainerResources(memory_limit_in_bytes=128 << 20))
-        self.assertEqual(self.memory_limit(parent, pod), 128 << 20)
+        # The pod's cgroup has it for the containers and beside them.
+        self.assertEqual(self.memory_limit(parent, pod), 129 << 20)
+        self.client.UpdatePodSandboxResources(
+            pod_sandbox_id=pod, resources=cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20))
+        self.assertEqual(self.memory_limit(parent, pod), 65 << 20)
+        with self.assertRaisesRegex(grpc.RpcError, "usetl: cpuset_cpus has to be a list of numbers and ranges"):
+            self.client.UpdatePodSandboxResources(
+                pod_sandbox_id=pod, resources=cri.LinuxContainerResources(cpuset_cpus="all"))
         self.stop(pod)
         with self.assertRaisesRegex(grpc.RpcError, "is not ready"):
             self.client.UpdatePodSandboxResources(pod_sandbox_id=pod)
 
+    def test_overhead(self):
+        parent = f"/usetl-test-{os.getpid()}"
+        self.make_parent(parent)
+        limits = cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20, cpu_quota=20_000, cpu_period=50_000)
+        overhead = cri.LinuxContainerResources(memory_limit_in_bytes=8 << 20, cpu_quota=10_000, cpu_period=100_000)
+        pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, resources=limits,
+                                                                      overhead=overhead))
+        self.assertEqual(self.memory_limit(parent, pod), 72 << 20)
+        self.assertEqual(self.quota(parent, pod), 25_000)
+        self.stop(pod)
+        # No limit stays none.
+        pod, _, _ = self.run_pod("b", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, overhead=overhead))
+        self.assertGreater(self.memory_limit(parent, pod), 1 << 40)
+        self.assertEqual(self.quota(parent, pod), -1)
+        self.stop(pod)
+
+    def quota(self, parent: str, pod: str) -> int:
+        ours = pathlib.Path("/sys/fs/cgroup/cpu") / f"{parent[1:]}/usetl-{pod[:16]}"
+        if ours.is_dir():
+            return int((ours / "cpu.cfs_quota_us").read_text())
+        text = (self.hierarchies()[0] / f"{parent[1:]}/usetl-{pod[:16]}/cpu.max").read_text().split()[0]
+        return -1 if text == "max" else int(text)
+
     def memory_limit(self, parent: str, pod: str) -> int:
         ours = self.hierarchies()[0] / f"{parent[1:]}/usetl-{pod[:16]}"
         files = [ours / "memory.limit_in_bytes", ours / "memory.max"]
-        return int(next(path for path in files if path.exists()).read_text())
+        text = next(path for path in files if path.exists()).read_text().strip()
+        return 1 << 62 if text == "max" else int(text)
 
     def test_missing_parent_is_refused(self):
         for parent, message in (("/usetl-test-missing", "create the pod's cgroup|cgroup.controllers"),

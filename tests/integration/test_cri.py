@@ -241,15 +241,46 @@ class Containers(CriCase):
         self.assertEqual(run(container_id=container, cmd=["hostname"]).stdout, b"mounted\n")
         self.assertEqual(run(container_id=container, cmd=["ls", "/etc"]).stdout, b"hostname\n")
 
-    def test_dns_that_breaks_out_of_its_line(self):
-        pod = self.run_pod(dns_config=cri.DNSConfig(searches=["a.example\nnameserver 10.6.6.6"]))
-        container = self.create(pod)
-        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "malformed search in the pod's DNS config",
-                          self.client.StartContainer, container_id=container)
-
     def test_user_by_name(self):
         context = cri.LinuxContainerSecurityContext(run_as_username="nobody")
         self.run_container(self.run_pod(), linux=cri.LinuxContainerConfig(security_context=context))
+
+    def test_user_in_the_status(self):
+        context = cri.LinuxContainerSecurityContext(run_as_user=cri.Int64Value(value=1234), supplemental_groups=[5, 6],
+                                                    run_as_group=cri.Int64Value(value=77))
+        linux = cri.LinuxContainerConfig(security_context=context)
+        pod = self.run_pod()
+        container = self.create(pod, linux=linux)
+        user = cri.LinuxContainerUser(uid=1234, gid=77, supplemental_groups=[5, 6])
+        self.assertEqual(self.status(container).user.linux, user)
+        other = self.create(pod, "root")
+        self.assertTrue(self.status(other).user.HasField("linux"))
+        self.assertEqual(self.status(other).user.linux, cri.LinuxContainerUser())
+        self.kill()
+        self.start()
+        self.assertEqual(self.status(container).user.linux, user)
+
+    def test_oom_score(self):
+        def score(process: int) -> int:
+            return int(pathlib.Path(f"/proc/{process}/oom_score_adj").read_text())
+
+        def limits(value: int) -> "cri.LinuxContainerConfig":
+            return cri.LinuxContainerConfig(resources=cri.LinuxContainerResources(oom_score_adj=value))
+
+        pod = self.run_pod()
+        container = self.run_container(pod, linux=limits(500))
+        info = json.loads(self.client.ContainerStatus(container_id=container, verbose=True).info["info"])
+        self.assertEqual((score(info["usfPid"]), score(info["workerPid"])), (500, 500))
+        seen = self.client.ExecSync(container_id=container, cmd=["true"])
+        self.assertEqual(seen.exit_code, 0)
+        self.stop(container, 0)
+        wait_until(lambda: self.node_state()["rolling"] + self.node_state()["claimed"] == 0)
+        for usf in self.node_state()["usfs"]:
+            self.assertEqual(score(usf["pid"]), score(self.node.process.pid))
+        # To lower it wants CAP_SYS_RESOURCE; the container runs without, too.
+        container = self.run_container(pod, "protected", linux=limits(-5))
+        info = json.loads(self.client.ContainerStatus(container_id=container, verbose=True).info["info"])
+        self.assertIn(score(info["usfPid"]), (-5, score(self.node.process.pid)))
 
     def test_log_is_reopened(self):
         pod = self.run_pod()

@@ -158,7 +158,7 @@ class Workers(unittest.TestCase):
             vmmd.wait()
             status, said = run()
             self.assertEqual(status, 125)
-            self.assertRegex(said, r"^usetl: connect .*/vmmd.sock: .*\n$")
+            self.assertRegex(said, r"^usetl: usetl-vmmd: connect .*/vmmd.sock: .*\n$")
             start_vmmd()
             self.assertEqual(run(), (0, "1\n"))
 

@@ -204,5 +204,5 @@ class ImagesInUse(VolumeCase):
         subprocess.run([BUILD / "usetl", "image", "rm", "--store", self.directory / "images", "localhost/used:1"],
                        check=True, capture_output=True)
         self.start()
-        self.assert_fails(MISSING, "mount /volume: the image was removed", self.client.StartContainer,
-                          container_id=container)
+        self.assert_fails(grpc.StatusCode.FAILED_PRECONDITION, "mount /volume: the image was removed",
+                          self.client.StartContainer, container_id=container)

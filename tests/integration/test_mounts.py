@@ -251,7 +251,8 @@ assert open("/data/f").read() == "x"
 
     def test_what_is_not_there(self):
         container = self.create(self.run_pod(), "missing", mounts=[self.mount("missing", "/data")])
-        self.assert_fails(grpc.StatusCode.NOT_FOUND,
+        # Not NOT_FOUND: the container is there.
+        self.assert_fails(grpc.StatusCode.FAILED_PRECONDITION,
                           f"^mount /data: usetl: the node has no {self.host}/missing; make it, or give the hostPath "
                           "type: DirectoryOrCreate$", self.client.StartContainer, container_id=container)
 

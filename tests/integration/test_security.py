@@ -60,6 +60,7 @@ class Security(unittest.TestCase):
 
     def test_peers_that_break_the_rules_are_dropped(self):
         for message in (b"x", b"x" * 1000, claim(b"a")[:-1], struct.pack("=II", 99, 0), struct.pack("=II", 2, 0),
+                        CLAIM.pack(1, 10_000, 0, 0, 1001, b"python3.11", b"a"),
                         CLAIM.pack(1, 10_000, 0, 3, 0, b"python3.11", b"a")):  # of layers that did not come
             peer = self.connect("vmmd")
             peer.send(message)

@@ -138,6 +138,33 @@ class UsfCgroup(CriCase):
         self.assertFalse(own.exists())
         self.assertTrue(self.cgroup(pod).exists())
 
+    def test_cpuset_of_a_container(self):
+        pod = self.pod_below()
+        processors = sorted(os.sched_getaffinity(0))
+        first, last = processors[0], processors[-1]
+        container = self.spin(pod, cpuset_cpus=str(first))
+        own = self.cgroup(pod, "cpuset") / f"usetl-{container[:16]}"
+        self.assertEqual((own / "cpuset.cpus").read_text(), f"{first}\n")
+        wait_until(lambda: self.programs(own) == ["usetl-proxy", "usetl-usf"])
+        self.assertEqual(os.sched_getaffinity(self.usf(container)), {first})
+        self.client.UpdateContainerResources(container_id=container,
+                                             linux=cri.LinuxContainerResources(cpuset_cpus=f"{last}-{last}"))
+        self.assertEqual(os.sched_getaffinity(self.usf(container)), {last})
+        self.stop(container, 0)
+        self.client.RemoveContainer(container_id=container)
+        self.assertFalse(own.exists())
+        # One that the pod does not have.
+        container = self.create(pod, linux=cri.LinuxContainerConfig(
+            resources=cri.LinuxContainerResources(cpuset_cpus="8000")))
+        with self.assertRaisesRegex(grpc.RpcError, "cpuset.cpus"):
+            self.client.StartContainer(container_id=container)
+
+    def test_cpuset_for_one_that_runs_without(self):
+        container = self.spin(self.pod_below())
+        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "or without a cpuset, cannot get some while it runs",
+                          self.client.UpdateContainerResources, container_id=container,
+                          linux=cri.LinuxContainerResources(cpuset_mems="0"))
+
     def test_limits_of_the_pod_hold_for_its_function(self):
         pod = self.pod_below()
         (self.cgroup(pod) / "cpu.cfs_quota_us").write_text(str(QUOTA))

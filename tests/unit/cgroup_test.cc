@@ -198,6 +198,34 @@ TEST_F(RealCgroup, ContainerOfItsOwn) {
   EXPECT_TRUE(Empty());
 }
 
+TEST_F(RealCgroup, CpusetOfAContainer) {
+  const auto cgroup = Make(hierarchies, parent, id, {});
+  ASSERT_TRUE(cgroup.ok()) << cgroup.status().message();
+  if (!cgroup->HasCpuset()) GTEST_SKIP() << "the host has no cpuset controller of version 1";
+  LinuxContainerResources resources;
+  resources.set_cpuset_cpus("0");
+  const Status created = cgroup->CreateFor("fedcba98765432109876", resources);
+  ASSERT_TRUE(created.ok()) << created.message();
+  EXPECT_EQ(File("cpuset", "usetl-fedcba9876543210/cpuset.cpus"), "0\n");
+  EXPECT_EQ(File("cpuset", "usetl-fedcba9876543210/cpuset.mems"), File("cpuset", "cpuset.mems"));
+  const auto processes = cgroup->OpenProcesses("fedcba98765432109876");
+  ASSERT_TRUE(processes.ok()) << processes.status().message();
+  for (size_t i = 0; i < processes->size(); ++i) {
+    const std::string path = std::filesystem::read_symlink(
+        "/proc/self/fd/" + std::to_string((*processes)[i].file.get()));
+    EXPECT_EQ(path.find("usetl-fedcba9876543210") != path.npos,
+              hierarchies.all[i].controllers.contains("cpuset"))
+        << path;
+  }
+  resources.set_cpu_shares(512);
+  EXPECT_EQ(cgroup->LimitFor("fedcba98765432109876", resources).code(), ENOENT) << "of cpu";
+  EXPECT_EQ(cgroup->LimitFor("none", resources).code(), ENOENT);
+  EXPECT_TRUE(cgroup->RemoveFor("fedcba98765432109876").ok());
+  ASSERT_TRUE(cgroup->CreateFor("left", resources).ok());
+  EXPECT_TRUE(cgroup->Remove().ok());
+  EXPECT_TRUE(Empty());
+}
+
 TEST_F(RealCgroup, FailureLeavesNothing) {
   LinuxContainerResources resources;
   resources.set_cpuset_cpus("100000");
@@ -278,9 +306,15 @@ TEST_F(FakeUnified, EveryContainerHasItsOwn) {
   LinuxContainerResources resources;
   resources.set_cpu_quota(5000);
   resources.set_memory_limit_in_bytes(4096);  // usetl-vmmd's
+  EXPECT_FALSE(cgroup->HasCpuset());
+  WriteOurs("cgroup.controllers", "cpu cpuset memory\n");
+  EXPECT_TRUE(cgroup->HasCpuset());
+  WriteOurs("usetl-container/cpuset.cpus", "");
+  resources.set_cpuset_cpus("0-1");
   const Status created = cgroup->CreateFor("container", resources);
   ASSERT_TRUE(created.ok()) << created.message();
   EXPECT_EQ(Ours("usetl-container/cpu.max"), "5000 100000");
+  EXPECT_EQ(Ours("usetl-container/cpuset.cpus"), "0-1");
   EXPECT_NE(Ours("cgroup.subtree_control"), "");
   const auto processes = cgroup->OpenProcesses("container");
   ASSERT_TRUE(processes.ok()) << processes.status().message();

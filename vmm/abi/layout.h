@@ -45,6 +45,7 @@ inline constexpr Window kControl{0x3000'0000, 0x10'0000};
 // RAM: the kernel image, the kernel's own pages, then the heap of the application (zone A: brk and
 // anonymous mmap, read-write, never executable, always present).
 inline constexpr Window kRam{0x4000'0000, 0x1'0000'0000};  // the most a USF can have
+inline constexpr uint64_t kRamAtBirth = 64 << 20;          // what each has, so the least limit
 inline constexpr Window kKernelImage{kRam.base, 0x10'0000};
 inline constexpr Window kKernelPages{kKernelImage.end(), 0xf0'0000};
 inline constexpr uint64_t kHeapBase = kKernelPages.end();

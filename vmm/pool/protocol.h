@@ -37,9 +37,9 @@ struct ClaimRequest {
   uint32_t wait_ms;    // how long to wait for a USF when none is ready
   uint64_t ram_limit;  // bytes of memory for the function; 0: the node's limit
   uint32_t packs;      // how many descriptors are layers
-  uint32_t reserved;
-  char runtime[64];  // zero-terminated
-  char tenant[128];  // zero-terminated; a USF never serves two of them
+  int32_t oom_score;   // of the USF's process until its release: -1000 to 1000
+  char runtime[64];    // zero-terminated
+  char tenant[128];    // zero-terminated; a USF never serves two of them
 };
 
 // A text field of a record, whose peer may have left out the zero.

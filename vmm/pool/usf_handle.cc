@@ -9,7 +9,9 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "vmm/abi/control.h"
 #include "vmm/abi/file_table.h"
@@ -236,6 +238,21 @@ Status UsfHandle::SetMemoryLimit(uint64_t bytes) {
   return Status::Errno("the memory limit of a USF");
 }
 
+void UsfHandle::SetOomScore(int score) {
+  if (score == oom_score_) return;
+  const Status set = usetl::SetOomScore(pid_, score);
+  if (set.ok()) {
+    oom_score_ = score;
+    return;
+  }
+  static bool told = false;
+  if (std::exchange(told, true)) return;
+  std::fprintf(stderr,
+               "usetl-vmmd: a USF keeps its rank for the kernel: %s; is CAP_SYS_RESOURCE "
+               "missing?\n",
+               set.message().c_str());
+}
+
 Status UsfHandle::MapPacks(const std::vector<ImagePack>& packs) {
   usf::MapPacksCommand command{};
   if (packs.size() > std::size(command.sizes))
@@ -252,6 +269,7 @@ Status UsfHandle::MapPacks(const std::vector<ImagePack>& packs) {
 }
 
 Status UsfHandle::BeginRollback() {
+  SetOomScore(OwnOomScore());
   USETL_RETURN_IF_ERROR(WarmHostRegion());
   const usf::PlainCommand command{usf::Command::kRollback, 0};
   USETL_RETURN_IF_ERROR(ipc::Send(socket_.get(), ipc::Bytes(command)));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "vmm/base/fd.h"
+#include "vmm/base/oom_score.h"
 #include "vmm/base/status.h"
 #include "vmm/pool/reaper.h"
 #include "vmm/pool/runtime.h"
@@ -67,6 +68,8 @@ class UsfHandle {
   void RunBehind(bool behind);
   // How much memory the next function may have; at most what the USF was made with.
   Status SetMemoryLimit(uint64_t bytes);
+  // Of its process, and until it is rolled back. What the kernel refuses is said once, and goes on.
+  void SetOomScore(int score);
   // Gives an idle one the layers of an image, lowest first, at most abi::kMaxImagePacks: they are
   // there before it hears of any worker, and until it is rolled back. A process that cannot map
   // them ends.
@@ -117,6 +120,7 @@ class UsfHandle {
   uint32_t number_ = 0;
   uid_t uid_ = 0;
   bool behind_ = false;
+  int oom_score_ = OwnOomScore();
   uint64_t host_region_size_ = 0, guest_region_size_ = 0;
 };
 

@@ -33,7 +33,7 @@ struct MemoryConfig {
   int guest_region_fd = -1;
   uint64_t host_region_size = 0;
   uint64_t guest_region_size = 0;
-  uint64_t ram_size = 64 << 20;     // at birth
+  uint64_t ram_size = abi::kRamAtBirth;
   uint64_t ram_limit = 256 << 20;   // after growth
   uint64_t frames_size = 64 << 20;  // at birth
   uint64_t frames_limit = 512 << 20;

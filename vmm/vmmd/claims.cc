@@ -84,6 +84,7 @@ void Vmmd::ServeWaiting() {
     if (usf != nullptr) {
       const uint64_t wanted = connection.claim.ram_limit;
       Status ready = usf->SetMemoryLimit(wanted != 0 ? wanted : pool->most_memory());
+      usf->SetOomScore(connection.claim.oom_score);
       if (ready.ok() && !connection.packs.empty()) ready = usf->MapPacks(connection.packs);
       if (ready.ok()) {
         Answer(&connection, usf, 0, "");

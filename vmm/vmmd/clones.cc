@@ -66,6 +66,7 @@ Status Vmmd::StartClone(Connection* connection, UsfHandle* copy) {
   connection->clone->copy = copy;
   const uint64_t wanted = connection->claim.ram_limit;
   USETL_RETURN_IF_ERROR(copy->SetMemoryLimit(wanted != 0 ? wanted : copy->pool->most_memory()));
+  copy->SetOomScore(connection->claim.oom_score);
   Result<Fd> image = NewImage();
   if (!image.ok()) return image.status();
   connection->clone->image = std::move(*image);

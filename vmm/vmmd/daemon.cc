@@ -265,6 +265,8 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       if (connection->leaving) break;
       if (connection->cloned_from != 0) break;  // it was made for its clone
       std::memcpy(&connection->claim, message.bytes.data(), sizeof connection->claim);
+      const int score = connection->claim.oom_score;
+      if (score < kLeastOomScore || score > kMostOomScore) break;
       if (connection->claim.tenant[0] == 0) break;  // no name means fresh here
       // A worker that a function has taken over must not reach the USFs of other tenants, nor
       // their images.

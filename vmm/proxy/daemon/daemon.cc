@@ -49,7 +49,12 @@ void Prepare(const ProxyOptions& options, Fd* vmmd) {
 Result<Fd> TakeConnection(const ProxyOptions& options, Fd* vmmd) {
   pollfd alive{vmmd->get(), POLLIN, 0};
   if (vmmd->ok() && poll(&alive, 1, 0) == 0) return std::move(*vmmd);
-  return ipc::Connect(options.vmmd_socket);
+  Result<Fd> connected = ipc::Connect(options.vmmd_socket);
+  // Whoever reads the code takes ENOENT for a file of the function's.
+  if (connected.status().code() == ENOENT) {
+    return Status(ECONNREFUSED, "usetl-vmmd: " + connected.status().message());
+  }
+  return connected;
 }
 
 void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects, Fd* prepared,

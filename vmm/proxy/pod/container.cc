@@ -40,6 +40,7 @@ Container::Container(Fd usetld, Join join, Fd mount_service, Fd vmmd, etl::Objec
       cgroups_(std::move(join.cgroups)),
       usf_cgroups_(std::move(join.usf_cgroups)),
       usf_charged_(!usf_cgroups_.empty()),
+      oom_score_(join.oom_score),
       mount_service_(std::move(mount_service)),
       mounted_directories_(static_cast<uint32_t>(join.directories.size())),
       control_(std::move(usetld), std::move(join.control), std::move(join.exit_file),

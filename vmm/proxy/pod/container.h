@@ -103,6 +103,7 @@ class Container {
   std::vector<Fd> cgroups_;      // until it has started
   std::vector<Fd> usf_cgroups_;  // until the claim
   const bool usf_charged_;       // to such
+  const int oom_score_;          // of the USF
   Fd mount_service_;             // until the claim
   uint32_t mounted_directories_;
   Control control_;

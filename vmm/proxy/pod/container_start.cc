@@ -44,6 +44,7 @@ Status Container::Claim(StartRequest* request) {
   claim.request = pool::Request::kClaim;
   claim.wait_ms = std::min(request->start_timeout_ms, kMaxClaimMs);
   claim.ram_limit = request->memory;
+  claim.oom_score = oom_score_;
   if (!CopyText(request->runtime, claim.runtime) || !CopyText(request->tenant, claim.tenant)) {
     return Status(EINVAL, "the name of the runtime or tenant is too long");
   }

@@ -15,6 +15,7 @@
 #include <span>
 
 #include "vmm/abi/file_table.h"
+#include "vmm/base/oom_score.h"
 #include "vmm/pool/protocol.h"
 #include "vmm/proxy/pod/protocol.h"
 
@@ -81,6 +82,9 @@ Result<Join> ReadJoin(ipc::Message message) {
       std::ranges::find(groups, kNoId) != groups.end()) {
     return Bad("no id of a user or group");
   }
+  if (record.oom_score < kLeastOomScore || record.oom_score > kMostOomScore) {
+    return Bad("no score");
+  }
   if (!IsNetwork(fds[kNetworkFd].get())) return Bad("the first descriptor is no network namespace");
   if (!IsListening(fds[kControlFd].get())) return Bad("the control socket does not listen");
   const int exit_file = fds[kExitFd].get();
@@ -91,6 +95,7 @@ Result<Join> ReadJoin(ipc::Message message) {
     if (!IsDirectory(fds[i].get())) return Bad("no directory");
     join.directories.push_back(std::move(fds[i]));
   }
+  join.oom_score = record.oom_score;
   join.identity = {record.uid, record.gid, {record.group, record.group + record.groups}};
   for (size_t i = kJoinFdCount; i < first_directory; ++i) {
     if (!IsOfCgroups(fds[i].get()) || !IsWritable(fds[i].get())) return Bad("no file of a cgroup");

@@ -24,6 +24,7 @@ struct Join {
   std::vector<Fd> usf_cgroups;  // those of them that the USF enters
   std::vector<Fd> directories;  // that the function may change
   Identity identity;
+  int oom_score = 0;  // of this process and the USF's
 };
 
 // Checks the record and what each descriptor is. EPROTO says what is wrong.

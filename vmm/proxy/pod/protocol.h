@@ -40,8 +40,9 @@ struct JoinRecord {
   uint32_t uid, gid;     // who changes the directories
   uint32_t groups;       // used of `group`
   uint32_t group[32];    // supplementary ones
+  int32_t oom_score;     // of the worker's and the USF's processes: -1000 to 1000
 };
-inline constexpr uint32_t kVersion = 3;
+inline constexpr uint32_t kVersion = 4;
 
 // Descriptors of a start, in this order: the log (when has_log), one pack per layer (lowest first),
 // one file of contents (when has_contents), the files that the function may change, open for

@@ -6,6 +6,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "vmm/base/oom_score.h"
 #include "vmm/proxy/pod/container.h"
 #include "vmm/proxy/pod/mount_service.h"
 
@@ -36,6 +37,8 @@ Result<Join> EnterPod(const Fd& usetld) {
   if (!message.ok()) return message.status().Annotate("a container's join");
   Result<Join> join = ReadJoin(std::move(*message));
   if (!join.ok()) return join.status();
+  // Of a host that forbids it usetl-vmmd says so.
+  if (join->oom_score != OwnOomScore()) (void)!SetOomScore(0, join->oom_score).ok();
   USETL_RETURN_IF_ERROR(EnterNetwork(join->network));
   join->network.Reset();
   // While there is one thread, and before anything is charged.
