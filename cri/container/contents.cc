@@ -19,7 +19,7 @@ namespace usetl::cri {
 namespace {
 
 constexpr uint64_t kMaxBytes = 32 << 20;
-constexpr size_t kMaxEntries = 4096;
+constexpr size_t kMaxEntries = abi::kMountEntries;
 constexpr int kMaxDepth = 32;
 constexpr char kData[] = "..data";  // the kubelet's link to the version that counts
 

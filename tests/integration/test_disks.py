@@ -98,7 +98,7 @@ class Logs(CriCase):
         log = pathlib.Path(self.status(container).log_path)
         shutil.rmtree(log.parent)
         log.parent.write_text("")
-        self.assert_fails(grpc.StatusCode.UNKNOWN, "open the log .*Not a directory", self.client.ReopenContainerLog,
+        self.assert_fails(grpc.StatusCode.FAILED_PRECONDITION, "open the log .*Not a directory", self.client.ReopenContainerLog,
                           container_id=container)
         log.parent.unlink()
         self.client.ReopenContainerLog(container_id=container)

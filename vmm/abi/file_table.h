@@ -54,6 +54,8 @@ struct FileTable {
 static_assert(sizeof(FileTable) == 64);
 
 inline constexpr uint32_t kHostEntries = 1023;
+// Of those at most for a container's mounts; the others are for bodies of HTTP.
+inline constexpr uint32_t kMountEntries = 896;
 inline constexpr uint32_t kGuestEntries = 12287;
 constexpr uint64_t TableBytes(uint32_t entries) {
   return (sizeof(FileTable) + entries * sizeof(FileEntry) + kPageSize - 1) & ~(kPageSize - 1);

@@ -7,7 +7,6 @@ namespace {
 
 using abi::FileType;
 
-constexpr uint32_t kEntriesForBodies = 127;
 constexpr size_t kMaxComponent = 255;
 
 uint64_t PagesOf(uint64_t size) { return (size + abi::kPageSize - 1) / abi::kPageSize; }
@@ -99,11 +98,10 @@ Status Contents::CheckRoom(const HostRegion& region) const {
   const uint64_t entries = items_.size();
   uint64_t pages = 0;
   for (const auto& [name, item] : items_) pages += PagesOf(item.size + name.size());
-  constexpr uint64_t kMostEntries = abi::kHostEntries - kEntriesForBodies;
   const uint64_t room = region.free_bytes() / 4 * 3;
-  if (entries > kMostEntries) {
+  if (entries > abi::kMountEntries) {
     return Status(ENOSPC, "the container's mounts are " + std::to_string(entries) +
-                              " files, a USF takes " + std::to_string(kMostEntries) +
+                              " files, a USF takes " + std::to_string(abi::kMountEntries) +
                               "; mount a part of them, or have the function's image hold them");
   }
   if (pages * abi::kPageSize > room) {
