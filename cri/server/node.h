@@ -34,6 +34,7 @@ struct NodeOptions {
   uint32_t ready_namespaces = 16;
   bool network = true;  // false: pods have a loopback only
   CniOptions cni;
+  image::StoreConfig registries;  // mirrors, hosts without TLS, certificates, pinned images
 };
 
 class Node {

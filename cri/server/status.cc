@@ -51,6 +51,11 @@ nlohmann::json ConfigInfo(const NodeOptions& options) {
           {"metricsAddress", options.metrics_address},
           {"readyNamespaces", options.ready_namespaces},
           {"network", options.network},
+          {"registries",
+           {{"mirrors", options.registries.mirrors},
+            {"insecure", options.registries.insecure},
+            {"ca", options.registries.ca_file},
+            {"pinned", options.registries.pinned}}},
           {"cni",
            {{"confDirectory", options.cni.configs}, {"binDirectories", options.cni.directories}}}};
 }
