@@ -2,6 +2,7 @@
 #ifndef USETL_CRI_METRICS_POOL_STATE_H_
 #define USETL_CRI_METRICS_POOL_STATE_H_
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -28,8 +29,9 @@ struct PoolState {
 
 // EPROTO when a number is missing or none.
 Result<PoolState> ParsePoolState(std::string_view text);
-// Asks, and waits a second at most.
-Result<PoolState> ReadPoolState(const std::string& vmmd_socket);
+// Asks; EAGAIN or ETIMEDOUT when there is no answer for so long.
+Result<PoolState> ReadPoolState(const std::string& vmmd_socket,
+                                std::chrono::milliseconds limit = std::chrono::seconds(1));
 
 }  // namespace usetl::cri
 

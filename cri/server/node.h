@@ -14,6 +14,7 @@
 #include "cri/network/cni.h"
 #include "cri/network/namespaces.h"
 #include "cri/server/events.h"
+#include "cri/server/health.h"
 #include "cri/server/image_collector.h"
 #include "cri/server/leases.h"
 #include "cri/store/names.h"
@@ -59,6 +60,7 @@ class Node {
   ImagePacks packs;
   Namespaces namespaces;
   Cni cni;
+  Health health;
   Names sandbox_names, container_names;
   Leases leases;
   Events events;
@@ -74,7 +76,8 @@ class Node {
         images(std::move(images_in)),
         image_collector(images.get()),
         namespaces(options.network_directory, options.ready_namespaces),
-        cni(options.cni) {}
+        cni(options.cni),
+        health(options.pods, options.vmmd) {}
   Status CollectRuntimesNow();
   Status ReleaseUnfinished();
   Status TakeUp();
