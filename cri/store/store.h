@@ -36,6 +36,8 @@ template <typename Record>
 class Entry {
  public:
   std::mutex verb;  // held by whoever changes this entry
+  // Who waits for `verb` to end what runs: a start that is under way gives up for them.
+  std::atomic<int> ending = 0;
 
   std::shared_ptr<const Record> Get() const {
     std::shared_ptr<const Stored<Record>> held = GetStored();
