@@ -17,6 +17,10 @@ struct PoolState {
   uint64_t wanted = 0;  // idle USFs that are kept ready
   // USFs now, by what they do.
   uint64_t starting = 0, idle = 0, claimed = 0, rolling = 0, cloning = 0;
+  uint64_t ending = 0;  // killed, but there still
+  // What it can hold: USFs in all; bytes of host regions, of one and of all, and what they hold.
+  uint64_t most = 0;
+  uint64_t region_size = 0, regions = 0, regions_held = 0;
   // Since usetl-vmmd began.
   uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0, stuck = 0;
   uint64_t claims_hit = 0, claims_waited = 0, claims_failed = 0;

@@ -137,6 +137,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
   std::optional<Worker> worker;
   bool stopped = false;  // by a call that came meanwhile
   if (status.ok()) {
+    container->starting = true;
     Result<Worker> launched = Worker::Launch(prepared.start, [&] {
       stopped = container->ending > 0;
       return stopped || context->IsCancelled();

@@ -40,7 +40,9 @@ Health::Answer Health::Check() {
 Health::Answer Health::Ask() {
   Status status = Judge("usetl-proxy", AskProxy(pods_), &proxy_answered_);
   if (!status.ok()) return {std::move(status), "ProxyUnreachable"};
-  status = Judge("usetl-vmmd", ReadPoolState(vmmd_, kPatience).status(), &vmmd_answered_);
+  const Result<PoolState> pool = ReadPoolState(vmmd_, kPatience);
+  if (pool.ok()) capacity_.Learn(*pool);
+  status = Judge("usetl-vmmd", pool.status(), &vmmd_answered_);
   if (!status.ok()) return {std::move(status), "VmmdUnreachable"};
   return {};
 }

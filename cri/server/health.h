@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "cri/server/capacity.h"
 #include "vmm/base/status.h"
 
 namespace usetl::cri {
@@ -20,8 +21,10 @@ class Health {
     const char* reason = "";  // one word, with an error
   };
 
-  // Sockets of usetl-proxy and usetl-vmmd.
-  Health(std::string pods, std::string vmmd) : pods_(std::move(pods)), vmmd_(std::move(vmmd)) {}
+  // Sockets of usetl-proxy and usetl-vmmd. `capacity`, which must outlive this, learns what the
+  // latter says.
+  Health(std::string pods, std::string vmmd, Capacity* capacity)
+      : pods_(std::move(pods)), vmmd_(std::move(vmmd)), capacity_(*capacity) {}
 
   // Takes 1.5 s at most.
   Answer Check();
@@ -33,6 +36,7 @@ class Health {
   static Status Judge(const char* daemon, const Status& answer, Clock::time_point* last);
 
   const std::string pods_, vmmd_;
+  Capacity& capacity_;
   std::mutex mutex_;
   Clock::time_point asked_, proxy_answered_, vmmd_answered_;
   Answer answer_;

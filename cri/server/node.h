@@ -13,6 +13,7 @@
 #include "cri/metrics/metrics.h"
 #include "cri/network/cni.h"
 #include "cri/network/namespaces.h"
+#include "cri/server/capacity.h"
 #include "cri/server/events.h"
 #include "cri/server/health.h"
 #include "cri/server/image_collector.h"
@@ -60,6 +61,7 @@ class Node {
   ImagePacks packs;
   Namespaces namespaces;
   Cni cni;
+  Capacity capacity;
   Health health;
   Names sandbox_names, container_names;
   Leases leases;
@@ -77,7 +79,8 @@ class Node {
         image_collector(images.get()),
         namespaces(options.network_directory, options.ready_namespaces),
         cni(options.cni),
-        health(options.pods, options.vmmd) {}
+        capacity(store.get(), options.vmmd),
+        health(options.pods, options.vmmd, &capacity) {}
   Status CollectRuntimesNow();
   Status ReleaseUnfinished();
   Status TakeUp();
