@@ -84,6 +84,7 @@ int Main(int argc, char** argv) {
   options.runtime = kDefaultRuntime;
   options.cni.configs = "/etc/cni/net.d";
   options.cni.directories = {"/opt/cni/bin", "/usr/lib/cni"};
+  std::vector<std::string> mirrors, insecure, pinned;
   int64_t cni_seconds = std::chrono::ceil<std::chrono::seconds>(options.cni.limit).count();
   bool no_network = false;
   int ready_fd = -1;
@@ -120,6 +121,13 @@ int Main(int argc, char** argv) {
   app.add_option("--cni-timeout", cni_seconds, "seconds that a network plugin gets for a call")
       ->check(CLI::Range(1, 600))
       ->capture_default_str();
+  AddList(&app, "--registry-mirror", &mirrors,
+          "DOMAIN=URL that is asked before DOMAIN, e.g. docker.io=https://mirror.lan:5000");
+  AddList(&app, "--registry-insecure", &insecure,
+          "host[:port] that is spoken to without TLS (loopback always is)");
+  app.add_option("--registry-ca", options.registries.ca_file,
+                 "certificates to trust beside the system's, PEM");
+  AddList(&app, "--pinned", &pinned, "name of an image that kubelet's garbage collection spares");
   app.add_flag("--no-network", no_network, "give pods a loopback only, no address");
   app.add_option(
       "--ready-fd", ready_fd,
@@ -127,6 +135,8 @@ int Main(int argc, char** argv) {
       "ends with the process that started it");
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   options.network = !no_network;
+  options.registries.insecure.insert(insecure.begin(), insecure.end());
+  options.registries.pinned.insert(pinned.begin(), pinned.end());
   options.cni.limit = std::chrono::seconds(cni_seconds);
   spdlog::set_default_logger(spdlog::stderr_logger_mt("usetld"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
@@ -138,6 +148,9 @@ int Main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   Starter starter(ready_fd);
   Status status = starter.Follow();
+  for (const std::string& mirror : mirrors) {
+    if (status.ok()) status = image::AddMirror(mirror, &options.registries);
+  }
   if (ready_fd < 0)
     spdlog::info("usetld {} starts; it will serve {}", USETL_VERSION, options.socket);
   if (status.ok()) status = Serve(options, &starter);

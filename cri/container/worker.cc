@@ -1,6 +1,7 @@
 #include "cri/container/worker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -32,6 +33,18 @@ bool Parse(std::span<const uint8_t> bytes, Record* record, std::string* text) {
   text->assign(reinterpret_cast<const char*>(bytes.data()) + sizeof *record,
                record->header.text_size);
   return true;
+}
+
+using Clock = std::chrono::steady_clock;
+
+// While a function is loaded: how often it is looked whether it is wanted still.
+constexpr std::chrono::milliseconds kLook{50};
+// For a worker that was told to end: longer than it waits for disks.
+constexpr std::chrono::seconds kTakeBack{10};
+
+bool WaitReadable(int socket, std::chrono::milliseconds limit) {
+  pollfd state{socket, POLLIN, 0};
+  return poll(&state, 1, static_cast<int>(limit.count())) > 0;
 }
 
 // The monitor waits with a lock of all containers held.
@@ -112,7 +125,7 @@ Status SendStart(int socket, const WorkerStart& start) {
 
 }  // namespace
 
-Result<Worker> Worker::Launch(const WorkerStart& start) {
+Result<Worker> Worker::Launch(const WorkerStart& start, const std::function<bool()>& cancelled) {
   Result<Fd> socket = ipc::Connect(start.pods_socket, start.limit);
   if (!socket.ok()) {
     const Status& why = socket.status();
@@ -124,7 +137,7 @@ Result<Worker> Worker::Launch(const WorkerStart& start) {
   Status status = LimitWait(worker.fd(), start.limit);
   if (status.ok()) status = SendJoin(worker.fd(), start);
   if (status.ok()) status = SendStart(worker.fd(), start);
-  if (status.ok()) status = worker.ReceiveStarted();
+  if (status.ok()) status = worker.AwaitStarted(start.limit, cancelled);
   // From now on it has nothing to say that takes long, and reads what it is told.
   if (status.ok()) status = LimitWait(worker.fd(), kMostWait);
   if (status.ok()) return worker;
@@ -151,6 +164,36 @@ void Worker::EndOrphan(const std::string& control_socket) {
     worker.socket_ = std::move(*socket);
     (void)!worker.Stop(std::chrono::milliseconds(0)).ok();  // it ends by itself, or has ended
   }
+}
+
+Status Worker::AwaitStarted(std::chrono::milliseconds limit,
+                            const std::function<bool()>& cancelled) {
+  const auto end = Clock::now() + limit;
+  bool answered = false;
+  while (!(answered = WaitReadable(fd(), kLook)) && !cancelled()) {
+    if (Clock::now() < end) continue;
+    TakeBack();
+    return Status(ETIMEDOUT, "the function was not ready within its time");
+  }
+  if (answered) {
+    USETL_RETURN_IF_ERROR(ReceiveStarted());
+    if (!cancelled()) return Status();
+  }
+  TakeBack();
+  return Status(ECANCELED, "the function was killed while it was loaded");
+}
+
+void Worker::TakeBack() {
+  if (!Stop(std::chrono::milliseconds(0)).ok()) return;  // it has ended
+  for (const auto end = Clock::now() + kTakeBack; Clock::now() < end;) {
+    if (!WaitReadable(fd(), kLook)) continue;
+    const Result<ipc::Message> message = ipc::Receive(fd());
+    pod::Header header;
+    if (!message.ok() || message->bytes.size() < sizeof header) return;
+    std::memcpy(&header, message->bytes.data(), sizeof header);
+    if (header.type != pod::Type::kStarted) return;  // how it ended
+  }
+  Kill();
 }
 
 Status Worker::ReceiveStarted() {

@@ -4,6 +4,7 @@
 #define USETL_CRI_CONTAINER_WORKER_H_
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -43,8 +44,9 @@ struct WorkerStart {
 class Worker {
  public:
   // Starts the container and waits until its function is ready. The Status is the cause that users
-  // see; then no worker is left.
-  static Result<Worker> Launch(const WorkerStart& start);
+  // see; then no worker is left. ECANCELED: `cancelled`, which is asked now and then and at the
+  // end, has said so; the function was killed.
+  static Result<Worker> Launch(const WorkerStart& start, const std::function<bool()>& cancelled);
   // To a worker that an earlier usetld started. ENOENT or ECONNREFUSED: it has ended.
   static Result<Worker> Reconnect(const std::string& control_socket);
 
@@ -69,7 +71,10 @@ class Worker {
   Result<std::optional<ContainerExit>> Receive();
 
  private:
+  Status AwaitStarted(std::chrono::milliseconds limit, const std::function<bool()>& cancelled);
   Status ReceiveStarted();
+  // Ends what was started; returns when the worker has given everything back, or hangs.
+  void TakeBack();
 
   Fd socket_, process_;  // the latter is the worker's pidfd
   pod::StartedRecord started_{};

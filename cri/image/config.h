@@ -7,7 +7,10 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "vmm/base/status.h"
 
 namespace usetl::image {
 
@@ -35,6 +38,12 @@ struct StoreConfig {
   uint64_t max_unpacked_bytes = uint64_t{16} << 30;  // of one layer
   uint64_t max_layer_entries = 1'000'000;
 };
+
+// "DOMAIN=URL", as command lines have it, to config->mirrors. EINVAL, without what may be secret:
+// no registry's domain; not the URL of a server, or one with a user, a password or a query.
+Status AddMirror(std::string_view text, StoreConfig* config);
+// EINVAL: a host that is none. Of the operating system: the certificates cannot be read.
+Status CheckConfig(const StoreConfig& config);
 
 // Credentials of CRI's AuthConfig. At most one kind is used: registry_token, identity_token, then
 // name and password.

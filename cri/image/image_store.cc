@@ -25,6 +25,7 @@ Result<std::unique_ptr<ImageStore>> ImageStore::Open(const std::string& director
   if (config.parallel_downloads < 1 || config.parallel_unpacks < 1 || config.retries < 0) {
     return Status(EINVAL, "image store: the numbers of parallel jobs must be at least 1");
   }
+  USETL_RETURN_IF_ERROR(CheckConfig(config));
   std::set<std::string> pinned;
   for (const std::string& name : config.pinned) {
     const Result<Reference> reference = Reference::Parse(name);

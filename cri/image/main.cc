@@ -145,9 +145,7 @@ Status FinishConfig(Options* options) {
   };
   options->config.insecure.insert(options->insecure.begin(), options->insecure.end());
   for (const std::string& mirror : options->mirrors) {
-    const size_t equals = mirror.find('=');
-    if (equals == std::string::npos) return Status(EINVAL, "--mirror wants DOMAIN=URL");
-    options->config.mirrors[mirror.substr(0, equals)].push_back(mirror.substr(equals + 1));
+    USETL_RETURN_IF_ERROR(AddMirror(mirror, &options->config));
   }
   return Status();
 }

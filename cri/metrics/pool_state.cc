@@ -14,7 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr timeval kPatience{1, 0};
 constexpr size_t kMostBuckets = 100;
 
 Status Malformed(const char* key) {
@@ -58,6 +57,11 @@ Result<PoolState> ParsePoolState(std::string_view text) {
       {"claimed", &state.claimed},
       {"rolling", &state.rolling},
       {"cloning", &state.cloning},
+      {"ending", &state.ending},
+      {"most", &state.most},
+      {"region_size", &state.region_size},
+      {"regions", &state.regions},
+      {"regions_held", &state.regions_held},
       {"made", &state.made},
       {"rolled_back", &state.rolled_back},
       {"retired", &state.retired},
@@ -81,13 +85,13 @@ Result<PoolState> ParsePoolState(std::string_view text) {
   return state;
 }
 
-Result<PoolState> ReadPoolState(const std::string& vmmd_socket) {
-  Result<Fd> socket = ipc::Connect(vmmd_socket);
+Result<PoolState> ReadPoolState(const std::string& vmmd_socket, std::chrono::milliseconds limit) {
+  Result<Fd> socket = ipc::Connect(vmmd_socket, limit);  // which limits sending, too
   if (!socket.ok()) return socket.status().Annotate("usetl-vmmd");
-  for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
-    if (setsockopt(socket->get(), SOL_SOCKET, option, &kPatience, sizeof kPatience) != 0) {
-      return Status::Errno("limiting the wait for usetl-vmmd");
-    }
+  const timeval wait{static_cast<time_t>(limit.count() / 1000),
+                     static_cast<suseconds_t>(limit.count() % 1000 * 1000)};
+  if (setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) != 0) {
+    return Status::Errno("limiting the wait for usetl-vmmd");
   }
   const pool::PlainRequest request{pool::Request::kInspect, pool::kNoUsfs};
   USETL_RETURN_IF_ERROR(ipc::Send(socket->get(), ipc::Bytes(request)));

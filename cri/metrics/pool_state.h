@@ -2,6 +2,7 @@
 #ifndef USETL_CRI_METRICS_POOL_STATE_H_
 #define USETL_CRI_METRICS_POOL_STATE_H_
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,6 +17,10 @@ struct PoolState {
   uint64_t wanted = 0;  // idle USFs that are kept ready
   // USFs now, by what they do.
   uint64_t starting = 0, idle = 0, claimed = 0, rolling = 0, cloning = 0;
+  uint64_t ending = 0;  // killed, but there still
+  // What it can hold: USFs in all; bytes of host regions, of one and of all, and what they hold.
+  uint64_t most = 0;
+  uint64_t region_size = 0, regions = 0, regions_held = 0;
   // Since usetl-vmmd began.
   uint64_t made = 0, rolled_back = 0, retired = 0, lost = 0, stuck = 0;
   uint64_t claims_hit = 0, claims_waited = 0, claims_failed = 0;
@@ -28,8 +33,9 @@ struct PoolState {
 
 // EPROTO when a number is missing or none.
 Result<PoolState> ParsePoolState(std::string_view text);
-// Asks, and waits a second at most.
-Result<PoolState> ReadPoolState(const std::string& vmmd_socket);
+// Asks; EAGAIN or ETIMEDOUT when there is no answer for so long.
+Result<PoolState> ReadPoolState(const std::string& vmmd_socket,
+                                std::chrono::milliseconds limit = std::chrono::seconds(1));
 
 }  // namespace usetl::cri
 

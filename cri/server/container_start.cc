@@ -1,3 +1,5 @@
+#include <signal.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +11,8 @@
 
 namespace usetl::cri {
 namespace {
+
+constexpr int kStartError = 128;  // as container runtimes have it
 
 bool ReadOnlyRoot(const ContainerRecord& container) {
   return container.config().linux().security_context().readonly_rootfs();
@@ -109,7 +113,7 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
 
 }  // namespace
 
-grpc::Status RuntimeService::StartContainer(grpc::ServerContext*,
+grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
                                             const v1::StartContainerRequest* request,
                                             v1::StartContainerResponse*) {
   const std::shared_ptr<Container> container = node_.store->FindContainer(request->container_id());
@@ -131,8 +135,13 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext*,
   Prepared prepared;
   usetl::Status status = Prepare(&node_, *pod, record, &prepared);
   std::optional<Worker> worker;
+  bool stopped = false;  // by a call that came meanwhile
   if (status.ok()) {
-    Result<Worker> launched = Worker::Launch(prepared.start);
+    container->starting = true;
+    Result<Worker> launched = Worker::Launch(prepared.start, [&] {
+      stopped = container->ending > 0;
+      return stopped || context->IsCancelled();
+    });
     status = launched.status();
     if (launched.ok()) worker = std::move(*launched);
   }
@@ -140,11 +149,13 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext*,
   if (!status.ok()) {
     record.set_state(v1::CONTAINER_EXITED);
     record.set_finished_at(node_.store->NextTimestamp());
-    record.set_exit_code(128);
-    record.set_reason("StartError");
+    stopped = stopped && status.code() == ECANCELED;
+    record.set_exit_code(stopped ? 128 + SIGKILL : kStartError);
+    record.set_reason(stopped ? "Error" : "StartError");
     record.set_message(status.message());
     if (usetl::Status stored = node_.store->Update(record); !stored.ok()) return ToGrpc(stored);
     PublishContainerEvent(&node_, record, v1::CONTAINER_STOPPED_EVENT);
+    if (stopped) return grpc::Status(grpc::StatusCode::ABORTED, status.message());
     return ToGrpc(status);
   }
   record.set_state(v1::CONTAINER_RUNNING);

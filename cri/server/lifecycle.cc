@@ -130,8 +130,10 @@ Status StopSandbox(Node* node, Sandbox& sandbox) {
 Status StopContainerOf(Node* node, Container& container, std::chrono::milliseconds grace) {
   std::shared_ptr<const ContainerRecord> record;
   {
-    // Not while it starts; and not held while it ends, for that changes the record.
+    // A start that is under way gives up. Not held while it ends, for that changes the record.
+    ++container.ending;
     const std::lock_guard lock(container.verb);
+    --container.ending;
     record = container.Get();
   }
   if (record->state() != v1::CONTAINER_RUNNING) return Status();

@@ -17,7 +17,7 @@ Result<std::unique_ptr<Node>> Node::Open(const NodeOptions& options) {
   if (error) return Status(error.value(), "create " + options.state + ": " + error.message());
   Result<std::unique_ptr<Store>> store = Store::Open(options.state + "/state.db");
   if (!store.ok()) return store.status();
-  image::StoreConfig images_config;
+  image::StoreConfig images_config = options.registries;
   images_config.on_retry = [](const std::string& line) { spdlog::warn("pulling {}", line); };
   Result<std::unique_ptr<image::ImageStore>> images =
       image::ImageStore::Open(options.images, images_config);

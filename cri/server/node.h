@@ -13,7 +13,9 @@
 #include "cri/metrics/metrics.h"
 #include "cri/network/cni.h"
 #include "cri/network/namespaces.h"
+#include "cri/server/capacity.h"
 #include "cri/server/events.h"
+#include "cri/server/health.h"
 #include "cri/server/image_collector.h"
 #include "cri/server/leases.h"
 #include "cri/store/names.h"
@@ -34,6 +36,7 @@ struct NodeOptions {
   uint32_t ready_namespaces = 16;
   bool network = true;  // false: pods have a loopback only
   CniOptions cni;
+  image::StoreConfig registries;  // mirrors, hosts without TLS, certificates, pinned images
 };
 
 class Node {
@@ -58,6 +61,8 @@ class Node {
   ImagePacks packs;
   Namespaces namespaces;
   Cni cni;
+  Capacity capacity;
+  Health health;
   Names sandbox_names, container_names;
   Leases leases;
   Events events;
@@ -73,7 +78,9 @@ class Node {
         images(std::move(images_in)),
         image_collector(images.get()),
         namespaces(options.network_directory, options.ready_namespaces),
-        cni(options.cni) {}
+        cni(options.cni),
+        capacity(store.get(), options.vmmd),
+        health(options.pods, options.vmmd, &capacity) {}
   Status CollectRuntimesNow();
   Status ReleaseUnfinished();
   Status TakeUp();

@@ -13,6 +13,8 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context,
     node_.metrics.CountRefusal(refused->reason);
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, refused->text);
   }
+  // Its containers could not start, which kubelet would hear much later.
+  if (usetl::Status room = node_.capacity.Check(); !room.ok()) return ToGrpc(room);
   Result<std::string> id = NewId();
   if (!id.ok()) return ToGrpc(id.status());
   const std::string name = SandboxName(config.metadata());

@@ -3,7 +3,6 @@
 #include "cri/metrics/pool_state.h"
 #include "cri/server/runtime_service.h"
 #include "cri/server/views.h"
-#include "vmm/ipc/socket.h"
 
 namespace usetl::cri {
 namespace {
@@ -51,6 +50,11 @@ nlohmann::json ConfigInfo(const NodeOptions& options) {
           {"metricsAddress", options.metrics_address},
           {"readyNamespaces", options.ready_namespaces},
           {"network", options.network},
+          {"registries",
+           {{"mirrors", options.registries.mirrors},
+            {"insecure", options.registries.insecure},
+            {"ca", options.registries.ca_file},
+            {"pinned", options.registries.pinned}}},
           {"cni",
            {{"confDirectory", options.cni.configs}, {"binDirectories", options.cni.directories}}}};
 }
@@ -65,9 +69,9 @@ std::string Text(const nlohmann::json& info) {
 grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusRequest* request,
                                     v1::StatusResponse* response) {
   // That its daemons answer is what makes a node ready.
-  const Result<Fd> pods = ipc::Connect(node_.options.pods);
+  const Health::Answer health = node_.health.Check();
   *response->mutable_status()->add_conditions() =
-      Condition("RuntimeReady", pods.status(), "ProxyUnreachable");
+      Condition("RuntimeReady", health.status, health.reason);
   const usetl::Status network = node_.options.network ? node_.cni.Ready() : usetl::Status();
   *response->mutable_status()->add_conditions() =
       Condition("NetworkReady", network, "NetworkPluginNotReady");

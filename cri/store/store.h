@@ -36,6 +36,9 @@ template <typename Record>
 class Entry {
  public:
   std::mutex verb;  // held by whoever changes this entry
+  // Who waits for `verb` to end what runs: a start that is under way gives up for them.
+  std::atomic<int> ending = 0;
+  std::atomic<bool> starting = false;  // a USF was asked for
 
   std::shared_ptr<const Record> Get() const {
     std::shared_ptr<const Stored<Record>> held = GetStored();
@@ -75,6 +78,8 @@ class Store {
   // The same with what lists show.
   std::vector<std::shared_ptr<const Stored<SandboxRecord>>> StoredSandboxes() const;
   std::vector<std::shared_ptr<const Stored<ContainerRecord>>> StoredContainers() const;
+  // Containers of pods that are ready, created and not being started.
+  size_t CountWaiting() const;
   std::vector<std::shared_ptr<Container>> ContainersOf(const std::string& sandbox_id) const;
 
   // What a pod that nobody is to see yet is going to hold. On disk only; Add() or Forget() follows.

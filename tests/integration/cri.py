@@ -37,10 +37,10 @@ class Client:
 
         return invoke
 
-    def begin(self, name: str, **fields) -> "grpc.Future":
+    def begin(self, name: str, seconds: float = 60, **fields) -> "grpc.Future":
         """A call on its way, which can be cancelled."""
         request, run = self._stub(name)
-        return run.future(request(**fields), timeout=60)
+        return run.future(request(**fields), timeout=seconds)
 
     def close(self) -> None:
         self._channel.close()

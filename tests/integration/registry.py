@@ -64,7 +64,8 @@ class FakeImage:
 class FakeRegistry:
     """Serves one image; `answer(handler, kind, name)` may answer itself and return True."""
 
-    def __init__(self, image: FakeImage, answer=lambda handler, kind, name: False, tls=None):
+    def __init__(self, image: FakeImage, answer=lambda handler, kind, name: False, tls=None,
+                 address: str = "127.0.0.1"):
         in_network_namespace()
         fake = self
 
@@ -109,7 +110,7 @@ class FakeRegistry:
                 pass
 
         self.requests = []
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = http.server.ThreadingHTTPServer((address, 0), Handler)
         self.server.daemon_threads = True
         self.server.block_on_close = False
         if tls is not None:
@@ -117,7 +118,7 @@ class FakeRegistry:
             context.load_cert_chain(*tls)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = f"{address}:{self.port}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
 

@@ -12,6 +12,7 @@
 #include "cri/metrics/endpoint.h"
 #include "cri/metrics/families.h"
 #include "cri/metrics/worker_counts.h"
+#include "cri/server/capacity.h"
 
 namespace usetl::cri {
 namespace {
@@ -76,7 +77,8 @@ TEST(CountsPage, RefusesWhatIsNoPage) {
 }
 
 constexpr char kState[] =
-    R"({"runtime":"r","wanted":2,"starting":0,"idle":2,"claimed":1,"rolling":0,"cloning":0,"made":5,
+    R"({"runtime":"r","wanted":2,"starting":0,"idle":2,"claimed":1,"rolling":0,"cloning":0,"ending":0,
+        "most":4096,"region_size":67108864,"regions":1073741824,"regions_held":2097152,"made":5,
         "rolled_back":3,"retired":2,"lost":0,"stuck":0,"claims_hit":3,"claims_waited":1,
         "claims_failed":0,"rollbacks":{"bounds_ns":[1000,2000],"counts":[1,0,2],"sum_ns":9500},
         "more":[]})";
@@ -114,6 +116,23 @@ TEST(PoolState, BecomesFamilies) {
   EXPECT_EQ(times.bucket[2].cumulative_count, 3u);
   EXPECT_EQ(times.sample_count, 3u);
   EXPECT_DOUBLE_EQ(times.sample_sum, 9.5e-6);
+}
+
+TEST(PoolState, HasRoomOrNot) {
+  PoolState pool;
+  pool.most = 10;
+  pool.region_size = 64 << 20;
+  pool.regions = 4 * pool.region_size;
+  EXPECT_TRUE(CheckRoom(pool, 9).ok());
+  EXPECT_EQ(CheckRoom(pool, 10).code(), ENOMEM);
+  pool.claimed = 6;
+  pool.ending = pool.cloning = 1;
+  EXPECT_TRUE(CheckRoom(pool, 1).ok());
+  EXPECT_NE(CheckRoom(pool, 2).message().find("8 of 10 USFs are in use"), std::string::npos);
+  // Those that wait hold what others do.
+  pool.regions_held = 3 * pool.region_size;
+  EXPECT_TRUE(CheckRoom(pool, 0).ok());
+  EXPECT_NE(CheckRoom(pool, 1).message().find("192 of 256 MB"), std::string::npos);
 }
 
 TEST(PoolState, IsCheckedAndMayBeMissing) {

@@ -30,6 +30,22 @@ void AddNodeOptions(CLI::App* app, NodeOptions* node) {
   app->add_flag("!--no-huge-pages", node->huge_pages, "4 kB pages for host regions");
 }
 
+void AddRegistryOptions(CLI::App* app, NodeOptions* node, CLI::Option* cri) {
+  AddList(app, "--registry-mirror", &node->registry_mirrors,
+          "with --cri: DOMAIN=URL that is asked before DOMAIN, e.g.\n"
+          "docker.io=https://mirror.lan:5000")
+      ->needs(cri);
+  AddList(app, "--registry-insecure", &node->registry_insecure,
+          "with --cri: host[:port] that is spoken to without TLS (loopback always is)")
+      ->needs(cri);
+  app->add_option("--registry-ca", node->registry_ca,
+                  "with --cri: certificates to trust beside the system's, PEM")
+      ->needs(cri);
+  AddList(app, "--pinned", &node->pinned,
+          "with --cri: name of an image that kubelet's garbage collection spares")
+      ->needs(cri);
+}
+
 // How many arguments of the function stand before "--", or without one: they may be options that
 // lost their dashes, or the words of an event without its quotes.
 size_t StrayArguments(size_t arguments, int argc, char** argv) {
@@ -118,6 +134,7 @@ int UpMain(int argc, char** argv) {
                  "with --cri: directory of the network's configuration [/etc/cni/net.d]");
   app.add_option("--cni-bin", up.cni_bin,
                  "with --cri: directories of network plugins, A:B [/opt/cni/bin:/usr/lib/cni]");
+  AddRegistryOptions(&app, &up, cri);
   AddNodeOptions(&app, &up);
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return BringUp(up);

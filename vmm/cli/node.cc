@@ -75,6 +75,16 @@ std::vector<std::string> UsetldArguments(const NodeOptions& options, const std::
   if (!options.cni_conf.empty())
     arguments.insert(arguments.end(), {"--cni-conf", options.cni_conf});
   if (!options.cni_bin.empty()) arguments.insert(arguments.end(), {"--cni-bin", options.cni_bin});
+  for (const auto& [option, values] : {std::pair{"--registry-mirror", &options.registry_mirrors},
+                                       {"--registry-insecure", &options.registry_insecure},
+                                       {"--pinned", &options.pinned}}) {
+    for (const std::string& value : *values) {
+      arguments.insert(arguments.end(), {option, value});
+    }
+  }
+  if (!options.registry_ca.empty()) {
+    arguments.insert(arguments.end(), {"--registry-ca", options.registry_ca});
+  }
   return arguments;
 }
 

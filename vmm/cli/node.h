@@ -30,6 +30,9 @@ struct NodeOptions {
   std::string metrics;            // of usetld: ADDRESS:PORT; empty: none
   bool network = true;            // of pods; false: a loopback only
   std::string cni_conf, cni_bin;  // of usetld; empty: its own
+  // Of usetld, which checks them.
+  std::vector<std::string> registry_mirrors, registry_insecure, pinned;
+  std::string registry_ca;
 };
 
 class Node {

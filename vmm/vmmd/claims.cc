@@ -35,16 +35,21 @@ Status Vmmd::CheckRegions() const {
   const uint64_t size = options_.usf.host_region_size;
   const uint64_t most = Count(UsfState::kClaimed) + reaper_->size();
   if ((most + 1) * size <= options_.regions) return Status();
+  const uint64_t held = RegionsHeld();
+  if (held + size <= options_.regions) return Status();
+  return Status(ENOMEM, "the host regions of running functions hold " + std::to_string(held >> 20) +
+                            " of " + std::to_string(options_.regions >> 20) +
+                            " MB, too much for another one; wait, or give less --region");
+}
+
+uint64_t Vmmd::RegionsHeld() const {
   uint64_t held = reaper_->RegionBytes();
   for (const Pool* pool : Pools()) {
     for (const UsfHandle& usf : pool->usfs()) {
       if (usf.state == UsfState::kClaimed) held += usf.HostRegionBytes();
     }
   }
-  if (held + size <= options_.regions) return Status();
-  return Status(ENOMEM, "the host regions of running functions hold " + std::to_string(held >> 20) +
-                            " of " + std::to_string(options_.regions >> 20) +
-                            " MB, too much for another one; wait, or give less --region");
+  return held;
 }
 
 void Vmmd::OnClaim(Connection* connection, std::vector<Fd> packs) {

@@ -157,6 +157,8 @@ class Vmmd {
   void AnswerLeft(Connection* connection);
   static Status CheckMemory(const Pool& pool, uint64_t wanted);
   Status CheckRegions() const;
+  // By those that serve, and those that were killed.
+  uint64_t RegionsHeld() const;
   void ReplaceStuck();
   int RefillPause() const;
   int Patience() const;

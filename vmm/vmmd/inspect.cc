@@ -42,6 +42,10 @@ std::string Vmmd::Inspect(uint32_t from) const {
   number("cloning", Count(UsfState::kCloning));
   number("ending", reaper_->size());
   number("wanted", pool_->wanted());
+  number("most", options_.pool.most);
+  number("region_size", options_.usf.host_region_size);
+  number("regions", options_.regions);
+  number("regions_held", RegionsHeld());
   number("image_pools", image_pools_.size());
   number("claims_hit", claims_hit_);
   number("claims_waited", claims_waited_);

@@ -55,8 +55,8 @@ Status Container::Claim(StartRequest* request) {
   }
   Fd region_file;
   packs_ = std::move(request->packs);
-  Result<std::unique_ptr<UsfLink>> link =
-      UsfLink::Claim(std::move(vmmd_), claim, usf_cgroups_, packs_, &region_file);
+  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(
+      std::move(vmmd_), claim, usf_cgroups_, packs_, &region_file, control_.connection_fd());
   // Whoever takes this process over could move any process of the node by them.
   usf_cgroups_.clear();
   if (!link.ok()) return link.status();

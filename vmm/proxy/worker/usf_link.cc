@@ -1,9 +1,11 @@
 #include "vmm/proxy/worker/usf_link.h"
 
+#include <poll.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace usetl {
 namespace {
@@ -24,13 +26,22 @@ std::vector<int> Numbers(std::span<const Fd> fds) {
 
 Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimRequest& request,
                                                 std::span<const Fd> cgroups,
-                                                std::span<const Fd> packs, Fd* guest_region) {
+                                                std::span<const Fd> packs, Fd* guest_region,
+                                                int orders) {
   static_assert(pool::kMaxCgroups + abi::kMaxImagePacks <= ipc::kMaxDescriptors);
   pool::ClaimRequest claim = request;
   claim.packs = static_cast<uint32_t>(packs.size());
   std::vector<int> files = Numbers(cgroups);
   for (const Fd& pack : packs) files.push_back(pack.get());
   USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(claim), {}, files));
+  if (orders >= 0) {
+    // Past its limit, and after a signal, the call below waits as it does without.
+    pollfd fds[] = {{vmmd.get(), POLLIN, 0}, {orders, POLLIN, 0}};
+    poll(fds, std::size(fds), static_cast<int>(claim.wait_ms));
+    if (fds[0].revents == 0 && fds[1].revents != 0) {
+      return Status(ECANCELED, "it was stopped while it waited for a USF");
+    }
+  }
   Result<ipc::Message> message = ipc::Receive(vmmd.get());
   if (!message.ok()) return message.status().Annotate("usetl-vmmd");
   pool::ReplyRecord reply;

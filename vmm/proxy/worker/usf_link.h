@@ -22,11 +22,11 @@ class UsfLink {
   // long as it is open.
   // `cgroups`: that the USF enters. `packs`: layers of the function's image, lowest first. Both
   // stay the caller's. `guest_region`: gets the guest region's file, for another process; null:
-  // nobody wants it.
+  // nobody wants it. `orders`: a socket; ECANCELED when something comes of it before the USF does.
   static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request,
                                                 std::span<const Fd> cgroups = {},
                                                 std::span<const Fd> packs = {},
-                                                Fd* guest_region = nullptr);
+                                                Fd* guest_region = nullptr, int orders = -1);
 
   // A clone of a USF that another link holds, from vmmd's kCloned.
   static Result<std::unique_ptr<UsfLink>> OfClone(ipc::Message cloned);
