@@ -1,6 +1,7 @@
 """What kubelet asks of a running container: HTTP, TCP and exec probes; and how long a request may take."""
 
 import json
+import pathlib
 import re
 import subprocess
 import threading
@@ -8,9 +9,13 @@ import threading
 import grpc
 from cri_case import CriCase
 from image_file import add_image
+from node import wait_until
 
 APP = """
-import time
+import os, time
+print("imported", flush=True)
+if "SLOW" in os.environ:
+    time.sleep(3600)
 def handler(event, context):
     if event.get("hang"):
         time.sleep(3600)
@@ -54,6 +59,19 @@ class Probes(CriCase):
         done = self.client.ExecSync(container_id=container, cmd=["sh", "-c", "test -e /missing"], timeout=60)
         self.assertEqual(done.exit_code, 1)
         self.stop(container, 10)
+        self.assertFalse(self.listens(pod))
+
+    def test_nobody_listens_while_it_loads(self):
+        pod = self.run_pod()
+        container = self.create(pod, envs=[{"key": "SLOW", "value": b"1"}])
+        starting = self.client.begin("StartContainer", container_id=container)
+        log = pathlib.Path(self.status(container).log_path)
+        wait_until(lambda: log.exists() and "imported" in log.read_text())
+        self.assertFalse(self.listens(pod))
+        self.stop(container, 0)
+        with self.assertRaises(grpc.RpcError) as raised:
+            starting.result()
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.ABORTED)
         self.assertFalse(self.listens(pod))
 
     def test_request_that_takes_too_long(self):
