@@ -35,13 +35,13 @@ def in_network_namespace() -> None:
 
 
 class Node:
-    """`usetl up` in a directory of its own."""
+    """`usetl up` in a directory of its own, started by the command `within` when that is given."""
 
-    def __init__(self, *options: str, verify: bool = False, pool: int = 2):
+    def __init__(self, *options: str, verify: bool = False, pool: int = 2, within: tuple[str, ...] = ()):
         in_network_namespace()
         # Memory, as /run is: that is where nodes live.
         self.directory = tempfile.mkdtemp(prefix="usetl-test-", dir="/dev/shm")
-        command = [BUILD / "usetl", "up", "--node", self.directory, "--pool", str(pool), *options]
+        command = [*within, BUILD / "usetl", "up", "--node", self.directory, "--pool", str(pool), *options]
         if verify:
             command.append("--verify")
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

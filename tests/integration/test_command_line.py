@@ -35,6 +35,22 @@ class CommandLines(unittest.TestCase):
         self.check("usetl up --pool many", "usetl: .*--pool.*; see usetl up --help")
         self.check("usetl run f.py --timeout 3weeks", "usetl: .*weeks.*; see usetl run --help")
 
+    def test_times(self):
+        for time in ("0", "0s", "-1", "-2m", "0.4ms", "1001h", "1e300"):
+            self.check(f"usetl run f.py --timeout {time}",
+                       r"usetl: --timeout: wants a time from 1ms to 1000h; see usetl run --help")
+        for time in ("1ms", "1.5", "90s", "2m", "1h", "1000h"):
+            done = run("usetl", "run", "--node", "/none", "--timeout", time, "/none.py")
+            self.assertEqual(done.stderr, "usetl: /none.py: No such file or directory\n", time)
+
+    def test_help_is_plain(self):
+        for command in ("usetl run", "usetl up", "usetl-vmmd"):
+            done = run(*command.split(), "--help")
+            self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+            self.assertIn("--no-huge-pages ", done.stdout, command)
+            self.assertNotIn("{", done.stdout, command)
+        self.assertRegex(run("usetl", "--help").stdout, "bake .* or of an image")
+
     def test_arguments_without_the_dashes_before_them(self):
         stray = r'usetl: "a" is no option; arguments of the function stand behind --; see usetl run --help'
         for words in ("f.py a", "f.py a -- b", "f.py a --event 1 -- b c"):

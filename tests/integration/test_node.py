@@ -14,6 +14,7 @@ import unittest
 
 from node import BUILD, Node, wait_until
 from processes import status_of
+from test_traffic import Server, ok
 
 ONE = "def handler(e, c):\n return 1\n"
 LOOP = "import os\ndef handler(e, c):\n os.write(1, b'running\\n')\n while True: pass\n"
@@ -108,6 +109,38 @@ class LivingNode(unittest.TestCase):
 
     def test_ps(self):
         self.assertIn("STATE", self.node.usetl("ps").stdout)
+
+
+class Randomness(unittest.TestCase):
+    CODE = ("import json, os, random, secrets, sqlite3, ssl, tempfile, usetl, uuid\n"
+            "def handler(url, c):\n"
+            " drawn = [os.urandom(8).hex(), random.random(), random.getrandbits(64), str(uuid.uuid4()),\n"
+            "          str(uuid.uuid1()), secrets.token_hex(8), tempfile.mktemp(), os.path.basename(tempfile.mkdtemp()),\n"
+            "          ssl.RAND_bytes(8).hex(), random.SystemRandom().random(),\n"
+            "          sqlite3.connect(':memory:').execute('select random()').fetchone()[0]]\n"
+            " usetl.get(url)\n"
+            " return drawn\n")
+
+    def test_usfs_at_the_same_time_and_after_rollbacks_draw_differently(self):
+        node = Node(verify=True)
+        self.addCleanup(node.close)
+        both = threading.Barrier(2)
+        server = Server(lambda head, body: (both.wait(60), ok(b""))[1])  # none goes on before both have drawn
+        self.addCleanup(server.close)
+        origin = f"http://127.0.0.1:{server.port}"
+        path = pathlib.Path(node.directory) / "draw.py"
+        path.write_text(self.CODE)
+        command = [BUILD / "usetl", "run", path, "--node", node.directory, "--allow", origin, "--event", json.dumps(origin)]
+        drawn, rounds = [], 4
+        for done in range(1, rounds + 1):
+            runs = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+                    for _ in range(2)]
+            drawn += [json.loads(run.communicate(timeout=120)[0]) for run in runs]
+            wait_until(lambda done=done: json.loads(node.usetl("inspect").stdout)["rolled_back"] == 2 * done)
+        uses = [usf["uses"] for usf in json.loads(node.usetl("inspect").stdout)["usfs"]]
+        self.assertEqual(sorted(uses)[-2:], [rounds, rounds])  # the same two, rolled back in between
+        for values in zip(*drawn):
+            self.assertEqual(len(set(values)), 2 * rounds, values)
 
 
 class Refusals(unittest.TestCase):

@@ -67,8 +67,8 @@ class Claim:
         self.usf = 0  # number
         self.files: list[int] = []  # of its memory
 
-    def claim(self, *cgroups: int, wait_ms: int = 30_000) -> None:
-        request = struct.pack("<IIQII64s128s", CLAIM, wait_ms, 0, 0, 0, b"python3.11", TENANT)
+    def claim(self, *cgroups: int, wait_ms: int = 30_000, tenant: bytes = TENANT) -> None:
+        request = struct.pack("<IIQII64s128s", CLAIM, wait_ms, 0, 0, 0, b"python3.11", tenant)
         socket.send_fds(self.socket, [request], cgroups)
 
     def ask(self, request: int) -> None:
@@ -121,10 +121,10 @@ class VmmdCase(unittest.TestCase):
         inspection.socket.close()
         return json.loads(answer["text"])
 
-    def claimed(self, *cgroups: pathlib.Path) -> Claim:
+    def claimed(self, *cgroups: pathlib.Path, tenant: bytes = TENANT) -> Claim:
         claim = self.connect()
         files = [os.open(cgroup, os.O_WRONLY) for cgroup in cgroups]
-        claim.claim(*files)
+        claim.claim(*files, tenant=tenant)
         for file in files:
             os.close(file)
         self.granted(claim)

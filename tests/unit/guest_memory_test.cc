@@ -10,38 +10,15 @@
 #include <optional>
 #include <string>
 
+#include "tests/unit/fake_machine.h"
+
 namespace usetl {
 namespace {
 
 constexpr uint64_t kPage = abi::kPageSize, kHuge = abi::kHugePageSize;
 
-// Remembers its slots, and is no machine.
-class SlotList final : public Machine {
+class SlotList final : public FakeMachine {
  public:
-  Status AddSlot(const Slot& slot) override {
-    slots.push_back(slot);
-    return Status();
-  }
-  Status Boot(const BootState&) override { return Never(); }
-  Result<Exit> Run() override { return Never(); }
-  Status CompleteExit() override { return Never(); }
-  void Kick() override {}
-  GeneralRegisters registers() const override { return {}; }
-  void SetRegisters(const GeneralRegisters&) override {}
-  uint64_t fault_address() const override { return 0; }
-  uint64_t tsc_khz() const override { return 0; }
-  void SetRoot(uint64_t) override {}
-  Result<CpuState> SaveCpu() override { return Never(); }
-  Status PatchRoot(CpuState*, uint64_t) override { return Never(); }
-  Status LoadCpu(const CpuState&) override { return Never(); }
-  Status RestoreCpu(const CpuState&) override { return Never(); }
-  Result<std::string> CompareCpu(const CpuState&) override { return Never(); }
-  Status ReadDirtyLog(uint32_t, std::span<uint64_t>) override { return Never(); }
-  Status ClearDirtyLog(uint32_t, uint64_t, uint32_t, std::span<const uint64_t>) override {
-    return Never();
-  }
-  Status BindDoorbell(uint16_t, int) override { return Never(); }
-
   // What the guest finds there; null: nothing.
   const char* At(uint64_t gpa) const {
     for (const Slot& slot : slots) {
@@ -56,10 +33,6 @@ class SlotList final : public Machine {
     }
     return nullptr;
   }
-  std::vector<Slot> slots;
-
- private:
-  static Status Never() { return Status(ENOSYS, "a list of slots"); }
 };
 
 struct GuestMemoryTest : testing::Test {

@@ -8,56 +8,33 @@
 #include <cstring>
 #include <memory>
 
+#include "tests/unit/snapshot_bytes.h"
 #include "tests/unit/temporary_directory.h"
-#include "vmm/platform/x86.h"
 
 namespace usetl {
 namespace {
 
 constexpr uint64_t kPage = abi::kPageSize;
-constexpr uint64_t kTables = (sizeof(SnapshotIndex) + kPage - 1) / kPage * kPage;
-constexpr uint64_t kArena = kTables + abi::kTableArena.base - abi::kTables.base;
-constexpr uint64_t kControl = kTables + abi::kTables.size;
 
 struct SnapshotTest : testing::Test {
-  SnapshotTest() {
-    PageTables tables(bytes.data() + kArena, 0, 0);
-    EXPECT_TRUE(tables.Start().ok());
-    EXPECT_TRUE(tables.Map(abi::kMapped.base, abi::kFrames.base, kPage, x86::kUser, false).ok());
-    index().magic = SnapshotIndex::kMagic;
-    index().abi_version = abi::kAbiVersion;
-    index().size = bytes.size();
-    index().cpu_offset = kTables;
-    index().cpu_size = 8;
-    index().tables_offset = kTables;
-    index().control_offset = kControl;
-    index().address_space = {tables.root(), tables.used(), 0};
-    CpuFingerprint()->copy(index().cpu, sizeof index().cpu - 1);
-  }
   SnapshotIndex& index() { return *reinterpret_cast<SnapshotIndex*>(bytes.data()); }
   // Of the table at `number` in the arena: 0 is the root, and each has one entry, of the next.
   uint64_t* Table(int number) {
-    return reinterpret_cast<uint64_t*>(bytes.data() + kArena + number * kPage);
+    return reinterpret_cast<uint64_t*>(bytes.data() + test::kSnapshotArena + number * kPage);
   }
   uint64_t* Entry(int number) {
     uint64_t* entry = Table(number);
     while (*entry == 0) ++entry;
     return entry;
   }
-  Result<Snapshot> Adopt() {
-    Result<Fd> file = Snapshot::NewFile();
-    if (!file.ok()) return file.status();
-    const auto size = static_cast<ssize_t>(bytes.size());
-    if (pwrite(file->get(), bytes.data(), bytes.size(), 0) != size) return Status::Errno("pwrite");
-    return Snapshot::Adopt(file->Release());
-  }
+  Result<Snapshot> Adopt() { return test::AdoptBytes(bytes); }
   void ExpectDamaged(const char* what) {
     const Status status = Adopt().status();
     EXPECT_EQ(status.code(), EINVAL) << what;
     EXPECT_NE(status.message().find("the snapshot is damaged"), std::string::npos) << what;
   }
 
-  std::vector<uint8_t> bytes = std::vector<uint8_t>(kControl + kControlImageSize);
+  std::vector<uint8_t> bytes = test::SnapshotBytes();
 };
 
 TEST_F(SnapshotTest, TablesLieWhereTablesAre) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "vmm/base/command_line.h"
@@ -27,7 +28,15 @@ void AddNodeOptions(CLI::App* app, NodeOptions* node) {
           "directory that group 65534 may write");
   app->add_option("--trace", node->trace, "1 system calls, 2 faults (add up): lines on stderr");
   app->add_flag("--verify", node->verify, "prove every rollback byte by byte (slow)");
-  app->add_flag("!--no-huge-pages", node->huge_pages, "4 kB pages for host regions");
+  app->add_flag_callback(
+      "--no-huge-pages", [node] { node->huge_pages = false; }, "4 kB pages for host regions");
+}
+
+// Of a number of seconds: empty, or what is wrong.
+std::string CheckTimeout(const std::string& text) {
+  constexpr double kLeast = 0.001, kMost = 1000 * 3600;  // usetl-proxy's milliseconds have 32 bits
+  const double seconds = std::strtod(text.c_str(), nullptr);
+  return seconds >= kLeast && seconds <= kMost ? "" : "wants a time from 1ms to 1000h";
 }
 
 void AddRegistryOptions(CLI::App* app, NodeOptions* node, CLI::Option* cri) {
@@ -85,9 +94,10 @@ int RunMain(int argc, char** argv) {
       &app, "--allow", &run.allow,
       "origin that the function may reach, e.g. http://127.0.0.1:8080 or https://*.example.com");
   AddList(&app, "--env", &run.env, "NAME=VALUE");
-  app.add_option("--timeout", run.timeout_seconds, "seconds, or with a unit: 500ms, 2m")
-      ->transform(
-          CLI::AsNumberWithUnit(std::map<std::string, double>{{"s", 1}, {"ms", 0.001}, {"m", 60}}))
+  app.add_option("--timeout", run.timeout_seconds, "seconds, or with a unit: 500ms, 2m, 1h")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, double>{{"s", 1}, {"ms", 0.001}, {"m", 60}, {"h", 3600}}))
+      ->check(CheckTimeout)
       ->default_str("60");
   app.add_flag("--timings", run.timings, "print where the time went, on stderr");
   app.add_option("--node", run.node, "directory of a running node")->capture_default_str();
@@ -129,7 +139,9 @@ int UpMain(int argc, char** argv) {
   app.add_option("--metrics", up.metrics,
                  "with --cri: numeric ADDRESS:PORT to serve Prometheus metrics at [not served]")
       ->needs(cri);
-  app.add_flag("!--no-network", up.network, "with --cri: pods have a loopback only, no address");
+  app.add_flag_callback(
+      "--no-network", [&] { up.network = false; },
+      "with --cri: pods have a loopback only, no address");
   app.add_option("--cni-conf", up.cni_conf,
                  "with --cri: directory of the network's configuration [/etc/cni/net.d]");
   app.add_option("--cni-bin", up.cni_bin,

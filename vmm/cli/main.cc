@@ -31,7 +31,7 @@ constexpr struct Verb {
     {"inspect", InspectMain, nullptr, nullptr,
      "Show pool, USFs and counters of a running node as JSON."},
     {"bake", nullptr, "usetl-bake", nullptr,
-     "Make a runtime out of a root file system: a directory, or a tar archive."},
+     "Make a runtime out of a root file system (a directory or tar archive) or of an image."},
     {"image", nullptr, "usetl-image", nullptr,
      "Pull, import, list and remove images of the node's image store."},
     {"doctor", nullptr, "usetl-vmmd", "--doctor",

@@ -1,6 +1,7 @@
 #include "vmm/snapshot/rollback.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -46,6 +47,30 @@ bool IsZero(const uint8_t* page) {
   return page[0] == 0 && std::memcmp(page, page + 1, kPage - 1) == 0;
 }
 
+// The host page without what is new in each generation, or belongs to the function that vmmd
+// claims the USF for.
+abi::HostPage Lasting(abi::HostPage page) {
+  page.generation = page.ram_limit = 0;
+  page.clock = {};
+  std::memset(page.entropy, 0, sizeof page.entropy);
+  return page;
+}
+
+// The first page of a region that is not zero, or `size`. Reads only what its file has: a page that
+// is read would be there from then on.
+Result<uint64_t> FindData(int fd, const uint8_t* region, uint64_t size) {
+  for (uint64_t at = 0; at < size;) {
+    const off_t data = lseek(fd, static_cast<off_t>(at), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return size;
+    const off_t hole = data < 0 ? data : lseek(fd, data, SEEK_HOLE);
+    if (hole < 0) return Status::Errno("looking for what a region has");
+    for (at = data / kPage * kPage; at < size && at < static_cast<uint64_t>(hole); at += kPage) {
+      if (!IsZero(region + at)) return at;
+    }
+  }
+  return size;
+}
+
 }  // namespace
 
 Rollback::Rollback(const Snapshot* snapshot, Vm* vm)
@@ -53,8 +78,10 @@ Rollback::Rollback(const Snapshot* snapshot, Vm* vm)
       vm_(vm),
       space_(vm->address_space().state()),
       tables_hash_(HashTables()),
-      cpu_(snapshot->cpu()) {
+      cpu_(snapshot->cpu()),
+      host_page_(Lasting(vm->memory().host_page())) {
   GuestMemory& memory = vm->memory();
+  host_page_.preempt_rip = host_page_.fault_address = 0;
   const std::span<const PageRun> runs(snapshot->index().runs, snapshot->index().run_count);
   const auto frames = std::ranges::find(runs, PageRun::kFrames, &PageRun::part);
   const size_t in_ram = frames - runs.begin();
@@ -258,6 +285,40 @@ Status Rollback::RestoreRam(uint64_t pages) {
   return Status();
 }
 
+Status Rollback::VerifyControl(std::string* what) {
+  const GuestMemory& memory = vm_->memory();
+  const uint8_t* image = snapshot_->clean() + snapshot_->index().control_offset;
+  abi::HostPage now = Lasting(memory.host_page());
+  // A USF that has grown serves nobody else.
+  if (memory.grown()) now.ram_end = host_page_.ram_end;
+  if (std::memcmp(&now, &host_page_, sizeof now) != 0) *what += " host page";
+  if (std::memcmp(memory.control() + abi::kBootOffset, image + abi::kBootOffset, abi::kBootSize) !=
+      0) {
+    *what += " boot pages";
+  }
+  if (std::memcmp(&memory.guest_page(), image + abi::kBootOffset + abi::kBootSize,
+                  abi::kGuestPageSize) != 0) {
+    *what += " guest page";
+  }
+  const MemoryConfig& config = memory.config();
+  const struct {
+    const char* name;
+    int fd;
+    const uint8_t* memory;
+    uint64_t size;
+  } regions[] = {
+      {" host", config.host_region_fd, memory.host_region(), config.host_region_size},
+      {" guest", config.guest_region_fd, memory.guest_region(), config.guest_region_size}};
+  for (const auto& region : regions) {
+    const Result<uint64_t> at = FindData(region.fd, region.memory, region.size);
+    if (!at.ok()) return at.status();
+    if (*at < region.size) {
+      *what += std::string(region.name) + " region page " + std::to_string(*at / kPage);
+    }
+  }
+  return Status();
+}
+
 Result<std::string> Rollback::Verify() {
   std::string what;
   for (Part* part : {&ram_, &frames_}) {
@@ -275,6 +336,7 @@ Result<std::string> Rollback::Verify() {
       if (!IsZero(vm_->memory().control() + at)) what += " control window";
     }
   }
+  USETL_RETURN_IF_ERROR(VerifyControl(&what));
   if (HashTables() != tables_hash_) what += " page or descriptor tables";
   if (vm_->address_space().root() != space_.root) what += " page-table root";
   if (!vm_->memory().image_packs().empty() || vm_->memory().host_page().image_pack_count != 0) {

@@ -33,8 +33,9 @@ class Rollback {
   // another one.
   Status RestoreRam(uint64_t pages);
 
-  // Proof: compares all guest memory, tables in use and vCPU state with the snapshot, but for the
-  // clock and entropy. Empty, or what differs. REQUIRES: Run() and nothing since.
+  // Proof: compares all guest memory, control window, tables in use and vCPU state with the
+  // snapshot, but for the clock and entropy; both regions must be empty. Empty, or what differs.
+  // REQUIRES: Run() and nothing since; the regions' descriptors in the VM's MemoryConfig are open.
   Result<std::string> Verify();
 
  private:
@@ -62,6 +63,8 @@ class Rollback {
   Status RestoreControl();
   // `sent_to_guest`: bytes that the worker has put into the ring to the guest.
   Status ScrubShared(uint64_t sent_to_guest);
+  // Of Verify(): control window but for the rings, and regions. Appends what differs.
+  Status VerifyControl(std::string* what);
   uint64_t HashTables() const;
 
   const Snapshot* snapshot_;
@@ -69,6 +72,7 @@ class Rollback {
   AddressSpaceState space_;  // at birth
   uint64_t tables_hash_;     // of the tables that its root reaches
   CpuState cpu_;
+  abi::HostPage host_page_;  // at birth, what lasts of it
   Part ram_;
   Part frames_;
   std::vector<uint64_t> control_log_, region_log_;  // bitmaps

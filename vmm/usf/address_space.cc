@@ -9,6 +9,8 @@ namespace {
 
 using abi::kPageSize;
 
+constexpr uint32_t kWriteOrExec = abi::kProtWrite | abi::kProtExec;
+
 uint64_t FlagsOf(uint32_t protection) {
   uint64_t flags = 0;
   if (protection != 0) flags |= x86::kUser;
@@ -109,14 +111,14 @@ int AddressSpace::ApplyOne(const abi::RangeRequest& r) {
     case abi::RangeOp::kProtect: {
       const abi::Window heap{abi::kHeapBase, abi::kRam.base + memory_->ram_size() - abi::kHeapBase};
       if (!InZoneC(r) && !heap.Contains(r.va, r.length)) return -EINVAL;
-      // A page of a pack or the host region must not become writable.
-      for (uint64_t va = r.va; (r.protection & abi::kProtWrite) && va < r.va + r.length;
+      // A page of a pack or the host region must not become writable, nor one of the guest region,
+      // which is writable at its own address, code.
+      for (uint64_t va = r.va; (r.protection & kWriteOrExec) && va < r.va + r.length;
            va += kPageSize) {
         const uint64_t page = tables_.Lookup(va) & x86::kAddressMask;
-        if (page != 0 && !abi::kFrames.Contains(page, 1) && !abi::kRam.Contains(page, 1) &&
-            !abi::kGuestRegion.Contains(page, 1)) {
-          return -EACCES;
-        }
+        if (page == 0 || abi::kFrames.Contains(page, 1) || abi::kRam.Contains(page, 1)) continue;
+        const bool code = (r.protection & abi::kProtExec) != 0;
+        if (abi::kGuestRegion.Contains(page, 1) == code) return -EACCES;
       }
       return tables_.Protect(r.va, r.length, flags).ok() ? 0 : -ENOMEM;
     }

@@ -57,6 +57,7 @@ class GuestMemory {
   uint8_t* frames() const { return frames_.data(); }
   abi::HostPage& host_page() const;
   abi::GuestPage& guest_page() const;
+  const uint8_t* host_region() const { return host_region_.data(); }
   uint8_t* guest_region() const { return guest_region_.data(); }
   uint8_t* control() const { return control_.data(); }
   const std::vector<abi::Window>& packs() const { return pack_windows_; }

@@ -155,8 +155,9 @@ Status UsfProcess::Start() {
   rollback_ = std::make_unique<Rollback>(snapshot_.get(), vm_.get());
   guest_event_fd_ = fds[usf::kGuestEventFd];
   for (size_t i = 0; i < fds.size(); ++i) {
+    const bool proof = start_.verify && (i == usf::kHostRegionFd || i == usf::kGuestRegionFd);
     const bool kept = i == usf::kSnapshotFd || i == usf::kGuestEventFd || i == usf::kEmptyRootFd ||
-                      i == usf::kNetworkFd;
+                      i == usf::kNetworkFd || proof;
     if (!kept) close(fds[i]);  // mapped or bound: the descriptor is not needed again
   }
   g_vm = vm_.get();

@@ -71,7 +71,8 @@ int Main(int argc, char** argv) {
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--trace", options.usf.trace, "1 system calls, 2 faults (add up)");
   app.add_flag("--verify", options.usf.verify, "prove every rollback byte by byte (slow)");
-  app.add_flag("!--no-huge-pages", options.usf.huge_pages, "4 kB pages for host regions");
+  app.add_flag_callback(
+      "--no-huge-pages", [&] { options.usf.huge_pages = false; }, "4 kB pages for host regions");
   app.add_option(
       "--ready-fd", ready_fd,
       "descriptor of a pipe that gets the line \"ready\", or the error; the daemon then\n"

@@ -1,4 +1,4 @@
-"""What a function of USETL can use: requests through the host, its context, snapshot hooks.
+"""What a function of USETL can use: requests through the host, its context; for modules of a runtime, snapshot hooks.
 
 import usetl
 

@@ -74,6 +74,7 @@ def rehearse() -> None:
 
     if not os.path.exists(_WARM_UP):
         return
+    _reseed.arm()  # nothing is restored here: hooks for that stay silent
     path, argv, directory = sys.path[:], sys.argv, os.getcwd()
     for number in range(_TIMES):
         for name in ("handler", "app"):

@@ -1,4 +1,7 @@
-"""Hooks around the snapshot, with the names and the order of AWS's snapshot-restore-py."""
+"""Hooks around the snapshot, with the names and the order of AWS's snapshot-restore-py.
+
+For modules that are imported before the snapshot: what a function registers goes with its rollback.
+"""
 
 from __future__ import annotations
 
