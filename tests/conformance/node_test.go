@@ -194,7 +194,11 @@ func logLines(t *testing.T, id string) []string {
 	text, err := os.ReadFile(containerStatus(t, id).LogPath)
 	must(t, err)
 	var lines []string
-	for _, line := range bytes.Split(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) {
+	for _, line := range bytes.SplitAfter(text, []byte("\n")) {
+		if len(line) == 0 {
+			continue // behind the last one; the log may be empty yet
+		}
+		line = bytes.TrimSuffix(line, []byte("\n"))
 		stamp, rest, found := strings.Cut(string(line), " ")
 		if _, err := time.Parse(time.RFC3339Nano, stamp); err != nil || !found {
 			t.Fatalf("no line of a log: %q", line)
