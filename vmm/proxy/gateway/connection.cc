@@ -188,14 +188,16 @@ void Connection::Finish(bool linger) {
 void Connection::Discard() {
   std::string().swap(pending_);
   const std::span<char> buffer = core_->read_buffer();
-  while (readable_ && !dead_) {
+  // One that sends more is no longer read from, and not reset either: it would lose the answer.
+  while (readable_ && !dead_ && discarded_ < kLingerBytes) {
     const ssize_t size = recv(socket_.get(), buffer.data(), buffer.size(), 0);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == EAGAIN) {
       readable_ = false;
       return;
     }
-    if (size <= 0 || (discarded_ += size) > kLingerBytes) return Break();
+    if (size <= 0) return Break();
+    discarded_ += size;
   }
 }
 
