@@ -35,3 +35,8 @@ def of_process(pid: int) -> dict[str, float]:
     # What is private and not anonymous lies in the regions and the control window: shared-memory files.
     return {"private": private, "in_files": private - int(re.search(r"Anonymous:\s+(\d+)", rollup).group(1)) / 1024,
             "page_tables": int(re.search(r"VmPTE:\s+(\d+)", status).group(1)) / 1024}
+
+
+def uid(pid: int) -> int:
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"Uid:\s+(\d+)", status).group(1))

@@ -19,6 +19,7 @@ from parent_cgroup import Cgroup
 from pods import FUNCTION, Containers, Functions, Pods
 from rows import percentile, row
 from suites import cri_network
+from suites import cri_memory
 from suites.usf_memory import settled
 from traffic import first_answer
 
@@ -90,7 +91,7 @@ def burst_of(pods: Pods, count: int) -> tuple[float, float]:
     return seconds, (memory.in_use(before) - memory.in_use(after)) / count
 
 
-def burst(functions: Functions, containers: Containers | None, refilled) -> list[dict]:
+def burst(node: Node, functions: Functions, containers: Containers | None, refilled) -> list[dict]:
     """`refilled`: waits until the pool is full again."""
     beside, beside_memory = {}, {}
     if containers is not None:
@@ -99,13 +100,15 @@ def burst(functions: Functions, containers: Containers | None, refilled) -> list
                   "peer_seconds": took, "peer_samples": [took * BURST / PEER_BURST]}
         beside_memory = {"peer": PEER, "peer_pods": PEER_BURST, "peer_samples": [held]}
     refilled()
+    daemons = cri_memory.of_daemons(node)
     seconds = measure(functions, "burst", BURST, THREADS, "localhost/bench:1", functions.directory / "logs",
                       functions.cgroup)["seconds"]
     before = settled()
+    idle = cri_memory.rows(cri_memory.of_workers(node), (cri_memory.of_daemons(node) - daemons) / BURST)
     functions.remove_all()
     held = (memory.in_use(before) - memory.in_use(settled())) / BURST
     return [row(f"burst: {BURST} pods started at once, all answer", "s", [seconds], 2, 0.5, judge="p50", **beside),
-            row("memory that a pod gives back", "MB", [held], **beside_memory)]
+            *idle, row("memory that a pod gives back", "MB", [held], **beside_memory)]
 
 
 def lists(pods: Functions) -> list[dict]:
@@ -126,7 +129,7 @@ def without_network(peer: containerd.Containerd | None, cgroup: Cgroup) -> list[
             containers = None
             if peer:
                 containers = stack.enter_context(contextlib.closing(Containers(peer, cgroup.name)))
-            return lives_of_pods(functions, containers) + burst(functions, containers, refilled) \
+            return lives_of_pods(functions, containers) + burst(node, functions, containers, refilled) \
                 + lists(functions.without_cgroups())
     finally:
         node.close()

@@ -76,9 +76,7 @@ Status Container::Start(ipc::Message message) {
   start_deadline_ = Clock::now() + std::chrono::milliseconds(request->start_timeout_ms);
   id_ = request->id;
   mode_ = request->mode;
-  Result<std::unique_ptr<Log>> log = Log::Create(std::move(request->log));
-  if (!log.ok()) return log.status();
-  log_ = std::move(*log);
+  log_ = std::make_unique<Log>(std::move(request->log));
   for (const std::string& origin : request->allow) USETL_RETURN_IF_ERROR(policy_.Allow(origin));
   if (request->network) policy_.AllowNetwork();
   Result<etl::NameConfig> names = ReadNames(*request);

@@ -19,19 +19,15 @@ int64_t RealtimeNs() {
 
 }  // namespace
 
-Result<std::unique_ptr<Log>> Log::Create(Fd file) {
-  std::unique_ptr<Log> log(new Log(std::move(file)));
+bool Log::StartThread() {
+  if (thread_ != pthread_t{}) return true;
   pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes) != 0 || pthread_attr_setstacksize(&attributes, kStack) != 0) {
-    return Status(ENOMEM, "the thread of a container's log");
-  }
-  const int error = pthread_create(&log->thread_, &attributes, &Main, log.get());
+  if (pthread_attr_init(&attributes) != 0) return false;
+  const bool started = pthread_attr_setstacksize(&attributes, kStack) == 0 &&
+                       pthread_create(&thread_, &attributes, &Main, this) == 0;
   pthread_attr_destroy(&attributes);
-  if (error != 0) {
-    log->thread_ = {};
-    return Status(error, "the thread of a container's log cannot start");
-  }
-  return log;
+  if (!started) thread_ = {};
+  return started;
 }
 
 Log::~Log() {
@@ -91,9 +87,10 @@ void Log::Run() {
 
 void Log::Give(std::string lines, uint64_t count) {
   if (count == 0) return;
+  const bool running = StartThread();
   {
     const std::lock_guard lock(mutex_);
-    if (waiting_.size() >= kMaxBuffer) {
+    if (!running || waiting_.size() >= kMaxBuffer) {
       dropped_ += count;
       return;
     }
@@ -118,7 +115,7 @@ void Log::Reopen(Fd file) {
     const std::lock_guard lock(mutex_);
     next_file_ = std::move(file);
   }
-  work_.notify_one();
+  if (StartThread()) work_.notify_one();
 }
 
 bool Log::Finish(std::chrono::milliseconds most) {

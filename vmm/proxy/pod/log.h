@@ -32,8 +32,9 @@ class Log {
   // How long a full buffer keeps the function waiting while nothing is written.
   static constexpr std::chrono::milliseconds kPatience{2000};
 
-  // Starts the thread. `file` as LogFile has it.
-  static Result<std::unique_ptr<Log>> Create(Fd file);
+  // `file` as LogFile has it. The thread starts with the first line: a container that says nothing
+  // needs none.
+  explicit Log(Fd file) : file_(std::move(file)) {}
   // Waits for the disk; a process that cannot wait leaves by _exit().
   ~Log();
   Log(const Log&) = delete;
@@ -58,7 +59,8 @@ class Log {
  private:
   using Clock = std::chrono::steady_clock;
 
-  explicit Log(Fd file) : file_(std::move(file)) {}
+  // False: the system has no thread for us; asked for again with the next line.
+  bool StartThread();
   void Give(std::string lines, uint64_t count);
   static void* Main(void* self);
   void Run();
