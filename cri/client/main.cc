@@ -117,8 +117,10 @@ int Main(int argc, char** argv) {
   if (runs) {
     struct sigaction action {};
     action.sa_handler = [](int) { interrupted = 1; };
-    action.sa_flags = SA_RESETHAND;  // the second one does not wait for the pod's grace
-    for (const int signal : {SIGINT, SIGTERM}) sigaction(signal, &action, nullptr);
+    // timeout(1) sends two, to the process and to its group.
+    for (const int signal : {SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+    action.sa_flags = SA_RESETHAND;  // the second Ctrl-C does not wait for the pod's grace
+    sigaction(SIGINT, &action, nullptr);
   }
   Result<std::string> uid = NewUid();
   if (!uid.ok()) return Complain(uid.status().message());

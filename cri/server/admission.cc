@@ -190,6 +190,12 @@ std::optional<Refusal> AdmitSandbox(const v1::PodSandboxConfig& config,
 
 std::optional<Refusal> AdmitContainer(const v1::ContainerConfig& config) {
   if (auto refused = CheckAnnotations(config.annotations())) return refused;
+  for (const char* const key : {kAllowKey, kHandlerKey, kRuntimeKey, kTimeoutKey}) {
+    if (!config.annotations().contains(key)) continue;
+    return Refusal{"annotation",
+                   std::string("usetl: the annotation ") + key +
+                       " is one of pods, of a container it means nothing; give it to the pod"};
+  }
   const v1::LinuxContainerSecurityContext& security = config.linux().security_context();
   if (auto refused = CheckNamespaces(security.namespace_options())) return refused;
   if (auto refused = CheckProfiles(security)) return refused;

@@ -94,6 +94,30 @@ class Bake(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertFalse(left.exists())
 
+    def test_names(self):
+        (self.directory / "runtimes/other.new").mkdir(parents=True, exist_ok=True)
+        for name in ("", ".", "..", "../made", "a/b", "other.new", "-x", ".x", "a b", "x" * 201):
+            with self.subTest(name):
+                done = subprocess.run([BUILD / "usetl", "bake", self.base, "--runtimes", self.directory / "runtimes",
+                                       f"--runtime={name}"], capture_output=True, text=True)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertRegex(done.stderr, '(?m)^usetl: (".*" is no name for a runtime: |--runtime: )')
+        self.assertTrue((self.directory / "runtimes/other.new").exists())
+        (self.directory / "runtimes/other.new").rmdir()
+
+    def test_what_is_no_runtime_stays(self):
+        for place in ("made", "made.new"):
+            kept = self.directory / "kept"
+            kept.mkdir(exist_ok=True)
+            (kept / "file").write_text("x")
+            shutil.rmtree(self.directory / "runtimes", ignore_errors=True)
+            (self.directory / "runtimes").mkdir()
+            (self.directory / "runtimes" / place).symlink_to(kept)
+            done = self.bake(self.base)
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual((kept / "file").read_text(), "x")
+            (self.directory / "runtimes" / place).unlink()
+
     def test_broken_archives(self):
         for name, content in (("not-a-tar", b"text" * 1000), ("short.tar", self.base.read_bytes()[:5000])):
             with self.subTest(name):

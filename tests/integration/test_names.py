@@ -79,6 +79,29 @@ class Names(CriCase):
         self.assertEqual(self.fetch(pod, "http://missing:8090/"), {"error": "ResolveError"})
         self.assertEqual(self.fetch(pod, "http://mute:8090/"), {"error": "Timeout"})
 
+    def test_servers_that_fail(self):
+        # The second is asked when the first does not answer, whatever the limits of a machine's names are.
+        dns = cri.DNSConfig(servers=["127.0.0.54", "127.0.0.53"], options=["timeout:1", "attempts:1", "ndots:1"])
+        pod = self.run_pod("second", dns_config=dns)
+        self.serve(pod, "web.example=127.0.0.1")
+        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
+        mute = subprocess.Popen(["nsenter", f"--net={info['networkNamespace']}", "/usr/bin/python3.11", "-c",
+                                 "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+                                 "s.bind(('127.0.0.54', 53)); print(1, flush=True); time.sleep(3600)"],
+                                stdout=subprocess.PIPE)
+        self.addCleanup(mute.wait)
+        self.addCleanup(mute.kill)
+        self.addCleanup(mute.stdout.close)
+        mute.stdout.readline()
+        self.run_container(pod)
+        self.client.StartContainer(container_id=self.create_sibling(pod))
+        self.assertEqual(self.fetch(pod, "http://web.example:8090/")["status"], 200)
+
+    def test_no_server_that_can_be_asked(self):
+        pod = self.run_pod("zone", dns_config=cri.DNSConfig(servers=["fe80::1%eth0"]))
+        self.run_container(pod)
+        self.assertEqual(self.fetch(pod, "http://web.example:8090/"), {"error": "ResolveError"})
+
     def test_hosts_of_the_pod(self):
         hosts = self.directory / "hosts"
         hosts.write_text("127.0.0.1\tlocalhost\n127.0.0.1\tAlias.example alias\n")

@@ -94,6 +94,20 @@ class PodManifests(unittest.TestCase):
         process.stdout.close()
         process.stderr.close()
 
+    def test_signals_that_come_twice(self):
+        for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGTERM)):
+            process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=subprocess.DEVNULL, text=True)
+            process.stdin.write(JOB.replace("job.py", "stays.py").replace("spec:", "spec:\n  terminationGracePeriodSeconds: 1"))
+            process.stdin.close()
+            self.assertEqual(process.stdout.readline(), "staying\n")
+            process.send_signal(first)
+            process.send_signal(second)
+            self.assertEqual(process.wait(60), 137)
+            process.stdout.close()
+            with contextlib.closing(Client(f"{self.node.directory}/usetl.sock")) as client:
+                self.assertEqual(list(client.ListPodSandbox().items), [])
+
     def test_pods_of_others_are_left(self):
         with contextlib.closing(Client(f"{self.node.directory}/usetl.sock")) as client:
             labels = {"io.kubernetes.pod.name": "pair", "io.kubernetes.pod.namespace": "default"}

@@ -25,5 +25,21 @@ TEST(IgnoredResources, Named) {
   EXPECT_EQ(IgnoredResources(resources), "hugepage_limits, unified, memory_swap_limit_in_bytes");
 }
 
+TEST(AdmitContainer, TakesNoAnnotationsOfPods) {
+  for (const char* key :
+       {"usetl.dev/allow", "usetl.dev/handler", "usetl.dev/runtime", "usetl.dev/timeout"}) {
+    v1::ContainerConfig config;
+    config.mutable_metadata()->set_name("function");
+    config.mutable_image()->set_image("localhost/function:1");
+    EXPECT_FALSE(AdmitContainer(config).has_value());
+    (*config.mutable_annotations())[key] = "";
+    const auto refused = AdmitContainer(config);
+    ASSERT_TRUE(refused.has_value()) << key;
+    EXPECT_EQ(refused->text,
+              std::string("usetl: the annotation ") + key +
+                  " is one of pods, of a container it means nothing; give it to the pod");
+  }
+}
+
 }  // namespace
 }  // namespace usetl::cri

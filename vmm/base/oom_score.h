@@ -10,6 +10,8 @@ namespace usetl {
 
 inline constexpr int kLeastOomScore = -1000, kMostOomScore = 1000;  // never, and before all others
 
+// What a process has; 0 is this one. 0 when that cannot be told.
+int OomScoreOf(pid_t process);
 // What this process had when it first asked; children have it too.
 int OwnOomScore();
 // Of a process; 0 is this one. EACCES: that is less than it had, which wants CAP_SYS_RESOURCE.

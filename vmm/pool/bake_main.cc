@@ -21,8 +21,11 @@ Status BakeAnImage(BakeSource source, const BakeOptions& options, const std::str
     arguments.insert(arguments.end(), {"--trace", std::to_string(options.trace)});
   }
   if (!store.empty()) arguments.insert(arguments.end(), {"--store", store});
-  if (source == BakeSource::kImageFile) arguments.push_back("--file");
-  arguments.push_back(options.source);
+  if (source == BakeSource::kImageFile) {
+    arguments.push_back("--file=" + options.source);
+  } else {
+    arguments.insert(arguments.end(), {"--", options.source});
+  }
   return Become("usetl-image", "usetl image", arguments);
 }
 

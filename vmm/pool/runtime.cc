@@ -14,7 +14,8 @@ Result<Runtime> OpenRuntime(const std::string& directory, const std::string& nam
   const std::string base = directory + "/" + name;
   if (access((base + "/snapshot").c_str(), R_OK) != 0) {
     return Status(ENOENT, "no runtime '" + name + "' in " + directory +
-                              "; make one: usetl bake ROOTFS --runtime " + name);
+                              "; make one: usetl bake ROOTFS --runtime " + name + " --runtimes " +
+                              directory);
   }
   Result<KernelFile> kernel_file = ReadKernel(kernel);
   if (!kernel_file.ok()) return kernel_file.status();
@@ -33,8 +34,7 @@ Result<Runtime> OpenRuntime(const std::string& directory, const std::string& nam
     digests.push_back(file.digest);
     packs.push_back(std::move(file));
   }
-  Result<Snapshot> snapshot =
-      Snapshot::Load(base + "/snapshot", digests, kernel_file->digest);
+  Result<Snapshot> snapshot = Snapshot::Load(base + "/snapshot", digests, kernel_file->digest);
   if (!snapshot.ok()) return snapshot.status();
   return Runtime{name, std::move(packs), std::move(*snapshot)};
 }

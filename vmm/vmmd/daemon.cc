@@ -23,6 +23,13 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::seconds kClonePatience{10};  // for a USF that becomes the clone
 
+// The process at the other end, as it was when it connected; -1: unknown.
+pid_t PeerOf(const Fd& socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : -1;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Vmmd>> Vmmd::Create(VmmdOptions options) {
@@ -267,6 +274,9 @@ void Vmmd::OnRequest(Connection* connection, ipc::Message message) {
       std::memcpy(&connection->claim, message.bytes.data(), sizeof connection->claim);
       const int score = connection->claim.oom_score;
       if (score < kLeastOomScore || score > kMostOomScore) break;
+      // A worker has got its own while it was root: a function that has taken it over does not put
+      // its USF out of the kernel's reach.
+      connection->claim.oom_score = std::max(score, OomScoreOf(PeerOf(connection->socket)));
       if (connection->claim.tenant[0] == 0) break;  // no name means fresh here
       // A worker that a function has taken over must not reach the USFs of other tenants, nor
       // their images.

@@ -58,8 +58,11 @@ void HttpTransfer::StartHop() {
 void HttpTransfer::OnAddresses(const NameResolver::Addresses& addresses) {
   lookup_ = 0;
   if (!addresses.ok()) {
-    const bool late = addresses.status().code() == ETIMEDOUT;
-    return Fail(late ? HttpError::kTimeout : HttpError::kResolve, addresses.status().message());
+    const int code = addresses.status().code();
+    return Fail(code == ETIMEDOUT ? HttpError::kTimeout
+                : code == EAGAIN  ? HttpError::kNoSpace
+                                  : HttpError::kResolve,
+                addresses.status().message());
   }
   // libcurl's name cache gets them, and forgets them after a minute.
   const Origin& origin = url_.origin();
@@ -109,7 +112,9 @@ uint64_t HttpTransfer::deadline() const {
   if (Transaction::deadline() == 0 || !waits) return Transaction::deadline();
   const Limits& limits = context_->options.limits;
   uint64_t next = total_deadline_;
-  if (!connecting_) {
+  if (lookup_ != 0) {
+    next = std::min(next, hop_started_ + context_->resolver->patience_ns());
+  } else if (!connecting_) {
     next = std::min(next, hop_started_ + limits.resolve_timeout_ms * kMs);
   } else if (!WaitsForGuest()) {
     next = std::min(next, last_activity_ + limits.idle_timeout_ms * kMs);

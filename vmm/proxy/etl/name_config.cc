@@ -60,6 +60,7 @@ void ReadResolverConfig(std::string_view text, NameConfig* config) {
   int timeout = config->timeout_ms / 1000;
   ForEachLine(text, "#;", [&](std::vector<std::string>& words) {
     if (words[0] == "nameserver") {
+      config->names_servers = true;
       if (config->servers.size() < kMostServers && IsAddress(words[1])) {
         config->servers.push_back(words[1]);
       }

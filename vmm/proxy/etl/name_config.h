@@ -11,7 +11,8 @@
 namespace usetl::etl {
 
 struct NameConfig {
-  std::vector<std::string> servers;   // IPv4 or IPv6 addresses; none: the machine's own
+  std::vector<std::string> servers;   // IPv4 or IPv6 addresses
+  bool names_servers = false;         // whether the file has any, usable or not; else the machine's
   std::vector<std::string> searches;  // domains
   int ndots = 1;
   int timeout_ms = 5000;  // of one question
@@ -20,7 +21,7 @@ struct NameConfig {
   // Addresses by name, in lower case.
   std::map<std::string, std::vector<std::string>, std::less<>> hosts;
 
-  bool empty() const { return servers.empty() && hosts.empty(); }
+  bool empty() const { return !names_servers && hosts.empty(); }
 };
 
 // Takes what these files say, resolv.conf(5) and hosts(5), within the limits that the C library

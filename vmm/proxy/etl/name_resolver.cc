@@ -17,7 +17,9 @@ namespace {
 constexpr int kEventsAtOnce = 16;
 constexpr size_t kMostKnown = 256;     // names that are remembered
 constexpr size_t kMostAddresses = 16;  // of a name
-constexpr int kMostTtl = 60;           // seconds, as libcurl has it
+constexpr uint32_t kMostAsked = 256;
+constexpr uint64_t kMostPatience = 30'000'000'000;  // ns
+constexpr int kMostTtl = 60;                        // seconds, as libcurl has it
 
 }  // namespace
 
@@ -42,6 +44,8 @@ Status NameResolver::Start() {
     return Status::Errno("epoll_ctl");
   }
   if (config_.servers.empty()) return Status();
+  const uint64_t questions = config_.servers.size() * static_cast<uint64_t>(config_.attempts);
+  patience_ns_ = std::min(questions * config_.timeout_ms * 1'000'000, kMostPatience);
   std::vector<char*> domains;
   for (const std::string& domain : config_.searches) {
     domains.push_back(const_cast<char*>(domain.c_str()));
@@ -77,7 +81,7 @@ NameResolver::~NameResolver() {
 }
 
 bool NameResolver::Knows(const std::string& host) const {
-  return config_.hosts.contains(host) || (channel_ != nullptr && !IsAddress(host));
+  return config_.hosts.contains(host) || (config_.names_servers && !IsAddress(host));
 }
 
 uint64_t NameResolver::Lookup(const std::string& host, Done done) {
@@ -96,6 +100,12 @@ uint64_t NameResolver::Lookup(const std::string& host, Done done) {
     }
     known_.erase(found);
   }
+  if (channel_ == nullptr || asked_ >= kMostAsked) {
+    done(channel_ == nullptr ? Status(ENOENT, "the pod names no server that can be asked")
+                             : Status(EAGAIN, "too many names are being looked up"));
+    return 0;
+  }
+  ++asked_;
   const uint64_t lookup = ++last_lookup_;
   open_.emplace(lookup, std::move(done));
   ares_addrinfo_hints hints{};
@@ -110,18 +120,23 @@ uint64_t NameResolver::Lookup(const std::string& host, Done done) {
 void NameResolver::OnAnswer(void* asked, int status, int, ares_addrinfo* found) {
   const std::unique_ptr<Question> question(static_cast<Question*>(asked));
   NameResolver* const self = question->resolver;
+  --self->asked_;
+  // What comes too late for who asked is there for the next.
+  const Addresses addresses = self->Take(question->host, status, found);
   const auto open = self->open_.find(question->lookup);
   if (open != self->open_.end()) {
     const Done done = std::move(open->second);
     self->open_.erase(open);
-    done(self->Take(question->host, status, found));
+    done(addresses);
   }
   if (found != nullptr) ares_freeaddrinfo(found);
 }
 
 NameResolver::Addresses NameResolver::Take(const std::string& host, int status,
                                            const ares_addrinfo* found) {
-  if (status == ARES_ETIMEOUT || status == ARES_ECONNREFUSED) {
+  const bool may_pass = status == ARES_ETIMEOUT || status == ARES_ECONNREFUSED ||
+                        status == ARES_ESERVFAIL || status == ARES_EREFUSED;
+  if (may_pass) {
     return Status(ETIMEDOUT, std::string("the pod's name servers: ") + ares_strerror(status));
   }
   Known known;

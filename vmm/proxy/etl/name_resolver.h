@@ -22,7 +22,8 @@ namespace usetl::etl {
 // Single-threaded, never blocks.
 class NameResolver {
  public:
-  // ENOENT: no such name; ETIMEDOUT: no server answers.
+  // ENOENT: no such name; ETIMEDOUT: no server answers as it should; EAGAIN: too much is asked at
+  // once.
   using Addresses = Result<std::vector<std::string>>;
   using Done = std::function<void(const Addresses&)>;
 
@@ -40,7 +41,9 @@ class NameResolver {
   bool Knows(const std::string& host) const;
   // Calls `done` once, perhaps at once; returns a number for Cancel(), 0 when it has.
   uint64_t Lookup(const std::string& host, Done done);
-  // `done` is not called any more.
+  // How long a name may take: until each server was asked as often as the pod wants.
+  uint64_t patience_ns() const { return patience_ns_; }
+  // `done` is not called any more. The question itself goes on.
   void Cancel(uint64_t lookup) { open_.erase(lookup); }
 
  private:
@@ -61,7 +64,9 @@ class NameResolver {
   const NameConfig config_;
   ares_channel channel_ = nullptr;
   Fd epoll_, timer_;
+  uint64_t patience_ns_ = 0;
   uint64_t last_lookup_ = 0;
+  uint32_t asked_ = 0;  // questions that c-ares has, wanted or not
   std::map<uint64_t, Done> open_;
   std::map<std::string, Known> known_;
 };
