@@ -27,8 +27,8 @@ uintptr_t Up(uintptr_t address) { return Down(address + kPage - 1); }
 
 // Written by every worker at once: of the C library itself, and of this program (without a name).
 bool IsLeft(std::string_view name) {
-  return name.empty() || name.find("/ld-linux") != name.npos || name.find("/libc.so") != name.npos ||
-         name.find("vdso") != name.npos;
+  return name.empty() || name.find("/ld-linux") != name.npos ||
+         name.find("/libc.so") != name.npos || name.find("vdso") != name.npos;
 }
 
 int AddSegments(dl_phdr_info* info, size_t, void* to) {

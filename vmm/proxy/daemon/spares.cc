@@ -45,8 +45,9 @@ Status Spares::Fill() {
   const pid_t daemon = getpid();
   while (missing()) {
     ++made_;
-    // Without the handlers that libraries have for a fork (p11-kit, gnutls, which libcurl brings along
-    // and nobody uses): a worker would get pages of theirs for nothing. OpenSSL goes by the process id.
+    // Without the handlers that libraries have for a fork (p11-kit, gnutls, which libcurl brings
+    // along and nobody uses): a worker would get pages of theirs for nothing. OpenSSL goes by the
+    // process id.
     const pid_t worker = _Fork();
     if (worker < 0) return Status::Errno("fork a worker");
     if (worker == 0) BeWorker(daemon);
