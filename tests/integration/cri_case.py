@@ -45,15 +45,15 @@ class CriCase(unittest.TestCase):
     """usetld by itself, so that it can be killed, beside a node's other daemons."""
 
     OPTIONS: tuple[str, ...] = ()
+    FILES = {"function/main.py": MAIN, "function/job.py": JOB, "function/spin.py": SPIN}  # of localhost/function:1
 
     @classmethod
     def setUpClass(cls):
         cls.node = Node(pool=3, verify=True)
         cls.addClassCleanup(cls.node.close)
         cls.directory = pathlib.Path(cls.node.directory)
-        add_image(cls.directory / "images", "localhost/function:1",
-                  {"function/main.py": MAIN, "function/job.py": JOB, "function/spin.py": SPIN},
-                  "--config.workingdir", "/function", "--config.env", "MODE=image")
+        add_image(cls.directory / "images", "localhost/function:1", cls.FILES, "--config.workingdir", "/function",
+                  "--config.env", "MODE=image")
 
     def setUp(self):
         self.start()

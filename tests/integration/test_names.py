@@ -23,11 +23,11 @@ SIBLING = "def handler(event, context):\n    return {'sibling': True}\n"
 
 
 class Names(CriCase):
+    FILES = {"function/main.py": FETCH}
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        add_image(cls.directory / "images", "localhost/function:1", {"function/main.py": FETCH},
-                  "--config.workingdir", "/function")
         add_image(cls.directory / "images", "localhost/sibling:1", {"function/main.py": SIBLING},
                   "--config.workingdir", "/function")
 

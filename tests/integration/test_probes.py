@@ -8,7 +8,6 @@ import threading
 
 import grpc
 from cri_case import CriCase
-from image_file import add_image
 from node import wait_until
 
 APP = """
@@ -26,11 +25,7 @@ DIAL = "import socket, sys; sys.exit(socket.socket().connect_ex(('127.0.0.1', 80
 
 
 class Probes(CriCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        add_image(cls.directory / "images", "localhost/function:1", {"function/main.py": APP},
-                  "--config.workingdir", "/function")
+    FILES = {"function/main.py": APP}
 
     def prepare(self, **fields) -> tuple[str, str]:
         pod = self.run_pod(**fields)
