@@ -53,6 +53,10 @@ static void cpu_time(void) {
   volatile uint64_t turns = 0;
   while (turns < 20u * 1000 * 1000) turns++;
   CHECK(now(CLOCK_PROCESS_CPUTIME_ID) > process && now(CLOCK_THREAD_CPUTIME_ID) > thread);
+  // Sleep is no work.
+  const struct timespec nap = {0, 200000000};
+  const int64_t before = now(CLOCK_PROCESS_CPUTIME_ID);
+  CHECK(nanosleep(&nap, NULL) == 0 && now(CLOCK_PROCESS_CPUTIME_ID) - before < 150000000);
   CHECK(clock() > 0);
 }
 

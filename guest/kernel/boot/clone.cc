@@ -21,6 +21,7 @@
 #include "guest/kernel/memory/bytes.h"
 #include "guest/kernel/memory/heap.h"
 #include "guest/kernel/signal/signal.h"
+#include "guest/kernel/socket/names.h"
 #include "guest/kernel/thread/futex.h"
 #include "guest/kernel/thread/thread.h"
 #include "guest/kernel/thread/timer.h"
@@ -42,6 +43,7 @@ void ForgetProcess() {
   ForgetFutexes();
   ForgetTransactions();
   ForgetDescriptors();
+  SocketNames::Forget();
   DisarmAllTimers();
   ForgetMail();
   FreezeMounts();

@@ -14,6 +14,7 @@
 namespace usetl::kernel {
 
 struct Stat;  // linux/stat.h
+class Socket;  // socket/socket.h
 class WaitQueue;
 
 // What mmap may do with a file's bytes.
@@ -49,6 +50,7 @@ class File {
   virtual uint32_t Poll();
   // Woken when Poll's answer may have changed; null for files that never block.
   virtual WaitQueue* wait_queue() { return nullptr; }
+  virtual Socket* AsSocket() { return nullptr; }
   // Path for /proc/self/fd; writes at most `size` bytes, returns the length.
   virtual int64_t Name(char* buffer, uint64_t size);
 

@@ -8,48 +8,70 @@
 #include "guest/kernel/signal/signal.h"
 
 namespace usetl::kernel {
+namespace {
 
-Channel* Channel::Create() {
-  Channel* channel = New<Channel>();
-  if (channel == nullptr) return nullptr;
-  channel->buffer_ = static_cast<uint8_t*>(AllocatePages(kCapacity / 4096));
-  if (channel->buffer_ == nullptr) {
-    Delete(channel);
-    return nullptr;
-  }
-  return channel;
-}
+constexpr uint64_t kPage = 4096;
+
+}  // namespace
+
+Channel* Channel::Create() { return New<Channel>(); }
 
 void Channel::Unref() {
   if (--references_ != 0) return;
-  FreePages(buffer_, kCapacity / 4096);
+  if (size_ != 0) FreePages(buffer_, size_ / kPage);
   Delete(this);
 }
 
+bool Channel::Reserve(uint64_t size) {
+  const uint64_t wanted = used_ + size < kCapacity ? used_ + size : kCapacity;
+  if (wanted <= size_) return true;
+  uint64_t larger = kPage;
+  while (larger < wanted) larger *= 2;
+  auto* buffer = static_cast<uint8_t*>(AllocatePages(larger / kPage));
+  if (buffer == nullptr) return false;
+  if (size_ != 0) {
+    const uint64_t first = used_ < size_ - head_ ? used_ : size_ - head_;
+    memcpy(buffer, buffer_ + head_, first);
+    memcpy(buffer + first, buffer_, used_ - first);
+    FreePages(buffer_, size_ / kPage);
+  }
+  buffer_ = buffer;
+  size_ = larger;
+  head_ = 0;
+  return true;
+}
+
 bool Channel::CopyIn(const void* user, uint64_t size) {
-  const uint64_t at = (head_ + used_) % kCapacity;
-  const uint64_t first = size < kCapacity - at ? size : kCapacity - at;
+  const uint64_t at = (head_ + used_) % size_;
+  const uint64_t first = size < size_ - at ? size : size_ - at;
   const auto* from = static_cast<const uint8_t*>(user);
   if (!CopyFromUser(buffer_ + at, from, first)) return false;
   return CopyFromUser(buffer_, from + first, size - first);
 }
 
 bool Channel::CopyOut(void* user, uint64_t size, uint64_t from) {
-  const uint64_t at = from % kCapacity;
-  const uint64_t first = size < kCapacity - at ? size : kCapacity - at;
+  const uint64_t at = from % size_;
+  const uint64_t first = size < size_ - at ? size : size_ - at;
   auto* to = static_cast<uint8_t*>(user);
   if (!CopyToUser(to, buffer_ + at, first)) return false;
   return CopyToUser(to + first, buffer_, size - first);
 }
 
-int64_t Channel::Read(void* user, uint64_t size, bool block, bool peek) {
+int64_t Channel::Read(void* user, uint64_t size, uint64_t deadline, bool peek) {
   if (size == 0 && !message_borders) return 0;
   while (used_ == 0) {
-    if (writer_closed_) return 0;
-    if (!block) return -EAGAIN;
+    if (writer_closed_) {
+      const int64_t error = error_;
+      error_ = 0;
+      return error;
+    }
+    if (deadline == kAtOnce) return -EAGAIN;
     Waiter waiter(g_current);
     readers->Add(&waiter);
-    if (Sleep(kNever, /*interruptible=*/true) == WakeReason::kSignal && used_ == 0) return kRestart;
+    const WakeReason reason = Sleep(deadline, /*interruptible=*/true);
+    if (used_ != 0) break;
+    if (reason == WakeReason::kSignal) return kRestart;
+    if (reason == WakeReason::kTimeout) return -EAGAIN;
   }
   uint64_t header = 0;
   uint64_t length = used_;
@@ -57,7 +79,7 @@ int64_t Channel::Read(void* user, uint64_t size, bool block, bool peek) {
     uint32_t message = 0;
     header = sizeof message;
     for (uint64_t i = 0; i < header; ++i) {
-      reinterpret_cast<uint8_t*>(&message)[i] = buffer_[(head_ + i) % kCapacity];
+      reinterpret_cast<uint8_t*>(&message)[i] = buffer_[(head_ + i) % size_];
     }
     length = message;
   }
@@ -65,16 +87,22 @@ int64_t Channel::Read(void* user, uint64_t size, bool block, bool peek) {
   if (!CopyOut(user, count, head_ + header)) return -EFAULT;
   if (!peek) {
     const uint64_t taken = message_borders ? header + length : count;
-    head_ = (head_ + taken) % kCapacity;
+    head_ = (head_ + taken) % size_;
     used_ -= taken;
+    if (used_ == 0 && size_ > kPage) {
+      FreePages(buffer_ + kPage, size_ / kPage - 1);
+      size_ = kPage;
+      head_ = 0;
+    }
     writers->Wake();
   }
   return static_cast<int64_t>(count);
 }
 
-int64_t Channel::Write(const void* user, uint64_t size, bool block) {
+int64_t Channel::Write(const void* user, uint64_t size, uint64_t deadline) {
   const auto* from = static_cast<const uint8_t*>(user);
   const uint64_t header = message_borders ? sizeof(uint32_t) : 0;
+  if (size + header == 0) return reader_closed_ ? -EPIPE : 0;
   if (message_borders && size + header > kCapacity) return -EMSGSIZE;
   uint64_t done = 0;
   do {
@@ -84,24 +112,26 @@ int64_t Channel::Write(const void* user, uint64_t size, bool block) {
     const bool whole = message_borders || size <= kAtomic;
     const uint64_t needed = whole ? size + header : 1;
     if (room < needed) {
-      if (!block) return done != 0 ? static_cast<int64_t>(done) : -EAGAIN;
-      Waiter waiter(g_current);
-      writers->Add(&waiter);
-      if (Sleep(kNever, /*interruptible=*/true) == WakeReason::kSignal &&
-          kCapacity - used_ < needed) {
-        return done != 0 ? static_cast<int64_t>(done) : kRestart;
+      int64_t error = -EAGAIN;
+      if (deadline != kAtOnce) {
+        Waiter waiter(g_current);
+        writers->Add(&waiter);
+        const WakeReason reason = Sleep(deadline, /*interruptible=*/true);
+        if (reason == WakeReason::kWoken || kCapacity - used_ >= needed) continue;
+        if (reason == WakeReason::kSignal) error = kRestart;
       }
-      continue;
-    }
-    if (message_borders) {
-      const auto message = static_cast<uint32_t>(size);
-      for (uint64_t i = 0; i < header; ++i) {
-        buffer_[(head_ + used_ + i) % kCapacity] = reinterpret_cast<const uint8_t*>(&message)[i];
-      }
-      used_ += header;
+      return done != 0 ? static_cast<int64_t>(done) : error;
     }
     uint64_t chunk = size - done;
     if (chunk > kCapacity - used_) chunk = kCapacity - used_;
+    if (!Reserve(chunk + header)) return done != 0 ? static_cast<int64_t>(done) : -ENOMEM;
+    if (message_borders) {
+      const auto message = static_cast<uint32_t>(size);
+      for (uint64_t i = 0; i < header; ++i) {
+        buffer_[(head_ + used_ + i) % size_] = reinterpret_cast<const uint8_t*>(&message)[i];
+      }
+      used_ += header;
+    }
     if (!CopyIn(from + done, chunk)) {
       used_ -= header;
       return done != 0 ? static_cast<int64_t>(done) : -EFAULT;
@@ -118,8 +148,9 @@ void Channel::CloseReader() {
   writers->Wake();
 }
 
-void Channel::CloseWriter() {
+void Channel::CloseWriter(int64_t error) {
   writer_closed_ = true;
+  if (error != 0) error_ = error;
   readers->Wake();
 }
 
@@ -142,11 +173,11 @@ class PipeFile final : public File {
   }
   int64_t Read(void* user, uint64_t size) override {
     if (writer_) return -EBADF;
-    return channel_->Read(user, size, !(status_flags & kNonBlock), false);
+    return channel_->Read(user, size, Deadline(), false);
   }
   int64_t Write(const void* user, uint64_t size) override {
     if (!writer_) return -EBADF;
-    const int64_t written = channel_->Write(user, size, !(status_flags & kNonBlock));
+    const int64_t written = channel_->Write(user, size, Deadline());
     if (written == -EPIPE) SendSignal(g_current, {kSigPipe, 0, 0, 0});
     return written;
   }
@@ -172,6 +203,8 @@ class PipeFile final : public File {
   WaitQueue* wait_queue() override { return &queue_; }
 
  private:
+  uint64_t Deadline() const { return status_flags & kNonBlock ? kAtOnce : kNever; }
+
   static WaitQueue orphans_;  // nobody ever waits here: the end is closed
 
   Channel* channel_;

@@ -1,4 +1,4 @@
-// pipe.h: byte channels: pipes and connected pairs of sockets.
+// pipe.h: byte channels: what pipes and connected sockets are made of.
 #ifndef USETL_GUEST_KERNEL_FILE_PIPE_H_
 #define USETL_GUEST_KERNEL_FILE_PIPE_H_
 
@@ -7,7 +7,8 @@
 
 namespace usetl::kernel {
 
-// One direction: a bounded buffer with a reading and a writing end.
+// One direction: a bounded buffer with a reading and a writing end. It takes the kernel's memory
+// for what is in it, and one page from the first byte on.
 class Channel {
  public:
   static constexpr uint64_t kCapacity = 64 << 10;
@@ -20,11 +21,13 @@ class Channel {
   // `message_borders`: each write is read as a whole (SOCK_DGRAM, SOCK_SEQPACKET).
   bool message_borders = false;
 
-  int64_t Read(void* user, uint64_t size, bool block, bool peek);
-  // -EPIPE when nobody reads (no signal is sent here).
-  int64_t Write(const void* user, uint64_t size, bool block);
+  // Both wait until `deadline` (monotonic ns), then -EAGAIN.
+  int64_t Read(void* user, uint64_t size, uint64_t deadline, bool peek);
+  // -EPIPE when nobody reads (no signal is sent here), -ENOMEM.
+  int64_t Write(const void* user, uint64_t size, uint64_t deadline);
   void CloseReader();
-  void CloseWriter();
+  // `error`: what the reader gets once (-errno) when it has read everything.
+  void CloseWriter(int64_t error = 0);
   uint64_t available() const { return used_; }
   bool reader_closed() const { return reader_closed_; }
   bool writer_closed() const { return writer_closed_; }
@@ -35,30 +38,22 @@ class Channel {
   WaitQueue* writers = nullptr;
 
  private:
-  void PutBytes(const uint8_t* from, uint64_t size, uint64_t* at);
+  bool Reserve(uint64_t size);  // room for so much more, as far as kCapacity goes
   bool CopyIn(const void* user, uint64_t size);
   bool CopyOut(void* user, uint64_t size, uint64_t from);
 
   uint32_t references_ = 1;
   uint8_t* buffer_ = nullptr;
+  uint64_t size_ = 0;  // of the buffer
   uint64_t head_ = 0;  // position of the first byte
   uint64_t used_ = 0;
   bool reader_closed_ = false;
   bool writer_closed_ = false;
+  int64_t error_ = 0;
 };
 
 // pipe2(2): two files, or -errno.
 int64_t CreatePipe(File** reader, File** writer, uint32_t status_flags);
-// socketpair(2) for AF_UNIX; `type` is SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET.
-int64_t CreateSocketPair(File** first, File** second, int type, uint32_t status_flags);
-
-// A connected socket of a pair; null for any other file.
-class SocketFile;
-SocketFile* AsSocket(File* file);
-int64_t SocketReceive(SocketFile* socket, void* user, uint64_t size, uint32_t flags);
-int64_t SocketSend(SocketFile* socket, const void* user, uint64_t size, uint32_t flags);
-int64_t SocketShutdown(SocketFile* socket, int how);
-int SocketType(const SocketFile* socket);
 
 }  // namespace usetl::kernel
 

@@ -64,7 +64,8 @@ void FillStat(const Inode& inode, Stat* stat) {
   stat->links = inode.type == InodeType::kDirectory ? 2 : inode.links;
   const uint32_t kind = inode.type == InodeType::kRegular     ? kStatModeRegular
                         : inode.type == InodeType::kDirectory ? kStatModeDirectory
-                                                              : kStatModeLink;
+                        : inode.type == InodeType::kSymlink   ? kStatModeLink
+                                                              : kStatModeSocket;
   stat->mode = kind | inode.mode;
   stat->uid = inode.uid;
   stat->gid = inode.gid;

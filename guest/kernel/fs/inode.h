@@ -11,7 +11,7 @@
 
 namespace usetl::kernel {
 
-enum class InodeType : uint8_t { kRegular, kDirectory, kSymlink };
+enum class InodeType : uint8_t { kRegular, kDirectory, kSymlink, kSocket };
 
 struct Node;
 

@@ -107,6 +107,8 @@ int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** 
   switch (inode->type) {
     case InodeType::kSymlink:
       return -ELOOP;
+    case InodeType::kSocket:
+      return -ENXIO;
     case InodeType::kDirectory:
       if (access != kReadOnly || (flags & kOpenCreate)) return -EISDIR;
       *file = NewDirectoryFile(walked.node);
@@ -272,6 +274,18 @@ int64_t MakeSymlink(const char* text, Node* base, const char* path) {
   return error;
 }
 
+int64_t MakeSocketName(Node* base, const char* path, Inode** inode) {
+  Walked walked;
+  if (const int64_t error = WalkToNew(base, path, false, &walked); error != 0) return error;
+  if (const int64_t error = MayChange(walked.parent); error != 0) return error;
+  if (IsOfHost(walked.parent)) return -EOPNOTSUPP;  // others would see a socket that is not there
+  *inode = NewInode(InodeType::kSocket, 0755);
+  if (*inode == nullptr) return -ENOMEM;
+  const int64_t error = Attach(&walked, *inode);
+  if (error != 0) UnrefInode(*inode);
+  return error;
+}
+
 int64_t ReadLinkPath(Node* base, const char* path, char* buffer, uint64_t size) {
   Walked walked;
   if (const int64_t error = WalkExisting(base, path, false, &walked); error != 0) return error;
@@ -296,6 +310,7 @@ int64_t TruncatePath(Node* base, const char* path, uint64_t size) {
   Inode* inode;
   if (const int64_t error = FindInode(base, path, true, &inode); error != 0) return error;
   if (inode->type == InodeType::kDirectory) return -EISDIR;
+  if (inode->type == InodeType::kSocket) return -EINVAL;
   return TruncateInode(inode, size);
 }
 

@@ -14,6 +14,9 @@ int64_t Remove(Node* base, const char* path, bool directory);
 int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to, uint32_t flags);
 int64_t MakeLink(Node* from_base, const char* from, Node* to_base, const char* to, bool follow);
 int64_t MakeSymlink(const char* target, Node* base, const char* path);
+// A name for a socket, which is nothing but a name; with the umask's mode. `*inode` gets no
+// reference. -EOPNOTSUPP in a mount.
+int64_t MakeSocketName(Node* base, const char* path, Inode** inode);
 int64_t ReadLinkPath(Node* base, const char* path, char* buffer, uint64_t size);
 int64_t CheckAccess(Node* base, const char* path, int mode, bool follow);
 int64_t TruncatePath(Node* base, const char* path, uint64_t size);

@@ -148,7 +148,21 @@ bool PutRecord(uint8_t* user, uint64_t size, uint64_t* done, uint64_t inode, int
   return true;
 }
 
-constexpr uint8_t kTypeDirectory = 4, kTypeRegular = 8, kTypeLink = 10;
+constexpr uint8_t kTypeDirectory = 4, kTypeRegular = 8, kTypeLink = 10, kTypeSocket = 12;
+
+uint8_t TypeOf(const Inode& inode) {
+  switch (inode.type) {
+    case InodeType::kDirectory:
+      return kTypeDirectory;
+    case InodeType::kSymlink:
+      return kTypeLink;
+    case InodeType::kSocket:
+      return kTypeSocket;
+    case InodeType::kRegular:
+      break;
+  }
+  return kTypeRegular;
+}
 
 class DirectoryFile final : public TreeFile {
  public:
@@ -188,12 +202,8 @@ class DirectoryFile final : public TreeFile {
     for (; position_ - 2 < count; ++position_) {
       const Node* child = children[position_ - 2];
       if (child->inode == nullptr) continue;
-      const InodeType type = child->inode->type;
-      const uint8_t kind = type == InodeType::kDirectory ? kTypeDirectory
-                           : type == InodeType::kSymlink ? kTypeLink
-                                                         : kTypeRegular;
       if (!PutRecord(to, size, &done, child->inode->number, static_cast<int64_t>(position_ + 1),
-                     kind, child->name, &fault)) {
+                     TypeOf(*child->inode), child->name, &fault)) {
         Free(children);
         return Ended(done, fault);
       }

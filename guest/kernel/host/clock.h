@@ -7,6 +7,7 @@
 namespace usetl::kernel {
 
 inline constexpr uint64_t kNever = ~0ull;
+inline constexpr uint64_t kAtOnce = 0;  // as a deadline: do not wait
 
 uint64_t Monotonic();
 uint64_t Realtime();

@@ -1,7 +1,6 @@
-// polling.cc: epoll, poll, select and the sockets of a pair.
+// polling.cc: epoll, poll and select.
 #include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/file/epoll.h"
-#include "guest/kernel/file/pipe.h"
 #include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/bytes.h"
 #include "guest/kernel/memory/user.h"
@@ -99,36 +98,6 @@ int64_t Select(int count, uint64_t* const users[3], uint64_t deadline) {
   return result;
 }
 
-struct MessageHeader {
-  void* name;
-  uint32_t name_size, padding;
-  IoVec* vectors;
-  uint64_t vector_count;
-  void* control;
-  uint64_t control_size;
-  int32_t flags;
-};
-
-// The pieces of a message in one buffer: a message is sent and received as a whole.
-struct Gathered {
-  ~Gathered() { Free(bytes); }
-  int64_t Reserve(const MessageHeader& header) {
-    constexpr uint64_t kMostPieces = 1024;
-    if (header.vector_count > kMostPieces) return -EMSGSIZE;
-    for (uint64_t i = 0; i < header.vector_count; ++i) {
-      IoVec vector;
-      if (!GetUser(&vector, header.vectors + i)) return -EFAULT;
-      if (vector.size > Channel::kCapacity) vector.size = Channel::kCapacity;
-      size += vector.size;
-    }
-    if (size > Channel::kCapacity) size = Channel::kCapacity;
-    bytes = static_cast<uint8_t*>(Allocate(size + 1));
-    return bytes == nullptr ? -ENOMEM : 0;
-  }
-  uint8_t* bytes = nullptr;
-  uint64_t size = 0;
-};
-
 }  // namespace
 
 extern "C" {
@@ -210,131 +179,6 @@ int64_t sys_pselect6(int count, uint64_t* read, uint64_t* write, uint64_t* excep
   }
   uint64_t* const users[3] = {read, write, except};
   return Select(count, users, deadline);
-}
-
-int64_t sys_socketpair(int domain, int type, int, int32_t* user) {
-  constexpr int kUnix = 1, kTypeMask = 0xf, kSeqPacket = 5;
-  const int kind = type & kTypeMask;
-  if (domain != kUnix) return -EAFNOSUPPORT;
-  if (kind != 1 && kind != 2 && kind != kSeqPacket) return -ESOCKTNOSUPPORT;
-  File* first;
-  File* second;
-  if (const int64_t error = CreateSocketPair(&first, &second, kind, type & kNonBlock); error != 0) {
-    return error;
-  }
-  const int64_t a = InstallFile(first, type & kCloseOnExec);
-  const int64_t b = InstallFile(second, type & kCloseOnExec);
-  const int32_t fds[2] = {static_cast<int32_t>(a), static_cast<int32_t>(b)};
-  if (a >= 0 && b >= 0 && CopyToUser(user, fds, sizeof fds)) return 0;
-  if (a >= 0) CloseDescriptor(fds[0]);
-  if (b >= 0) CloseDescriptor(fds[1]);
-  return a < 0 ? a : (b < 0 ? b : -EFAULT);
-}
-
-// There is no network: requests go through the agent's devices.
-int64_t sys_socket() { return -EAFNOSUPPORT; }
-int64_t sys_accept4() { return -EOPNOTSUPP; }
-
-int64_t sys_sendto(int fd, const void* user, uint64_t size, uint32_t flags) {
-  FileRef file(fd);
-  if (!file) return -EBADF;
-  SocketFile* socket = AsSocket(file.get());
-  return socket == nullptr ? -ENOTSOCK : SocketSend(socket, user, size, flags);
-}
-
-int64_t sys_recvfrom(int fd, void* user, uint64_t size, uint32_t flags, void*, uint32_t* length) {
-  FileRef file(fd);
-  if (!file) return -EBADF;
-  SocketFile* socket = AsSocket(file.get());
-  if (socket == nullptr) return -ENOTSOCK;
-  const uint32_t none = 0;
-  if (length != nullptr && !PutUser(length, none)) return -EFAULT;
-  return SocketReceive(socket, user, size, flags);
-}
-
-int64_t sys_sendmsg(int fd, const MessageHeader* user, uint32_t flags) {
-  MessageHeader header;
-  if (!GetUser(&header, user)) return -EFAULT;
-  Gathered message;
-  if (const int64_t error = message.Reserve(header); error != 0) return error;
-  uint64_t at = 0;
-  for (uint64_t i = 0; i < header.vector_count; ++i) {
-    IoVec vector;
-    if (!GetUser(&vector, header.vectors + i)) return -EFAULT;
-    if (vector.size > message.size - at) return -EMSGSIZE;
-    if (!CopyFromUser(message.bytes + at, vector.base, vector.size)) return -EFAULT;
-    at += vector.size;
-  }
-  return sys_sendto(fd, message.bytes, at, flags);
-}
-
-int64_t sys_recvmsg(int fd, MessageHeader* user, uint32_t flags) {
-  MessageHeader header;
-  if (!GetUser(&header, user)) return -EFAULT;
-  header.name_size = 0;
-  header.control_size = 0;
-  header.flags = 0;
-  if (!PutUser(user, header)) return -EFAULT;
-  Gathered message;
-  if (const int64_t error = message.Reserve(header); error != 0) return error;
-  const int64_t got = sys_recvfrom(fd, message.bytes, message.size, flags, nullptr, nullptr);
-  uint64_t at = 0;
-  for (uint64_t i = 0; i < header.vector_count && static_cast<int64_t>(at) < got; ++i) {
-    IoVec vector;
-    if (!GetUser(&vector, header.vectors + i)) return -EFAULT;
-    uint64_t piece = static_cast<uint64_t>(got) - at;
-    if (piece > vector.size) piece = vector.size;
-    if (!CopyToUser(vector.base, message.bytes + at, piece)) return -EFAULT;
-    at += piece;
-  }
-  return got;
-}
-
-int64_t sys_shutdown(int fd, int how) {
-  SocketFile* socket = AsSocket(GetFile(fd));
-  return socket == nullptr ? -ENOTSOCK : SocketShutdown(socket, how);
-}
-
-static int64_t UnnamedAddress(int fd, uint16_t* address, uint32_t* length) {
-  if (GetFile(fd) == nullptr) return -EBADF;
-  if (AsSocket(GetFile(fd)) == nullptr) return -ENOTSOCK;
-  uint32_t room;
-  if (!GetUser(&room, length)) return -EFAULT;
-  const uint16_t unix_family = 1;
-  const uint32_t size = sizeof unix_family;
-  if (room >= size && !PutUser(address, unix_family)) return -EFAULT;
-  return PutUser(length, size) ? 0 : -EFAULT;
-}
-int64_t sys_getsockname(int fd, uint16_t* address, uint32_t* length) {
-  return UnnamedAddress(fd, address, length);
-}
-int64_t sys_getpeername(int fd, uint16_t* address, uint32_t* length) {
-  return UnnamedAddress(fd, address, length);
-}
-
-int64_t sys_setsockopt(int fd) { return AsSocket(GetFile(fd)) == nullptr ? -ENOTSOCK : 0; }
-
-int64_t sys_getsockopt(int fd, int level, int option, int32_t* value, uint32_t* length) {
-  constexpr int kSocketLevel = 1, kType = 3, kError = 4, kSendBuffer = 7, kReceiveBuffer = 8;
-  SocketFile* socket = AsSocket(GetFile(fd));
-  if (socket == nullptr) return -ENOTSOCK;
-  if (level != kSocketLevel) return -ENOPROTOOPT;
-  int32_t answer = 0;
-  switch (option) {
-    case kType:
-      answer = SocketType(socket);
-      break;
-    case kError:
-      break;
-    case kSendBuffer:
-    case kReceiveBuffer:
-      answer = Channel::kCapacity;
-      break;
-    default:
-      return -ENOPROTOOPT;
-  }
-  const uint32_t size = sizeof answer;
-  return PutUser(value, answer) && PutUser(length, size) ? 0 : -EFAULT;
 }
 
 }  // extern "C"

@@ -107,6 +107,7 @@ void Schedule() {
       return;
     }
     Idle(deadline);
+    g_current->run_since += Monotonic() - now;  // nobody ran: no CPU time of whoever ran last
   }
 }
 

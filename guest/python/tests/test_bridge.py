@@ -100,11 +100,13 @@ class BridgeTest(AgentTest):
         super().setUp()
         self.web = WebServer()
         self.addCleanup(self.web.close)
-        self.process: AgentProcess = self.agent(hosts={"secure.test": self.web.port})
+        self.process: AgentProcess = self.agent(
+            hosts={"secure.test": self.web.port, "web.test": self.web.port}
+        )
         self.assertTrue(self.process.load(self.file(_SOURCE))["ok"])
 
     def do(self, name: str) -> object:
-        answer = self.process.invoke({"do": name, "url": self.web.url})
+        answer = self.process.invoke({"do": name, "url": f"http://web.test:{self.web.port}"})
         self.assertTrue(answer["ok"], answer.get("error", {}).get("traceback"))
         return answer["value"]
 

@@ -4,6 +4,8 @@ http.client, and with it urllib.request, requests, urllib3 and boto3, opens a co
 connect() and then talks to `self.sock`. install() replaces connect(): the connection gets an object
 that looks like a socket, reads what is sent as HTTP/1.1 and has the host carry the request out.
 TLS is the host's business: `https` only changes the URL.
+
+A server that the function itself has on the loopback is asked directly.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import ssl
 import sys
 from typing import Any
 
+from usetl import _loopback
 from usetl._exchange import Exchange
 
 
@@ -66,8 +69,16 @@ class BridgedSocket:
         self.close()
 
 
-def _connect(self: http.client.HTTPConnection) -> None:
-    """Takes the place of connect(). A tunnel is not needed: the host goes to its end directly."""
+def _connect(self: http.client.HTTPConnection, plain: Any) -> bool:
+    """Takes the place of connect(), which was `plain`. A tunnel is not needed: the host goes to its
+    end directly. True: the connection is a bridged one."""
+    if not self._tunnel_host and _loopback.is_loopback(self.host):
+        try:
+            plain(self)
+            return False
+        except Exception as error:
+            if not _loopback.is_refused(error):
+                raise
     secure = isinstance(self, http.client.HTTPSConnection)
     host = self._tunnel_host or self.host
     port = self._tunnel_port or self.port
@@ -78,14 +89,20 @@ def _connect(self: http.client.HTTPConnection) -> None:
     if timeout is socket._GLOBAL_DEFAULT_TIMEOUT or not isinstance(timeout, (int, float)):
         timeout = socket.getdefaulttimeout()
     self.sock = BridgedSocket(f"{'https' if secure else 'http'}://{name}", timeout)
+    return True
 
 
-def _connect_urllib3(self: Any) -> None:
+def _connect_urllib3(self: Any, plain: Any) -> None:
     """urllib3 keeps books of its own about what a connection has proved."""
-    _connect(self)
-    self.is_verified = True
-    self.proxy_is_verified = None
-    self._has_connected_to_proxy = False
+    if _connect(self, plain):
+        self.is_verified = True
+        self.proxy_is_verified = None
+        self._has_connected_to_proxy = False
+
+
+def _replace_connect(kind: Any, connect: Any) -> None:
+    plain = kind.connect
+    kind.connect = lambda self: connect(self, plain)
 
 
 class _Urllib3Finder(importlib.abc.MetaPathFinder):
@@ -107,8 +124,9 @@ class _Urllib3Finder(importlib.abc.MetaPathFinder):
 
         def exec_module(module: Any) -> None:
             execute(module)
-            module.HTTPConnection.connect = _connect_urllib3
-            module.HTTPSConnection.connect = _connect_urllib3
+            secure = module.HTTPSConnection
+            _replace_connect(secure, _connect_urllib3)
+            _replace_connect(module.HTTPConnection, _connect_urllib3)
 
         spec.loader.exec_module = exec_module
         return spec
@@ -128,7 +146,8 @@ def _bare_context() -> ssl.SSLContext:
 
 def install() -> None:
     """Once, before the snapshot."""
-    http.client.HTTPConnection.connect = _connect
-    http.client.HTTPSConnection.connect = _connect
+    _replace_connect(http.client.HTTPSConnection, _connect)
+    _replace_connect(http.client.HTTPConnection, _connect)
+    _loopback.install()
     ssl._create_default_https_context = _bare_context
     sys.meta_path.insert(0, _Urllib3Finder())
