@@ -4,6 +4,7 @@
 
 #include "guest/kernel/fs/guest_region.h"
 #include "guest/kernel/fs/mount.h"
+#include "guest/kernel/fs/sparse.h"
 #include "guest/kernel/host/clock.h"
 #include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/bytes.h"
@@ -25,11 +26,23 @@ abi::FileEntry EntryOf(const Inode& inode) {
   entry.mode = inode.mode;
   entry.uid = inode.uid;
   entry.gid = inode.gid;
-  entry.size = inode.size;
+  // A file with holes is published up to the first.
+  entry.size = inode.size < inode.capacity ? inode.size : inode.capacity;
   entry.offset = inode.offset;
   entry.capacity = inode.capacity;
   entry.modified_ns = inode.modified_ns;
   return entry;
+}
+
+int64_t WriteWithHoles(Inode* inode, const void* user, uint64_t size, uint64_t offset) {
+  if (const int64_t error = EnsureWritable(inode, inode->size); error != 0) return error;
+  const int64_t put = WriteSparse(inode, user, size, offset);
+  if (put <= 0) return put;
+  const uint64_t end = offset + static_cast<uint64_t>(put);
+  if (end > inode->size) inode->size = end;
+  Touch(inode);
+  PublishInode(inode, nullptr);
+  return put;
 }
 
 }  // namespace
@@ -49,6 +62,7 @@ void RefInode(Inode* inode) { ++inode->references; }
 void UnrefInode(Inode* inode) {
   if (--inode->references != 0) return;
   if (inode->own) FreeRange(inode->offset, inode->capacity);
+  FreeExtents(inode);
   if (inode->slot >= 0) FreeSlot(inode->slot);
   // A link's target is kernel memory, unless it is the pack's.
   if (inode->type == InodeType::kSymlink && abi::kKernelPages.Contains(inode->address, 1)) {
@@ -71,7 +85,8 @@ void FillStat(const Inode& inode, Stat* stat) {
   stat->gid = inode.gid;
   stat->size = inode.type == InodeType::kDirectory ? 4096 : static_cast<int64_t>(inode.size);
   stat->block_size = 4096;
-  stat->blocks = static_cast<int64_t>((inode.size + 511) / 512);
+  const uint64_t room = inode.sparse ? SparseRoom(inode) : inode.size;
+  stat->blocks = static_cast<int64_t>((room + 511) / 512);
   constexpr uint64_t kSecond = 1'000'000'000;
   stat->modify_seconds = inode.modified_ns / kSecond;
   stat->modify_ns = inode.modified_ns % kSecond;
@@ -86,9 +101,12 @@ void Touch(Inode* inode) { inode->modified_ns = inode->changed_ns = Realtime(); 
 
 int64_t EnsureWritable(Inode* inode, uint64_t size) {
   if (size > kLargest) return -EFBIG;
-  const uint64_t content = inode->size;
   if (inode->own && size <= inode->capacity) return 0;
-  uint64_t wanted = PageUp(size > content ? size : content);
+  if (inode->sparse && size <= inode->size) return 0;
+  // With holes that are being filled, what lies here ends before the size.
+  const uint64_t content =
+      inode->own && inode->capacity < inode->size ? inode->capacity : inode->size;
+  uint64_t wanted = PageUp(size > inode->size ? size : inode->size);
   if (inode->own && inode->capacity != 0) {
     // Doubling keeps appends cheap; a region that is nearly full gives what it has.
     uint64_t doubled = inode->capacity * 2 > wanted ? inode->capacity * 2 : wanted;
@@ -123,9 +141,17 @@ int64_t EnsureWritable(Inode* inode, uint64_t size) {
 
 int64_t TruncateInode(Inode* inode, uint64_t size) {
   if (const int64_t error = MayChangeFile(inode); error != 0) return error;
+  if (size > kLargest) return -EFBIG;
   if (size == 0 && !inode->own) inode->size = 0;  // nothing worth copying up
-  if (const int64_t error = EnsureWritable(inode, size); error != 0) return error;
-  if (size < inode->size) memset(GuestRegionAt(inode->offset + size), 0, inode->size - size);
+  const bool holes = inode->sparse || LeavesHole(*inode, size);
+  if (const int64_t error = EnsureWritable(inode, holes ? inode->size : size); error != 0) {
+    return error;
+  }
+  if (holes) {
+    TruncateSparse(inode, size);
+  } else if (size < inode->size) {
+    memset(GuestRegionAt(inode->offset + size), 0, inode->size - size);
+  }
   inode->size = size;
   Touch(inode);
   PublishInode(inode, nullptr);
@@ -137,6 +163,9 @@ int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offse
   if (offset > kLargest || size > kLargest) return -EFBIG;
   if (const int64_t refused = MayChangeFile(inode); refused != 0) return refused;
   uint64_t end = offset + size;
+  if (inode->sparse || LeavesHole(*inode, offset)) {
+    return WriteWithHoles(inode, user, size, offset);
+  }
   int64_t error = EnsureWritable(inode, end);
   if (error == -ENOSPC && inode->own && offset < inode->capacity) {
     end = inode->capacity;  // what still fits, as a full disk does
@@ -156,6 +185,7 @@ int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offse
 }
 
 int64_t ReadInode(const Inode& inode, void* user, uint64_t size, uint64_t offset) {
+  if (inode.sparse) return ReadSparse(inode, user, size, offset);
   if (offset >= inode.size) return 0;
   if (size > inode.size - offset) size = inode.size - offset;
   return CopyToUser(user, reinterpret_cast<void*>(inode.address + offset), size)

@@ -14,12 +14,14 @@ namespace usetl::kernel {
 enum class InodeType : uint8_t { kRegular, kDirectory, kSymlink, kSocket };
 
 struct Node;
+struct Extent;  // fs/sparse.cc
 
 struct Inode {
   uint32_t references = 1;  // names and open files
   uint32_t links = 1;
   InodeType type = InodeType::kRegular;
-  bool own = false;  // content in the guest region
+  bool own = false;     // content in the guest region
+  bool sparse = false;  // own: the size may be beyond the capacity (fs/sparse.h)
   uint16_t mode = 0644;
   uint32_t uid = 0, gid = 0;
   uint64_t number = 0;
@@ -27,12 +29,13 @@ struct Inode {
   uint64_t accessed_ns = 0;  // as set by utimensat; 0: as modified_ns
   uint64_t address = 0;      // of the content, or of a link's target; 0: empty
   uint64_t size = 0;
-  uint64_t capacity = 0;  // own: bytes reserved at `offset`
-  uint64_t offset = 0;    // own: within the guest region
-  uint32_t pins = 0;      // mappings and transactions: the range must not move
-  int32_t slot = -1;      // own: in the guest region's table
-  uint32_t mount = 0;     // what is mounted here, as abi::FileEntry has it
-  Node* home = nullptr;   // its name, where mounts have to know it: all but packs' files have one
+  uint64_t capacity = 0;      // own: bytes reserved at `offset`
+  uint64_t offset = 0;        // own: within the guest region
+  uint32_t pins = 0;          // mappings and transactions: the range must not move
+  int32_t slot = -1;          // own: in the guest region's table
+  Extent* extents = nullptr;  // sparse: what lies beyond the capacity
+  uint32_t mount = 0;         // what is mounted here, as abi::FileEntry has it
+  Node* home = nullptr;  // its name, where mounts have to know it: all but packs' files have one
 };
 
 Inode* NewInode(InodeType type, uint16_t mode);  // null: out of memory
@@ -43,8 +46,8 @@ void UnrefInode(Inode* inode);
 void FillStat(const Inode& inode, Stat* stat);
 void Touch(Inode* inode);  // modified now
 
-// Makes the content writable and at least `size` bytes large (capacity; the size stays). 0,
-// -ENOSPC, -EFBIG.
+// Makes the content writable and at least `size` bytes large (capacity; the size stays); holes stay
+// holes. 0, -ENOSPC, -EFBIG.
 int64_t EnsureWritable(Inode* inode, uint64_t size);
 int64_t TruncateInode(Inode* inode, uint64_t size);
 // Bytes written, -EFAULT, -ENOSPC, -EFBIG.

@@ -7,6 +7,7 @@
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/operations.h"
 #include "guest/kernel/fs/process_directory.h"
+#include "guest/kernel/fs/sparse.h"
 #include "guest/kernel/fs/tree_file.h"
 #include "guest/kernel/host/control.h"
 #include "guest/kernel/linux/stat.h"
@@ -144,6 +145,7 @@ int64_t PinBody(File* file, uint64_t size, File** pinned, uint64_t* offset) {
   Inode* inode = InodeOf(file);
   if (inode == nullptr || size > inode->size) return -EINVAL;
   if (inode->own) {
+    if (const int64_t error = FillHoles(inode); error != 0) return error;
     file->Ref();
   } else {
     File* copy = NewNamelessFile(0600);

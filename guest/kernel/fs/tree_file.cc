@@ -1,6 +1,7 @@
 #include "guest/kernel/fs/tree_file.h"
 
 #include "guest/kernel/fs/mount.h"
+#include "guest/kernel/fs/sparse.h"
 #include "guest/kernel/linux/abi.h"
 #include "guest/kernel/linux/fcntl.h"
 #include "guest/kernel/memory/allocator.h"
@@ -92,11 +93,10 @@ class RegularFile final : public TreeFile {
         base = size;
         break;
       case kSeekData:
-        if (offset < 0 || offset >= size) return -ENXIO;
-        break;
       case kSeekHole:
         if (offset < 0 || offset >= size) return -ENXIO;
-        offset = size;
+        offset = FindPart(static_cast<uint64_t>(offset), whence == kSeekData);
+        if (offset == size && whence == kSeekData) return -ENXIO;
         break;
       default:
         return -EINVAL;
@@ -120,9 +120,16 @@ class RegularFile final : public TreeFile {
       if (const int64_t error = EnsureWritable(inode_, inode_->size); error != 0) return error;
     }
     if (offset >= inode_->size) return -ENXIO;
+    if (FillHoles(inode_) != 0) return -ENOMEM;
     if (inode_->own) ++inode_->pins;
     *source = {inode_->address + offset, inode_->size - offset, inode_->own};
     return 0;
+  }
+
+ private:
+  int64_t FindPart(uint64_t offset, bool data) const {
+    if (!inode_->sparse) return static_cast<int64_t>(data ? offset : inode_->size);
+    return static_cast<int64_t>(data ? FindData(*inode_, offset) : FindHole(*inode_, offset));
   }
 };
 

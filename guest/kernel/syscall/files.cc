@@ -2,6 +2,9 @@
 #include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/file/event_file.h"
 #include "guest/kernel/file/pipe.h"
+#include "guest/kernel/fs/mount.h"
+#include "guest/kernel/fs/sparse.h"
+#include "guest/kernel/fs/tree_file.h"
 #include "guest/kernel/linux/abi.h"
 #include "guest/kernel/linux/stat.h"
 #include "guest/kernel/memory/address_space.h"
@@ -41,13 +44,12 @@ int64_t CopyBetween(File* from, uint64_t* from_offset, File* to, uint64_t* to_of
   while (done < size) {
     const void* source = buffer;
     uint64_t chunk = size - done;
-    MapSource content;
-    const uint64_t page = from_offset != nullptr ? *from_offset & ~4095ull : 0;
-    const uint64_t skip = from_offset != nullptr ? *from_offset - page : 0;
-    if (from_offset != nullptr && from->Map(page, 4096, false, &content) == 0) {
-      if (content.available <= skip) break;
-      source = reinterpret_cast<const uint8_t*>(content.address) + skip;
-      if (chunk > content.available - skip) chunk = content.available - skip;
+    // In place what nobody can move meanwhile.
+    const Inode* inode = from_offset != nullptr ? InodeOf(from) : nullptr;
+    if (inode != nullptr && !inode->own) {
+      if (*from_offset >= inode->size) break;
+      source = reinterpret_cast<const uint8_t*>(inode->address) + *from_offset;
+      if (chunk > inode->size - *from_offset) chunk = inode->size - *from_offset;
     } else {
       if (chunk > sizeof buffer) chunk = sizeof buffer;
       const int64_t got = from_offset != nullptr ? from->ReadAt(buffer, chunk, *from_offset)
@@ -304,9 +306,15 @@ int64_t sys_fallocate(int fd, int mode, int64_t offset, int64_t length) {
   if (offset < 0 || length <= 0) return -EINVAL;
   if (mode == kKeepSize) return 0;  // advice
   if (mode != 0) return -EOPNOTSUPP;
-  Stat stat{};
-  if (const int64_t error = file->GetStat(&stat); error != 0) return error;
-  return stat.size >= offset + length ? 0 : file->Truncate(offset + length);
+  Inode* inode = InodeOf(file);
+  int64_t end;
+  if (inode == nullptr) return -ENODEV;
+  if (__builtin_add_overflow(offset, length, &end)) return -EFBIG;
+  const auto wanted = static_cast<uint64_t>(end);
+  if (const int64_t error = MayChangeFile(inode); error != 0) return error;
+  if (const int64_t error = FillHoles(inode); error != 0) return error;
+  if (const int64_t error = EnsureWritable(inode, wanted); error != 0) return error;
+  return inode->size >= wanted ? 0 : file->Truncate(wanted);
 }
 
 int64_t sys_getdents64(int fd, void* user, uint64_t size) {

@@ -46,6 +46,7 @@ void ReadNodeName(char* name) {
   Inode* inode;
   if (FindInode(RootNode(), "/etc/hostname", true, &inode) != 0) return;
   if (inode->type != InodeType::kRegular || inode->size == 0) return;
+  if (inode->sparse) return;
   const char* line = reinterpret_cast<const char*>(inode->address);
   uint64_t size = 0;
   while (size < inode->size && size < kNameField - 1 && line[size] != '\n') ++size;

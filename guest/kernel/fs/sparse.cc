@@ -1,0 +1,179 @@
+#include "guest/kernel/fs/sparse.h"
+
+#include <asm/errno.h>
+
+#include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/mount.h"
+#include "guest/kernel/memory/allocator.h"
+#include "guest/kernel/memory/bytes.h"
+#include "guest/kernel/memory/user.h"
+#include "vmm/abi/layout.h"
+
+namespace usetl::kernel {
+
+// The bytes [begin, end) of the file, whole pages, sorted, none within the inode's own range. What
+// is beyond the file's size is zero.
+struct Extent {
+  Extent* next;
+  uint64_t begin, end;
+  uint64_t offset;  // within the guest region
+};
+
+namespace {
+
+constexpr uint64_t kSmallestHole = 64 << 10;  // smaller ones are not worth an extent
+constexpr uint64_t kPage = abi::kPageSize;
+
+uint64_t PageUp(uint64_t v) { return (v + kPage - 1) & ~(kPage - 1); }
+
+// The bytes at `at`, which reach until *end; null: a hole.
+uint8_t* Locate(const Inode& inode, uint64_t at, uint64_t* end) {
+  if (at < inode.capacity) {
+    *end = inode.capacity;
+    return GuestRegionAt(inode.offset + at);
+  }
+  for (const Extent* extent = inode.extents; extent != nullptr; extent = extent->next) {
+    if (at < extent->begin) {
+      *end = extent->begin;
+      return nullptr;
+    }
+    if (at < extent->end) {
+      *end = extent->end;
+      return GuestRegionAt(extent->offset + (at - extent->begin));
+    }
+  }
+  *end = ~0ull;
+  return nullptr;
+}
+
+// Makes room at `at`, for what lies before `end` or a part of it. REQUIRES: a hole there.
+bool AddExtent(Inode* inode, uint64_t at, uint64_t end) {
+  Extent** link = &inode->extents;
+  while (*link != nullptr && (*link)->end <= at) link = &(*link)->next;
+  const uint64_t begin = at & ~(kPage - 1);
+  if (*link != nullptr && (*link)->begin < end) end = (*link)->begin;
+  uint64_t size = PageUp(end) - begin;
+  uint64_t offset;
+  while ((offset = AllocateRange(size)) == 0) {
+    if (size == kPage) return false;
+    size = PageUp(size / 2);
+  }
+  Extent* extent = New<Extent>(Extent{*link, begin, begin + size, offset});
+  if (extent == nullptr) {
+    FreeRange(offset, size);
+    return false;
+  }
+  *link = extent;
+  return true;
+}
+
+}  // namespace
+
+bool LeavesHole(const Inode& inode, uint64_t offset) {
+  const uint64_t used = inode.size > inode.capacity ? inode.size : inode.capacity;
+  return offset > used + kSmallestHole && !IsOfHost(inode.home);
+}
+
+int64_t ReadSparse(const Inode& inode, void* user, uint64_t size, uint64_t offset) {
+  if (offset >= inode.size) return 0;
+  if (size > inode.size - offset) size = inode.size - offset;
+  uint64_t done = 0;
+  while (done < size) {
+    uint64_t end;
+    const uint8_t* data = Locate(inode, offset + done, &end);
+    uint64_t chunk = end - (offset + done);
+    if (chunk > size - done) chunk = size - done;
+    auto* to = static_cast<uint8_t*>(user) + done;
+    if (!(data != nullptr ? CopyToUser(to, data, chunk) : ZeroUser(to, chunk))) {
+      return done != 0 ? static_cast<int64_t>(done) : -EFAULT;
+    }
+    done += chunk;
+  }
+  return static_cast<int64_t>(done);
+}
+
+int64_t WriteSparse(Inode* inode, const void* user, uint64_t size, uint64_t offset) {
+  inode->sparse = true;
+  uint64_t done = 0;
+  while (done < size) {
+    const uint64_t at = offset + done;
+    uint64_t end;
+    uint8_t* data = Locate(*inode, at, &end);
+    if (data == nullptr) {
+      if (!AddExtent(inode, at, offset + size)) break;
+      data = Locate(*inode, at, &end);
+    }
+    const uint64_t chunk = size - done < end - at ? size - done : end - at;
+    if (!CopyFromUser(data, static_cast<const uint8_t*>(user) + done, chunk)) {
+      return done != 0 ? static_cast<int64_t>(done) : -EFAULT;
+    }
+    done += chunk;
+  }
+  return done != 0 || size == 0 ? static_cast<int64_t>(done) : -ENOSPC;
+}
+
+void TruncateSparse(Inode* inode, uint64_t size) {
+  if (size < inode->capacity)
+    memset(GuestRegionAt(inode->offset + size), 0, inode->capacity - size);
+  for (Extent** link = &inode->extents; *link != nullptr;) {
+    Extent* extent = *link;
+    if (extent->begin >= size) {
+      *link = extent->next;
+      FreeRange(extent->offset, extent->end - extent->begin);
+      Delete(extent);
+      continue;
+    }
+    if (size < extent->end) {
+      memset(GuestRegionAt(extent->offset + (size - extent->begin)), 0, extent->end - size);
+    }
+    link = &extent->next;
+  }
+  inode->size = size;
+  inode->sparse = size > inode->capacity;
+}
+
+uint64_t FindData(const Inode& inode, uint64_t offset) {
+  uint64_t end;
+  while (offset < inode.size && Locate(inode, offset, &end) == nullptr) offset = end;
+  return offset < inode.size ? offset : inode.size;
+}
+
+uint64_t FindHole(const Inode& inode, uint64_t offset) {
+  uint64_t end;
+  while (offset < inode.size && Locate(inode, offset, &end) != nullptr) offset = end;
+  return offset < inode.size ? offset : inode.size;
+}
+
+uint64_t SparseRoom(const Inode& inode) {
+  uint64_t room = inode.capacity;
+  for (const Extent* extent = inode.extents; extent != nullptr; extent = extent->next) {
+    room += extent->end - extent->begin;
+  }
+  return room;
+}
+
+int64_t FillHoles(Inode* inode) {
+  if (!inode->sparse) return 0;
+  inode->sparse = false;
+  if (const int64_t error = EnsureWritable(inode, inode->size); error != 0) {
+    inode->sparse = true;
+    return error;
+  }
+  for (const Extent* extent = inode->extents; extent != nullptr; extent = extent->next) {
+    memcpy(GuestRegionAt(inode->offset + extent->begin), GuestRegionAt(extent->offset),
+           extent->end - extent->begin);
+  }
+  FreeExtents(inode);
+  PublishInode(inode, nullptr);
+  return 0;
+}
+
+void FreeExtents(Inode* inode) {
+  while (Extent* extent = inode->extents) {
+    inode->extents = extent->next;
+    FreeRange(extent->offset, extent->end - extent->begin);
+    Delete(extent);
+  }
+}
+
+}  // namespace usetl::kernel
