@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include <cstdio>
+#include <cstring>
 
 #include "cri/client/pod_end.h"
 #include "cri/client/pod_look.h"
@@ -66,6 +67,18 @@ void Announce(const PodRunner& runner) {
   }
 }
 
+// An option of the command of --exec that stands where ours do; null: none.
+const char* OptionOfCommand(const CLI::App& app, int argc, char** argv) {
+  bool exec = false;
+  for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
+    const std::string word(argv[i], std::strcspn(argv[i], "="));
+    exec = exec || word == "--exec";
+    const bool option = word.size() > 1 && word[0] == '-';
+    if (exec && option && app.get_option_no_throw(word) == nullptr) return argv[i];
+  }
+  return nullptr;
+}
+
 int Remove(const std::string& socket, const std::string& yaml, const ManifestOptions& options) {
   std::vector<std::string> removed;
   const Status status = RemovePods(socket, yaml, options, &removed);
@@ -104,6 +117,11 @@ int Main(int argc, char** argv) {
   app.add_flag("--stats", stats, "run nothing: show what the pods of this name and namespace use");
   app.add_flag("--exec", exec, "run a program beside the function in a container of theirs");
   app.add_flag("--remove", remove, "run nothing: end and remove them, print their ids");
+  if (const char* option = OptionOfCommand(app, argc, argv)) {
+    return RefuseArguments(
+        app, std::string(option) + ": a command with options stands behind --: --exec -- COMMAND " +
+                 option);
+  }
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   if (detach + stats + exec + remove > 1) {
     return RefuseArguments(app, "--detach, --stats, --exec and --remove go one at a time");

@@ -7,6 +7,7 @@
 #include "cri/client/call.h"
 #include "cri/client/find_node.h"
 #include "cri/client/image_user.h"
+#include "cri/client/made_pods.h"
 #include "cri/client/pod_end.h"
 #include "cri/client/volumes.h"
 #include "vmm/base/installation.h"
@@ -105,8 +106,20 @@ Result<v1::ContainerStatus> PodRunner::StatusOf(const std::string& container) {
   return answer.status();
 }
 
+Status PodRunner::RefuseSecond() {
+  const Result<std::vector<v1::PodSandbox>> made = FindMadePods(runtime_.get(), manifest_);
+  if (!made.ok()) return made.status().code() == ENOENT ? Status() : made.status();
+  for (const v1::PodSandbox& pod : *made) {
+    if (pod.state() != v1::SANDBOX_READY) continue;
+    return Status(EEXIST, "pod " + pod.metadata().namespace_() + "/" + pod.metadata().name() +
+                              " runs already; --stats shows it, --remove ends it");
+  }
+  return Status();
+}
+
 Status PodRunner::Start() {
   USETL_RETURN_IF_ERROR(FindNode(socket_));
+  USETL_RETURN_IF_ERROR(RefuseSecond());
   USETL_RETURN_IF_ERROR(PrepareVolumes(manifest_));
   v1::RunPodSandboxRequest run;
   *run.mutable_config() = manifest_.sandbox;

@@ -36,6 +36,8 @@ class PodRunner {
  private:
   // How `usetl image` is told the node's store: an option with a blank before it, or nothing.
   std::string StoreOption();
+  // EEXIST while a pod of this name runs: a cluster has one of each, and --remove ends them all.
+  Status RefuseSecond();
   Status EnsureImage(PodManifest::Container* container);
   Result<std::string> StartContainer(PodManifest::Container* container);
   Result<v1::ContainerStatus> StatusOf(const std::string& container);

@@ -50,7 +50,8 @@ std::string Reason(const std::string& said) {
 Status BakeImage(const image::Image& image, const std::string& directory, const std::string& name,
                  int stop) {
   ChildProgram bake{InstalledPath("usetl-bake"),
-                    {"usetl-bake", "--follow", "--runtimes", directory, "--runtime", name}};
+                    {"usetl-bake", "--follow", std::to_string(getpid()), "--runtimes", directory,
+                     "--runtime", name}};
   for (const std::string& pack : image.packs) bake.arguments.push_back("--layer=" + pack);
   for (const std::string& variable : image.config.environment) {
     bake.arguments.push_back("--env=" + variable);

@@ -1,5 +1,6 @@
 #include "cri/image/image_bake.h"
 
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cri/image/files.h"
 #include "cri/image/progress_line.h"
 #include "vmm/base/installation.h"
 #include "vmm/pool/bake_directory.h"
@@ -14,7 +16,8 @@
 namespace usetl::image {
 namespace {
 
-Result<int> Run(const std::string& program, std::vector<std::string> arguments) {
+Result<int> Run(const std::string& program, std::vector<std::string> arguments,
+                const Cancelled& cancelled) {
   const std::string path = InstalledPath(program);
   arguments.insert(arguments.begin(), program);
   std::vector<char*> words;
@@ -26,25 +29,29 @@ Result<int> Run(const std::string& program, std::vector<std::string> arguments) 
   int status;
   while (waitpid(child, &status, 0) < 0) {
     if (errno != EINTR) return Status::Errno("wait for " + program);
+    if (IsCancelled(cancelled)) kill(child, SIGTERM);  // and wait for its end
   }
+  if (IsCancelled(cancelled)) return CancelledStatus();
   if (WIFEXITED(status)) return WEXITSTATUS(status);
   return Status(ECHILD, program + " was ended by signal " + std::to_string(WTERMSIG(status)));
 }
 
 }  // namespace
 
-Result<int> BakeFromStore(ImageStore* store, const BakeOrder& order) {
+Result<int> BakeFromStore(ImageStore* store, const BakeOrder& order, const Cancelled& cancelled) {
   const Result<ImageLease> lease = store->Lease(order.image);
   if (!lease.ok()) return lease.status();
   const Image& image = lease->image();
   if (image.packs.empty()) return Status(EINVAL, "the image " + order.image + " has no layers");
-  std::vector<std::string> arguments = {"--runtimes", order.runtimes, "--runtime", order.runtime};
+  std::vector<std::string> arguments = {"--follow",   std::to_string(getpid()),
+                                        "--runtimes", order.runtimes,
+                                        "--runtime",  order.runtime};
   if (!order.trace.empty()) arguments.insert(arguments.end(), {"--trace", order.trace});
   for (const std::string& pack : image.packs) arguments.push_back("--layer=" + pack);
   for (const std::string& variable : image.config.environment) {
     arguments.push_back("--env=" + variable);
   }
-  return Run("usetl-bake", std::move(arguments));
+  return Run("usetl-bake", std::move(arguments), cancelled);
 }
 
 Result<int> BakeFromFile(const StoreConfig& config, const BakeOrder& order,
@@ -67,7 +74,7 @@ Result<int> BakeFromFile(const StoreConfig& config, const BakeOrder& order,
   }
   BakeOrder imported = order;
   imported.image = ids->front();
-  return BakeFromStore(store->get(), imported);
+  return BakeFromStore(store->get(), imported, cancelled);
 }
 
 }  // namespace usetl::image

@@ -17,8 +17,9 @@ struct BakeOrder {
 };
 
 // Runs usetl-bake on the packs of an image of the store, which it keeps meanwhile. Returns the exit
-// status of usetl-bake, which has said what went wrong.
-Result<int> BakeFromStore(ImageStore* store, const BakeOrder& order);
+// status of usetl-bake, which has said what went wrong; ECANCELED. A signal has to interrupt the
+// wait for `cancelled` to be looked at.
+Result<int> BakeFromStore(ImageStore* store, const BakeOrder& order, const Cancelled& cancelled);
 
 // The same with an image of a file, which gets into no store: what it is unpacked to lies beside
 // the runtime and goes afterwards.

@@ -248,7 +248,7 @@ int Main(int argc, char** argv) {
       options.directory.empty() ? ImageStoreOf(options.node) : options.directory, options.config);
   if (!store.ok()) return Complain(store.status());
   Status status;
-  if (bake->parsed()) return EndOfBake(BakeFromStore(store->get(), options.bake));
+  if (bake->parsed()) return EndOfBake(BakeFromStore(store->get(), options.bake, Interrupted));
   if (pull->parsed()) status = Pull(store->get(), &options);
   if (import->parsed()) status = Import(store->get(), options);
   if (list->parsed()) status = List(store->get(), options);

@@ -186,7 +186,8 @@ bool CniDirectory::Look(const std::string& path, Mark* mark) {
 
 Result<std::shared_ptr<const CniConfig>> CniDirectory::Get() {
   const auto none = [&](const std::string& why) {
-    return Status(EHOSTUNREACH, "no network configuration: " + why);
+    return Status(EHOSTUNREACH, "no network configuration: " + why +
+                                    "; write one, or start usetld with --no-network");
   };
   const std::lock_guard lock(mutex_);
   Mark directory, file;

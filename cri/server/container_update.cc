@@ -25,6 +25,8 @@ grpc::Status RuntimeService::UpdateContainerResources(
                         "usetl: the memory limit of a running function cannot be changed");
   }
   v1::LinuxContainerResources& resources = *record.mutable_resources();
+  // What is repeated would be added.
+  if (request->linux().hugepage_limits_size() != 0) resources.clear_hugepage_limits();
   resources.MergeFrom(request->linux());
   const std::shared_ptr<Sandbox> pod = node_.store->FindSandbox(record.sandbox_id());
   const v1::LinuxContainerResources& asked = request->linux();

@@ -22,8 +22,12 @@ grpc::Status RuntimeService::UpdatePodSandboxResources(
                         "the pod sandbox " + record.id() + " is not ready");
   }
   v1::LinuxPodSandboxConfig& linux_config = *record.mutable_config()->mutable_linux();
-  linux_config.mutable_resources()->MergeFrom(request->resources());
-  linux_config.mutable_overhead()->MergeFrom(request->overhead());
+  for (const auto& [mine, asked] :
+       {std::pair{linux_config.mutable_resources(), &request->resources()},
+        {linux_config.mutable_overhead(), &request->overhead()}}) {
+    if (asked->hugepage_limits_size() != 0) mine->clear_hugepage_limits();  // else added to
+    mine->MergeFrom(*asked);
+  }
   // kubelet has changed the cgroup above; ours would hold the pod to its old limits.
   if (usetl::Status status = LimitCgroup(record); !status.ok()) return ToGrpc(status);
   return ToGrpc(node_.store->Update(std::move(record)));

@@ -13,6 +13,7 @@ import tempfile
 import unittest
 
 from node import BUILD, Node, NodeCase, start_daemon, wait_until
+from processes import descendants, name
 
 FILL = ("def handler(event, context):\n"
         "  taken = []\n"
@@ -57,7 +58,7 @@ class Memory(NodeCase):
 
     def test_beyond_the_node(self):
         done = self.node.run(ONE, "--memory", "1G")
-        self.assertEqual((done.returncode, done.stdout), (125, ""))
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertEqual(done.stderr, "usetl: --memory, or the pod's memory limit, exceeds the 256 MB that this node "
                                       "gives a function; ask for less, or start the node with usetl up --memory\n")
 
@@ -71,7 +72,7 @@ class Memory(NodeCase):
 
     def test_less_than_the_runtime_has(self):
         done = self.node.run(ONE, "--memory", "8M")
-        self.assertEqual(done.returncode, 125)
+        self.assertEqual(done.returncode, 2)
         self.assertEqual(done.stderr, "usetl: --memory, or the pod's memory limit, is less than the 64 MB that a "
                                       "function of this runtime takes; give 64 MB or more\n")
         with tempfile.TemporaryDirectory() as directory:
@@ -113,6 +114,25 @@ class Regions(unittest.TestCase):
         for peer, *_ in peers[:2]:
             peer.close()
         self.assertEqual(claim(b"late", 20_000)[1], 0)
+
+
+class Waiting(unittest.TestCase):
+    def test_who_waits_for_a_usf_is_told(self):
+        node = Node(pool=1)
+        self.addCleanup(node.close)
+        function = pathlib.Path(node.directory) / "one.py"
+        function.write_text(ONE)
+        [vmmd] = [pid for pid in descendants(node.process.pid) if name(pid) == "usetl-vmmd"]
+        os.kill(vmmd, signal.SIGSTOP)
+        self.addCleanup(os.kill, vmmd, signal.SIGCONT)
+        command = [BUILD / "usetl", "run", function, "--node", node.directory]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True) as client:
+            said = client.stderr.readline()
+            os.kill(vmmd, signal.SIGCONT)
+            self.assertEqual((said, client.communicate(timeout=60), client.returncode),
+                             ("usetl: no USF of runtime python3.11 is free: waiting for one, 10 s at most\n",
+                              ("1\n", ""), 0))
 
 
 class Stuck(unittest.TestCase):

@@ -46,7 +46,7 @@ TEST(LibraryData, StaysWhatItWas) {
   EXPECT_TRUE(CurlWorks());
   EXPECT_THROW(throw std::runtime_error("thrown"), std::runtime_error);
 
-  const pid_t child = fork();
+  const pid_t child = _Fork();  // as the proxy does
   if (child == 0) _exit(CurlWorks() ? 0 : 1);
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);

@@ -132,20 +132,25 @@ int UpMain(int argc, char** argv) {
   app.add_option("--pool", up.pool, "USFs kept ready")->capture_default_str();
   CLI::Option* const cri = app.add_flag(
       "--cri", up.cri, "serve the Container Runtime Interface too, at NODE/usetl.sock");
-  app.add_option("--state", up.state, "with --cri: directory of pods and containers [NODE/pods]");
+  app.add_option("--state", up.state, "with --cri: directory of pods and containers [NODE/pods]")
+      ->needs(cri);
   app.add_option("--images", up.images,
                  "with --cri: directory of the image store [" + ImageStoreOf(kDefaultNode) +
-                     ", with --node NODE/images]");
+                     ", with --node NODE/images]")
+      ->needs(cri);
   app.add_option("--metrics", up.metrics,
                  "with --cri: numeric ADDRESS:PORT to serve Prometheus metrics at [not served]")
       ->needs(cri);
   app.add_flag_callback(
-      "--no-network", [&] { up.network = false; },
-      "with --cri: pods have a loopback only, no address");
+         "--no-network", [&] { up.network = false; },
+         "with --cri: pods have a loopback only, no address")
+      ->needs(cri);
   app.add_option("--cni-conf", up.cni_conf,
-                 "with --cri: directory of the network's configuration [/etc/cni/net.d]");
+                 "with --cri: directory of the network's configuration [/etc/cni/net.d]")
+      ->needs(cri);
   app.add_option("--cni-bin", up.cni_bin,
-                 "with --cri: directories of network plugins, A:B [/opt/cni/bin:/usr/lib/cni]");
+                 "with --cri: directories of network plugins, A:B [/opt/cni/bin:/usr/lib/cni]")
+      ->needs(cri);
   AddRegistryOptions(&app, &up, cri);
   AddNodeOptions(&app, &up);
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;

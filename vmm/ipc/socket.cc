@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -27,19 +28,31 @@ Result<Fd> NewSocket() {
   return fd;
 }
 
-// Makes room at `path`, unless somebody listens there.
+// Whether somebody listens there; not waited for.
+Result<bool> IsServed(const sockaddr_un& address) {
+  Result<Fd> probe = NewSocket();
+  if (!probe.ok()) return probe.status();
+  // One whose backlog is full (EAGAIN) listens too, one of another type as well.
+  if (fcntl(probe->get(), F_SETFL, O_NONBLOCK) != 0) return Status::Errno("fcntl");
+  const auto* to = reinterpret_cast<const sockaddr*>(&address);
+  return connect(probe->get(), to, sizeof address) == 0 || errno != ECONNREFUSED;
+}
+
+// Makes room at `path`, unless somebody listens there. One that was killed may take a moment to
+// end.
 Status RemoveStale(const std::string& path, const sockaddr_un& address) {
   struct stat info;
   if (lstat(path.c_str(), &info) != 0) {
     return errno == ENOENT ? Status() : Status::Errno(path);
   }
   if (!S_ISSOCK(info.st_mode)) return Status(EEXIST, path + ": is there and no socket");
-  Result<Fd> probe = NewSocket();
-  if (!probe.ok()) return probe.status();
-  // Not waited for: one whose backlog is full (EAGAIN) listens too, one of another type as well.
-  if (fcntl(probe->get(), F_SETFL, O_NONBLOCK) != 0) return Status::Errno("fcntl");
-  const auto* to = reinterpret_cast<const sockaddr*>(&address);
-  if (connect(probe->get(), to, sizeof address) != 0 && errno == ECONNREFUSED) {
+  constexpr int kLooks = 40;
+  constexpr useconds_t kPauseUs = 50'000;
+  for (int look = 0; look < kLooks; ++look) {
+    if (look > 0) usleep(kPauseUs);
+    const Result<bool> served = IsServed(address);
+    if (!served.ok()) return served.status();
+    if (*served) continue;
     return unlink(path.c_str()) == 0 || errno == ENOENT ? Status()
                                                         : Status::Errno("remove " + path);
   }

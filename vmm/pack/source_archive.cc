@@ -21,6 +21,9 @@ using Archive = std::unique_ptr<archive, CloseArchive>;
 
 Status Failure(const Archive& archive) {
   const char* text = archive_error_string(archive.get());
+  if (text != nullptr && std::string_view(text).starts_with("Unrecognized archive format")) {
+    text = "no tar archive, plain or compressed with gzip, zstd or xz; give one, or a directory";
+  }
   return Status(EBADMSG, text != nullptr ? text : "malformed");
 }
 

@@ -2,6 +2,7 @@
 // images it becomes usetl-image, which comes back to it with their layers.
 #include <signal.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -32,7 +33,7 @@ Status BakeAnImage(BakeSource source, const BakeOptions& options, const std::str
 int Main(int argc, char** argv) {
   BakeOptions options;
   std::string store;
-  bool follow = false;
+  pid_t follow = 0;
   options.directory = DefaultRuntimes();
   options.name = kDefaultRuntime;
   options.kernel = KernelPath();
@@ -64,7 +65,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--runtime", options.name, "its name")->capture_default_str();
   app.add_option("--trace", options.trace, "1 system calls, 2 faults (add up): lines on stderr");
-  app.add_flag("--follow", follow, "end with the process that started it");
+  app.add_option("--follow", follow, "number of the process that starts it: ends with that");
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   if (options.source.empty() && options.layers.empty()) {
     return RefuseArguments(app, "bake what? Give a directory or an archive");
@@ -80,8 +81,12 @@ int Main(int argc, char** argv) {
       return 1;
     }
   }
-  if (follow && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+  if (follow != 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
     std::perror("usetl: PR_SET_PDEATHSIG");
+    return 1;
+  }
+  if (follow != 0 && getppid() != follow) {
+    std::fprintf(stderr, "usetl: process %d, which starts this one, has ended\n", follow);
     return 1;
   }
 

@@ -38,7 +38,8 @@ Result<Pool*> Vmmd::FindPool(const std::string& runtime) {
   if (runtime == pool_->runtime()) return pool_.get();
   if (options_.image_runtimes.empty() || !IsImageRuntime(runtime)) {
     return Status(
-        ENOENT, "this node keeps no pool of runtime '" + runtime + "', it has " + pool_->runtime());
+        ENOENT, "this node keeps no pool of runtime '" + runtime + "', it has " + pool_->runtime() +
+                    "; bring up a node with it: usetl up --node DIRECTORY --runtime " + runtime);
   }
   LookAtImages();
   if (!image_pools_.contains(runtime)) USETL_RETURN_IF_ERROR(OpenImagePool(runtime));

@@ -60,7 +60,7 @@ Result<Fd> TakeConnection(const ProxyOptions& options, Fd* vmmd) {
 void Work(Fd client, const ProxyOptions& options, const etl::ObjectStore& objects, Fd* prepared,
           uint32_t number, pid_t daemon) {
   Result<Fd> vmmd = TakeConnection(options, prepared);
-  Status status = DropPrivileges(options.first_uid + number % kUids, options.gid, daemon);
+  Status status = DropPrivileges(options.first_uid + number, options.gid, daemon);
   if (status.ok() && !vmmd.ok()) {
     status = vmmd.status();
     // An answer to a request that nobody has read would be lost when this end closes.
@@ -93,7 +93,7 @@ Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::O
   constexpr size_t kForClients = 2, kForPods = 2;
   std::vector<Spares> made;
   Result<Spares> spares = Spares::Create(
-      clients, kForClients,
+      clients, kForClients, kUids,
       [&options, &filter = filters.of_clients, signals, vmmd, pods, all] {
         close(signals);
         if (pods >= 0) all->back().Leave();
@@ -112,7 +112,7 @@ Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::O
   made.push_back(std::move(*spares));
   if (pods < 0) return made;
   spares = Spares::Create(
-      pods, kForPods,
+      pods, kForPods, kUids,
       [&options, signals, vmmd, all] {
         close(signals);
         all->front().Leave();
@@ -122,7 +122,7 @@ Result<std::vector<Spares>> MakeSpares(const ProxyOptions& options, const etl::O
         // It has joined its pod, which the filter does not allow.
         const auto drop_privileges = [&] {
           const Status dropped =
-              DropPrivileges(options.first_uid + kUids + number % kUids, options.gid, daemon);
+              DropPrivileges(options.first_uid + kUids + number, options.gid, daemon);
           return dropped.ok() ? filters.of_pods.Apply() : dropped;
         };
         pod::Work(std::move(usetld), TakeConnection(options, vmmd), objects, drop_privileges,

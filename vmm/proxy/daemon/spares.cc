@@ -28,12 +28,14 @@ Fd AcceptOne(int listener) {
 
 }  // namespace
 
-Result<Spares> Spares::Create(int listener, size_t count, Prepare prepare, Work work) {
+Result<Spares> Spares::Create(int listener, size_t count, uint32_t numbers, Prepare prepare,
+                              Work work) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return Status::Errno("pipe");
   Spares spares;
   spares.listener_ = listener;
   spares.count_ = count;
+  spares.numbers_ = numbers;
   spares.prepare_ = std::move(prepare);
   spares.work_ = std::move(work);
   spares.taken_read_ = Fd(ends[0]);
@@ -44,7 +46,10 @@ Result<Spares> Spares::Create(int listener, size_t count, Prepare prepare, Work 
 Status Spares::Fill() {
   const pid_t daemon = getpid();
   while (missing()) {
-    ++made_;
+    if (in_use_.size() >= numbers_) return Status(EAGAIN, "as many workers as there are users");
+    do {
+      number_ = (number_ + 1) % numbers_;
+    } while (in_use_.contains(number_));
     // Without the handlers that libraries have for a fork (p11-kit, gnutls, which libcurl brings
     // along and nobody uses): a worker would get pages of theirs for nothing. OpenSSL goes by the
     // process id.
@@ -52,6 +57,8 @@ Status Spares::Fill() {
     if (worker < 0) return Status::Errno("fork a worker");
     if (worker == 0) BeWorker(daemon);
     waiting_.insert(worker);
+    living_[worker] = number_;
+    in_use_.insert(number_);
   }
   return Status();
 }
@@ -69,7 +76,7 @@ void Spares::BeWorker(pid_t daemon) {
   if (write(taken_write_.get(), &self, sizeof self) != sizeof self) _exit(1);
   taken_write_.Reset();
   close(listener_);
-  work_(std::move(client), made_);
+  work_(std::move(client), number_);
   _exit(0);
 }
 
@@ -81,6 +88,10 @@ void Spares::OnTaken() {
 bool Spares::OnDeath(pid_t worker) {
   // One that had a client and is gone must not count as a spare that died.
   OnTaken();
+  if (const auto found = living_.find(worker); found != living_.end()) {
+    in_use_.erase(found->second);
+    living_.erase(found);
+  }
   return waiting_.erase(worker) > 0;
 }
 

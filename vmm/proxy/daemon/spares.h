@@ -10,7 +10,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <set>
+#include <unordered_set>
 
 #include "vmm/base/fd.h"
 #include "vmm/base/status.h"
@@ -19,17 +21,17 @@ namespace usetl {
 
 class Spares {
  public:
-  // Runs in a worker's process, with its client; never returns. Workers are numbered as they are
-  // made.
+  // Runs in a worker's process, with its client; never returns. No two that live have one number.
   using Work = std::function<void(Fd client, uint32_t number)>;
   // Runs in a worker's process before it has a client: whatever can be done ahead.
   using Prepare = std::function<void()>;
 
   // `listener`: where clients connect; not owned, closed in workers that have one. `count`: how
-  // many wait.
-  static Result<Spares> Create(int listener, size_t count, Prepare prepare, Work work);
+  // many wait. `numbers`: how many there are, from 0.
+  static Result<Spares> Create(int listener, size_t count, uint32_t numbers, Prepare prepare,
+                               Work work);
 
-  // Forks what is missing.
+  // Forks what is missing. EAGAIN: all numbers are in use.
   Status Fill();
   // The next client would have to wait for a fork.
   bool empty() const { return waiting_.empty(); }
@@ -52,7 +54,10 @@ class Spares {
   Work work_;
   Fd taken_read_, taken_write_;  // a worker that has a client writes its number
   std::set<pid_t> waiting_;
-  uint32_t made_ = 0;
+  uint32_t numbers_ = 0;
+  uint32_t number_ = 0;               // the last that was given out
+  std::map<pid_t, uint32_t> living_;  // numbers of all workers, until they are reaped
+  std::unordered_set<uint32_t> in_use_;
 };
 
 }  // namespace usetl

@@ -47,8 +47,10 @@ void Session::Run() {
   if (status.ok()) status = Prepare();
   if (status.ok()) status = Loop();
   if (!status.ok()) {
-    // 124: as timeout(1); 125: the runtime itself failed, as container tools have it.
-    Tell(run::Type::kFailed, status.code() == ETIMEDOUT ? 124 : 125, status.message());
+    // 124: as timeout(1); 2: what was asked for is wrong; 125: the runtime itself failed, as
+    // container tools have it.
+    const uint32_t exit = status.code() == ETIMEDOUT ? 124 : status.code() == EINVAL ? 2 : 125;
+    Tell(run::Type::kFailed, exit, status.message());
   }
 }
 

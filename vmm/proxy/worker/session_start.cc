@@ -83,8 +83,8 @@ Result<std::string> Session::ReadAll(int fd, const char* what) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
     if (left.count() <= 0) {
       return Status(ETIMEDOUT, std::string(what) +
-                                   " did not end within the time limit; give </dev/null if the "
-                                   "function reads none");
+                                   " did not end within the time limit; give more --timeout, or "
+                                   "</dev/null if the function reads none");
     }
     pollfd fds[2] = {{fd, POLLIN, 0}, {client_.get(), POLLIN, 0}};
     const int timeout = static_cast<int>(std::min<int64_t>(left.count() + 1, 1000));
@@ -140,7 +140,13 @@ Status Session::Prepare() {
   if (!CopyText(request_.runtime, claim.runtime) || !CopyText(request_.tenant, claim.tenant)) {
     return Status(EINVAL, "the name of the runtime or tenant is too long");
   }
-  Result<std::unique_ptr<UsfLink>> link = UsfLink::Claim(std::move(vmmd_), claim);
+  const auto slow = [this] {
+    Tell(
+        run::Type::kLog, 0,
+        "usetl: no USF of runtime " + request_.runtime + " is free: waiting for one, 10 s at most");
+  };
+  Result<std::unique_ptr<UsfLink>> link =
+      UsfLink::Claim(std::move(vmmd_), claim, {}, {}, nullptr, -1, slow);
   if (!link.ok()) return link.status();
   link_ = std::move(*link);
   Mark("claim");

@@ -27,13 +27,18 @@ std::vector<int> Numbers(std::span<const Fd> fds) {
 Result<std::unique_ptr<UsfLink>> UsfLink::Claim(Fd vmmd, const pool::ClaimRequest& request,
                                                 std::span<const Fd> cgroups,
                                                 std::span<const Fd> packs, Fd* guest_region,
-                                                int orders) {
+                                                int orders, const std::function<void()>& slow) {
   static_assert(pool::kMaxCgroups + abi::kMaxImagePacks <= ipc::kMaxDescriptors);
   pool::ClaimRequest claim = request;
   claim.packs = static_cast<uint32_t>(packs.size());
   std::vector<int> files = Numbers(cgroups);
   for (const Fd& pack : packs) files.push_back(pack.get());
   USETL_RETURN_IF_ERROR(ipc::Send(vmmd.get(), ipc::Bytes(claim), {}, files));
+  if (slow) {
+    constexpr int kSecond = 1000;
+    pollfd answer{vmmd.get(), POLLIN, 0};
+    if (poll(&answer, 1, kSecond) == 0) slow();
+  }
   if (orders >= 0) {
     // Past its limit, and after a signal, the call below waits as it does without.
     pollfd fds[] = {{vmmd.get(), POLLIN, 0}, {orders, POLLIN, 0}};

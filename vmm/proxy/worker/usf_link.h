@@ -2,6 +2,7 @@
 #ifndef USETL_VMM_PROXY_WORKER_USF_LINK_H_
 #define USETL_VMM_PROXY_WORKER_USF_LINK_H_
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,10 +24,12 @@ class UsfLink {
   // `cgroups`: that the USF enters. `packs`: layers of the function's image, lowest first. Both
   // stay the caller's. `guest_region`: gets the guest region's file, for another process; null:
   // nobody wants it. `orders`: a socket; ECANCELED when something comes of it before the USF does.
+  // `slow`: called once when a second has passed without a USF.
   static Result<std::unique_ptr<UsfLink>> Claim(Fd vmmd, const pool::ClaimRequest& request,
                                                 std::span<const Fd> cgroups = {},
                                                 std::span<const Fd> packs = {},
-                                                Fd* guest_region = nullptr, int orders = -1);
+                                                Fd* guest_region = nullptr, int orders = -1,
+                                                const std::function<void()>& slow = {});
 
   // A clone of a USF that another link holds, from vmmd's kCloned.
   static Result<std::unique_ptr<UsfLink>> OfClone(ipc::Message cloned);
