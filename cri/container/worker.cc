@@ -169,27 +169,44 @@ void Worker::EndOrphan(const std::string& control_socket) {
 Status Worker::AwaitStarted(std::chrono::milliseconds limit,
                             const std::function<bool()>& cancelled) {
   const auto end = Clock::now() + limit;
-  bool answered = false;
-  while (!(answered = WaitReadable(fd(), kLook)) && !cancelled()) {
-    if (Clock::now() < end) continue;
-    TakeBack();
-    return Status(ETIMEDOUT, "the function was not ready within its time");
-  }
-  if (answered) {
-    USETL_RETURN_IF_ERROR(ReceiveStarted());
-    if (!cancelled()) return Status();
+  for (bool answered = false; !cancelled() && !answered;) {
+    if (WaitReadable(fd(), kLook)) {
+      const Status received = ReceiveStarted();
+      if (!received.ok() && received.code() != ENODATA) return received;
+      answered = received.ok();
+    } else if (Clock::now() >= end) {
+      TakeBack();
+      return Status(ETIMEDOUT, "the function was not ready within its time");
+    }
+    if (answered && !cancelled()) return Status();
   }
   TakeBack();
   return Status(ECANCELED, "the function was killed while it was loaded");
 }
 
+bool Worker::LearnProcess(ipc::Message* message) {
+  // Once: later on a function may have taken the worker over, and name whom it wants to be killed.
+  if (process_.ok()) return false;
+  pod::Header header;
+  if (message->bytes.size() != sizeof header || message->fds.size() != 1) return false;
+  std::memcpy(&header, message->bytes.data(), sizeof header);
+  if (header.type != pod::Type::kTaken) return false;
+  process_ = std::move(message->fds[0]);
+  return true;
+}
+
 void Worker::TakeBack() {
-  if (!Stop(std::chrono::milliseconds(0)).ok()) return;  // it has ended
+  if (const Status told = Stop(std::chrono::milliseconds(0)); !told.ok()) {
+    const bool ended = told.code() == EPIPE || told.code() == ECONNRESET;
+    if (!ended) Kill();  // it reads nothing
+    return;
+  }
   for (const auto end = Clock::now() + kTakeBack; Clock::now() < end;) {
     if (!WaitReadable(fd(), kLook)) continue;
-    const Result<ipc::Message> message = ipc::Receive(fd());
+    Result<ipc::Message> message = ipc::Receive(fd());
     pod::Header header;
     if (!message.ok() || message->bytes.size() < sizeof header) return;
+    if (LearnProcess(&*message)) continue;
     std::memcpy(&header, message->bytes.data(), sizeof header);
     if (header.type != pod::Type::kStarted) return;  // how it ended
   }
@@ -203,11 +220,13 @@ Status Worker::ReceiveStarted() {
     if (code == EAGAIN) return Status(ETIMEDOUT, "the function was not ready within its time");
     return message.status().Annotate("the worker of the container");
   }
+  if (LearnProcess(&*message)) return Status(ENODATA, "");
   pod::Header header;
   if (message->bytes.size() < sizeof header) return Status(EPROTO, "worker: short message");
   std::memcpy(&header, message->bytes.data(), sizeof header);
   std::string text;
   if (header.type == pod::Type::kStarted && Parse(message->bytes, &started_, &text)) {
+    if (process_.ok()) return Status();
     process_ = Fd(static_cast<int>(syscall(SYS_pidfd_open, started_.worker, 0)));
     // ESRCH: it has ended meanwhile, which its socket will say.
     if (process_.ok() || errno == ESRCH) return Status();

@@ -12,6 +12,7 @@
 #include "cri/container/identity.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/status.h"
+#include "vmm/ipc/socket.h"
 #include "vmm/proxy/pod/protocol.h"
 
 namespace usetl::cri {
@@ -72,11 +73,16 @@ class Worker {
 
  private:
   Status AwaitStarted(std::chrono::milliseconds limit, const std::function<bool()>& cancelled);
+  // ENODATA: what came was kTaken, there is more to come.
   Status ReceiveStarted();
-  // Ends what was started; returns when the worker has given everything back, or hangs.
+  // Keeps the pidfd that comes with kTaken. False: it is another message.
+  bool LearnProcess(ipc::Message* message);
+  // Ends what was started; returns when the worker has given everything back, or was killed because
+  // it hangs.
   void TakeBack();
 
-  Fd socket_, process_;  // the latter is the worker's pidfd
+  Fd socket_,
+      process_;  // the latter is the worker's pidfd; none before it has taken the connection
   pod::StartedRecord started_{};
 };
 

@@ -13,7 +13,7 @@ import unittest
 
 from node import Node
 
-STARTED, FAILED, EXITED, STOP, REOPEN = 1, 2, 3, 16, 17
+STARTED, FAILED, EXITED, TAKEN, STOP, REOPEN = 1, 2, 3, 4, 16, 17
 COMPLETED, ERROR, OUT_OF_MEMORY, LOST = range(4)
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([PF]) (.*)\n", re.S)
 
@@ -45,7 +45,7 @@ class Pod:
 class Container:
     """One container, as usetld holds it."""
 
-    def __init__(self, node: Node, pod: Pod, directory: str, code: str, *, log: str = "log", join_version: int = 4,
+    def __init__(self, node: Node, pod: Pod, directory: str, code: str, *, log: str = "log", join_version: int = 5,
                  files: dict | None = None, packs: tuple = (), cgroups: tuple = (), usf_cgroups: int = 0,
                  oom_score: int = 0, in_file: bool = False, more: list | None = None, **order):
         self.directory = pathlib.Path(directory)
@@ -94,7 +94,9 @@ class Container:
         return os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
 
     def receive(self) -> dict:
-        return parse(self.connection.recv(65536))
+        """The next message but the first, which says who the worker is."""
+        message = parse(self.connection.recv(65536))
+        return self.receive() if message["type"] == TAKEN else message
 
     def started(self) -> dict:
         message = self.receive()
@@ -132,6 +134,8 @@ def parse(message: bytes) -> dict:
     if not message:
         return {"type": 0}
     kind, size = struct.unpack_from("<II", message)
+    if kind == TAKEN:
+        return {"type": kind}
     if kind == STARTED:
         worker, usf, cpu = struct.unpack_from("<iiQ", message, 8)
         return {"type": kind, "worker": worker, "usf": usf, "cpu_ns": cpu}

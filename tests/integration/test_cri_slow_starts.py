@@ -9,7 +9,7 @@ from cri import container_config
 from cri_case import EXITED, CriCase
 from image_file import add_image
 from node import wait_until
-from processes import descendants, name
+from processes import children, descendants, ended, name, status_of
 
 Code = grpc.StatusCode
 SLOW = "import time\nprint('loading', flush=True)\ntime.sleep(1000)\ndef handler(event, context):\n    pass\n"
@@ -88,6 +88,30 @@ class SlowStarts(CriCase):
         self.assertEqual(self.end_of(container), (137, "Error"))
         self.assert_aborted(start)
         os.kill(vmmd, signal.SIGCONT)
+        self.assert_free()
+
+    def hanging_worker(self) -> int:
+        """The one that loads stands still, as on a disk that does not answer."""
+        proxy = next(pid for pid in descendants(self.node.process.pid) if name(pid) == "usetl-proxy")
+        [worker] = [pid for pid in children(proxy) if status_of(pid).get("Uid", "0").split()[0] != "0"]
+        os.kill(worker, signal.SIGSTOP)
+        return worker
+
+    def test_worker_that_hangs_is_killed(self):
+        container, start = self.begin()
+        worker = self.hanging_worker()
+        self.stop(container, 0)
+        self.assertEqual(self.end_of(container), (137, "Error"))
+        self.assert_aborted(start)
+        self.assertTrue(ended(worker))
+        self.assert_free()
+
+    def test_worker_that_hangs_and_a_client_that_gives_up(self):
+        container, start = self.begin()
+        worker = self.hanging_worker()
+        start.cancel()
+        self.assertEqual(self.end_of(container), (128, "StartError"))
+        self.assertTrue(ended(worker))
         self.assert_free()
 
     def test_client_gives_up(self):

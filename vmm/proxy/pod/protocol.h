@@ -4,6 +4,7 @@
 // worker has joined the pod and dropped its privileges. One connection starts one container:
 //
 //   usetld                                         worker
+//     <------------------------------------- kTaken  at once, so that it can be killed if it hangs
 //     JoinRecord + descriptors  ------------------>  joins network and cgroup, drops privileges
 //     StartRecord + JSON + descriptors ----------->  claims a USF, loads, listens
 //     <------------------------------- kStarted or kFailed
@@ -42,7 +43,7 @@ struct JoinRecord {
   uint32_t group[32];    // supplementary ones
   int32_t oom_score;     // of the worker's and the USF's processes: -1000 to 1000
 };
-inline constexpr uint32_t kVersion = 4;
+inline constexpr uint32_t kVersion = 5;
 
 // Descriptors of a start, in this order: the log (when has_log), one pack per layer (lowest first),
 // one file of contents (when has_contents), the files that the function may change, open for
@@ -77,6 +78,7 @@ enum class Type : uint32_t {
   kStarted = 1,  // StartedRecord
   kFailed = 2,   // FailedRecord, then text: it could not be started; the worker ends
   kExited = 3,   // ExitRecord, then text; the worker ends
+  kTaken = 4,    // with one descriptor: the worker's pidfd; before all else
   // usetld to worker
   kStop = 16,         // StopRecord: let the function end itself, then kill it
   kReopenLog = 17,    // with one descriptor: the new log

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -27,6 +28,15 @@ void Refuse(const Fd& usetld, const Status& status) {
   (void)!ipc::Send(usetld.get(), ipc::Bytes(record),
                    {reinterpret_cast<const uint8_t*>(text.data()), text.size()})
       .ok();
+}
+
+// A number would not do: by the time it is used it may be another process's.
+Status TellWho(const Fd& usetld) {
+  const Fd self(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
+  if (!self.ok()) return Status::Errno("pidfd_open of a worker");
+  const Header header{Type::kTaken, 0};
+  const int fds[] = {self.get()};
+  return ipc::Send(usetld.get(), ipc::Bytes(header), {}, fds);
 }
 
 Result<Join> EnterPod(const Fd& usetld) {
@@ -61,8 +71,9 @@ void Work(Fd usetld, Result<Fd> vmmd, const etl::ObjectStore& objects,
           const std::function<Status()>& jail_mount_service) {
   // One heap for both threads: it stays with the container for its life.
   mallopt(M_ARENA_MAX, 1);
-  Result<Join> join = EnterPod(usetld);
-  Status status = join.status();
+  Status status = TellWho(usetld);
+  Result<Join> join = status.ok() ? EnterPod(usetld) : Result<Join>(status);
+  status = join.status();
   Fd mount_service;
   if (status.ok() && !join->directories.empty()) {
     Result<Fd> service = StartMountService(*join, jail_mount_service);
