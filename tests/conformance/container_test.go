@@ -180,6 +180,8 @@ func TestMemoryLimit(t *testing.T) {
 	_, err := runtime.CreateContainer(bounded(t), p.id, config, p.config)
 	equal(t, "code", status.Code(err), codes.InvalidArgument)
 	id := p.start(t, "full", limit(96<<20), job("fill"))
-	equal(t, "exit code", waitExited(t, id).ExitCode, 1)
+	end := waitExited(t, id)
+	equal(t, "exit code", end.ExitCode, 137)
+	equal(t, "reason", end.Reason, "OOMKilled")
 	equal(t, "the function was told", slices.Contains(logLines(t, id), "stderr F MemoryError"), true)
 }

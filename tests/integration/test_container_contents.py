@@ -1,8 +1,9 @@
 """What a container is given: files and memory."""
 
+import tempfile
 import unittest
 
-from container_case import ERROR, OUT_OF_MEMORY, ContainerCase
+from container_case import COMPLETED, ERROR, OUT_OF_MEMORY, Container, ContainerCase
 
 
 class Contents(ContainerCase):
@@ -41,9 +42,33 @@ class Memory(ContainerCase):
         self.assertIn("out of memory", end["text"])
         self.assertEqual(container.text("stdout"), "promised\n")
 
+    def run_to_its_end(self, code: str) -> tuple[dict, str]:
+        """How a script ended, and its standard error."""
+        with tempfile.TemporaryDirectory(prefix="usetl-pod-") as directory:
+            container = Container(self.node, self.pod, directory, code + "\n")
+            with container.connection:
+                container.started()
+                return container.end(), container.text("stderr")
+
+    def test_memory_error_that_nobody_caught(self):
+        for asked in ("[bytearray(b'x' * (1 << 20)) for _ in range(512)]", "bytearray(1 << 31)",
+                      "class Mine(MemoryError):\n    pass\ntry:\n    bytearray(1 << 31)\nexcept MemoryError:\n"
+                      "    raise Mine from None"):
+            with self.subTest(asked):
+                end, error = self.run_to_its_end(asked)
+                self.assertEqual((end["code"], end["reason"]), (137, OUT_OF_MEMORY), error)
+                self.assertEqual(end["text"], "out of memory: the function reached its limit and did not catch the "
+                                              "MemoryError")
+                self.assertRegex(error, r"(MemoryError|Mine)\n$")
+
     def test_memory_error_is_the_functions(self):
-        _, end = self.ended("bytearray(1 << 31)\n")
-        self.assertEqual((end["code"], end["reason"]), (1, ERROR))
+        caught = "try:\n    bytearray(1 << 31)\nexcept MemoryError:\n    print('went on')\n"
+        for code, exit_code in ((caught, 0), (caught + "raise SystemExit(3)", 3), (caught + "1 / 0", 1),
+                                # What no limit would allow, and what is no refusal at all.
+                                ("'x' * 2 ** 60", 1), ("raise MemoryError", 1)):
+            with self.subTest(code):
+                end, error = self.run_to_its_end(code)
+                self.assertEqual((end["code"], end["reason"]), (exit_code, ERROR if exit_code else COMPLETED), error)
 
 
 if __name__ == "__main__":

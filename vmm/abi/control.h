@@ -124,7 +124,8 @@ struct GuestPage {
   uint64_t unimplemented;       // system calls answered ENOSYS since the snapshot
   uint64_t last_unimplemented;  // number of the last one
   uint64_t heap_used;           // bytes of RAM handed to the application
-  uint64_t reserved[3];
+  uint64_t memory_refused;      // times that the memory limit left no room for what it asked for
+  uint64_t reserved[2];
   RingLine to_guest;                               // consumer
   RingLine to_host;                                // producer
   RingLine output;                                 // producer

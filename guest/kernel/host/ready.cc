@@ -15,7 +15,7 @@ int64_t ReachReady() {
   ScrubHeap();
   ScrubKernelPages();
   abi::GuestPage& page = guest_page();
-  page.unimplemented = page.last_unimplemented = 0;
+  page.unimplemented = page.last_unimplemented = page.memory_refused = 0;
   for (uint8_t& times : page.unimplemented_by_number) times = 0;
   if (CallHost(abi::CallOp::kReady) != 0) return -EBUSY;
   // A restored VM goes on here: fresh rings, clock, entropy and limits.

@@ -124,7 +124,10 @@ uint64_t HeapAllocate(uint64_t length) {
       Take(best, end - length, end);
       return end - length;
     }
-    if (!Grow(length)) return 0;
+    if (!Grow(length)) {
+      ++guest_page().memory_refused;
+      return 0;
+    }
   }
 }
 

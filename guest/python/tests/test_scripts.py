@@ -46,6 +46,13 @@ class ScriptTest(AgentTest):
         self.assertIn("ZeroDivisionError", errors)
         self.assertNotIn("_script.py", errors)
 
+    def test_out_of_memory(self) -> None:
+        agent = self.loaded("try:\n    b'x' * 2**60\nexcept MemoryError:\n    pass\n", mode="script")
+        self.assertEqual(agent.invoke(), {"ok": True, "exit": 0})
+        agent = self.loaded("b'x' * 2**60\n", mode="script")
+        self.assertEqual(agent.invoke(), {"ok": True, "exit": 1, "out_of_memory": True})
+        self.assertIn("MemoryError", agent.errors())
+
     def test_end_waits_for_threads_and_exit_handlers(self) -> None:
         source = """
             import atexit, threading, time

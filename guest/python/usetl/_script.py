@@ -18,13 +18,21 @@ class Script:
     def __init__(self, code: CodeType, path: str) -> None:
         self._code: CodeType | None = code
         self._path = path
+        self.out_of_memory = False  # it ended by a MemoryError
 
     def run(self) -> int:
         """Exit status of the program itself."""
         code, self._code = self._code, None
         if code is None:
             raise UsetlError("a script runs once")
-        return guarded(lambda: _run(code, self._path))
+        return guarded(lambda: self._execute(code))
+
+    def _execute(self, code: CodeType) -> None:
+        try:
+            _run(code, self._path)
+        except MemoryError:
+            self.out_of_memory = True
+            raise
 
 
 def guarded(run: Callable[[], object]) -> int:

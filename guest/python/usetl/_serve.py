@@ -131,10 +131,13 @@ class Function:
             flush()
 
     def _run_script(self) -> bytes:
-        if self._script is None:
+        script = self._script
+        if script is None:
             raise UsetlError("no function is loaded")
-        status = self._script.run()
+        status = script.run()
         finish = self._end()
+        if script.out_of_memory:
+            return b'{"ok":true,"exit":%d,"out_of_memory":true}' % status
         return b'{"ok":true,"exit":%d}' % (status or finish)
 
 

@@ -55,6 +55,7 @@ Result<Reply> ParseReply(std::string_view text) {
   reply.has_handler = Member(*parsed, "handler") != nullptr;
   reply.streamed = FlagOf(*parsed, "streamed");
   reply.streams = FlagOf(*parsed, "streams");
+  reply.out_of_memory = FlagOf(*parsed, "out_of_memory");
   if (const json* exit = Member(*parsed, "exit")) {
     if (!exit->is_number_integer()) return Malformed();
     reply.exit = static_cast<int>(exit->get<int64_t>() & 0xff);

@@ -116,6 +116,11 @@ abi::Boot& UsfLink::boot() const {
   return *reinterpret_cast<abi::Boot*>(control_.data() + abi::kBootOffset);
 }
 
+uint64_t UsfLink::memory_refused() const {
+  return reinterpret_cast<const volatile abi::GuestPage*>(control_.data() + abi::kGuestPageOffset)
+      ->memory_refused;
+}
+
 Status UsfLink::Map(const pool::ReplyRecord& reply, std::vector<Fd>* fds) {
   usf_ = reply.usf;
   usf_pid_ = reply.usf_pid;

@@ -50,6 +50,8 @@ class UsfLink {
   abi::RingRead Take(abi::RecordHeader* header, std::span<const uint8_t>* payload);
   // Bytes of the output ring, -1 when the guest broke it.
   int64_t TakeOutput(void* bytes, uint32_t size);
+  // How often its memory limit refused the function something, as the guest says.
+  uint64_t memory_refused() const;
   // Wakes a guest that waits for room in its rings.
   void RingForRoom();
 

@@ -1,0 +1,49 @@
+"""Functions at their memory limit: OOMKilled, unless they catch the MemoryError and go on."""
+
+import unittest
+
+from cri import cri
+from cri_case import RUNNING, CriCase
+
+LIMIT = 96 << 20
+FILL = "kept = []\nprint('fills', flush=True)\nwhile True:\n    kept.append(bytearray(b'x' * (1 << 20)))\n"
+CATCH = ("def fill():\n    kept = []\n    while True:\n        kept.append(bytearray(b'x' * (1 << 20)))\n"
+         "try:\n    fill()\nexcept MemoryError:\n    print('caught')\n")
+HANDLER = ("def handler(event, context):\n    kept = []\n    while event.get('fill'):\n"
+           "        kept.append(bytearray(b'x' * (1 << 20)))\n    return {'alive': True}\n")
+
+
+class OutOfMemory(CriCase):
+    FILES = {"function/main.py": HANDLER, "function/fill.py": FILL, "function/catch.py": CATCH}
+
+    def limited(self, pod: str, *command: str) -> str:
+        resources = cri.LinuxContainerResources(memory_limit_in_bytes=LIMIT)
+        return self.run_container(pod, command=command, linux=cri.LinuxContainerConfig(resources=resources))
+
+    def end_of(self, name: str) -> "cri.ContainerStatus":
+        return self.wait_exited(self.limited(self.run_pod(), "python3", name))
+
+    def test_script_that_catches_nothing(self):
+        status = self.end_of("fill.py")
+        self.assertEqual((status.exit_code, status.reason), (137, "OOMKilled"))
+        self.assertIn("out of memory", status.message)
+        log = (self.directory / "logs/pod/function.log").read_text()
+        self.assertIn("stdout F fills\n", log)
+        self.assertIn("stderr F MemoryError\n", log)
+
+    def test_script_that_catches_it(self):
+        status = self.end_of("catch.py")
+        self.assertEqual((status.exit_code, status.reason), (0, "Completed"))
+
+    def test_request_that_is_too_large(self):
+        pod = self.run_pod()
+        container = self.limited(pod)
+        for _ in range(2):
+            self.assertIn("the function failed", self.post(pod, {"fill": True}))
+            self.assertEqual(self.post(pod, {}), '{"alive":true}')
+        self.assertEqual((self.directory / "logs/pod/function.log").read_text().count("stderr F MemoryError"), 2)
+        self.assertEqual(self.status(container).state, RUNNING)
+
+
+if __name__ == "__main__":
+    unittest.main()
