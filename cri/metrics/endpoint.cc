@@ -1,14 +1,13 @@
 #include "cri/metrics/endpoint.h"
 
-#include <arpa/inet.h>
 #include <prometheus/exposer.h>
 #include <prometheus/registry.h>
 
-#include <charconv>
 #include <exception>
 #include <vector>
 
 #include "cri/metrics/families.h"
+#include "vmm/base/numeric_address.h"
 
 namespace usetl::cri {
 namespace {
@@ -38,26 +37,11 @@ class NodeFamilies final : public prometheus::Collectable {
 
 }  // namespace
 
-Status CheckMetricsAddress(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  const Status bad(EINVAL, "--metrics: \"" + address + "\" is no address and port");
-  if (colon == address.npos) return bad;
-  std::string host = address.substr(0, colon);
-  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (bracketed) host = host.substr(1, host.size() - 2);
-  in6_addr parsed;
-  if (inet_pton(bracketed ? AF_INET6 : AF_INET, host.c_str(), &parsed) != 1) return bad;
-  uint16_t port = 0;
-  const char* end = address.data() + address.size();
-  const auto [rest, error] = std::from_chars(address.data() + colon + 1, end, port);
-  return error == std::errc() && rest == end && port != 0 ? Status() : bad;
-}
-
 MetricsEndpoint::~MetricsEndpoint() = default;
 
 Result<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const std::string& address,
                                                                 Node* node) {
-  USETL_RETURN_IF_ERROR(CheckMetricsAddress(address));
+  USETL_RETURN_IF_ERROR(ParseNumericAddress("--metrics", address).status());
   std::unique_ptr<MetricsEndpoint> endpoint(new MetricsEndpoint);
   endpoint->families_ = std::make_shared<NodeFamilies>(node);
   // Clients that send nothing must not hold both threads for long.

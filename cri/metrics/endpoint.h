@@ -15,13 +15,10 @@ class Exposer;
 
 namespace usetl::cri {
 
-// "127.0.0.1:9470" or "[::1]:9470": a numeric address and a port other than 0, or EINVAL.
-Status CheckMetricsAddress(const std::string& address);
-
 class MetricsEndpoint {
  public:
-  // Serves http://ADDRESS/metrics with two threads, to whoever can connect, until it goes. `node`
-  // outlives this.
+  // Serves http://ADDRESS/metrics (ParseNumericAddress) with two threads, to whoever can connect,
+  // until it goes. `node` outlives this.
   static Result<std::unique_ptr<MetricsEndpoint>> Start(const std::string& address, Node* node);
   ~MetricsEndpoint();
 

@@ -209,6 +209,43 @@ class Options(unittest.TestCase):
             self.addCleanup(client.close)
             self.assertIn("error", json.loads(client.Status(verbose=True).info["usetl"])["pool"])
 
+    def test_vmmd_serves_its_own(self):
+        address = "127.0.0.1:9472"
+        node = Node("--vmmd-metrics", address)
+        self.addCleanup(node.close)
+
+        def scrape() -> dict:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
+                self.assertIn("text/plain; version=0.0.4", answer.headers["Content-Type"])
+                return prometheus.parse(answer.read().decode())
+
+        silent = [socket.create_connection(("127.0.0.1", 9472)) for _ in range(40)]
+        for one in silent:
+            self.addCleanup(one.close)
+        before = scrape()
+        self.assertEqual(before["usetl_pool_wanted_usfs"][()], 2)
+        self.assertEqual(node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
+        wait_until(lambda: scrape()["usetl_rollback_duration_seconds_count"][()] >= 1)
+        after = scrape()
+        self.assertEqual(sum(after["usetl_pool_claims_total"].values()), 1)
+        self.assertGreaterEqual(after["usetl_pool_usfs_made_total"][()], 2)
+        state = json.loads(node.usetl("inspect").stdout)
+        self.assertEqual(after["usetl_pool_regions_bytes"][()], state["regions"])
+        # Requests that an HTTP server would refuse are not even looked at.
+        for request in (b"\0", b"POST / HTTP/9\r\n" + 100_000 * b"x"):
+            with socket.create_connection(("127.0.0.1", 9472), 60) as connection:
+                connection.sendall(request)
+                connection.shutdown(socket.SHUT_WR)
+                self.assertIn(b"usetl_pool_usfs{", b"".join(iter(lambda c=connection: c.recv(65536), b"")))
+
+    def test_address_of_vmmd_is_checked(self):
+        for address, message in (("localhost:1", "no address and port"),
+                                 ("192.0.2.1:9472", "cannot serve metrics at 192.0.2.1:9472: ")):
+            with tempfile.TemporaryDirectory() as directory:
+                _, said = start_daemon(self, "usetl-vmmd", "--socket", f"{directory}/s", "--runtimes",
+                                       os.environ["USETL_RUNTIMES"], "--metrics", address)
+                self.assertIn(message, said)
+
     def test_up_passes_it_on(self):
         node = Node("--cri", "--no-network", "--metrics", ADDRESS)
         self.addCleanup(node.close)

@@ -141,6 +141,9 @@ int UpMain(int argc, char** argv) {
   app.add_option("--metrics", up.metrics,
                  "with --cri: numeric ADDRESS:PORT to serve Prometheus metrics at [not served]")
       ->needs(cri);
+  app.add_option("--vmmd-metrics", up.vmmd_metrics,
+                 "numeric ADDRESS:PORT where usetl-vmmd serves its own, without --cri too [not "
+                 "served]");
   app.add_flag_callback(
          "--no-network", [&] { up.network = false; },
          "with --cri: pods have a loopback only, no address")

@@ -42,6 +42,9 @@ std::vector<std::string> VmmdArguments(const NodeOptions& options, const std::st
       "--memory",         std::to_string(options.memory),
       "--region",         std::to_string(options.region),
       "--trace",          std::to_string(options.trace)};
+  if (!options.vmmd_metrics.empty()) {
+    arguments.insert(arguments.end(), {"--metrics", options.vmmd_metrics});
+  }
   if (options.verify) arguments.push_back("--verify");
   if (!options.huge_pages) arguments.push_back("--no-huge-pages");
   return arguments;

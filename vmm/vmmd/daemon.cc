@@ -93,6 +93,13 @@ Status Vmmd::SetUp(VmmdOptions options) {
   USETL_RETURN_IF_ERROR(Watch(listener_.get()));
   USETL_RETURN_IF_ERROR(Watch(signals_.get()));
 
+  if (!options_.metrics.empty()) {
+    Result<MetricsPort> port = MetricsPort::Open(
+        options_.metrics, [this](int fd) { return Watch(fd); }, [this] { return Metrics(); });
+    if (!port.ok()) return port.status();
+    metrics_ = std::move(*port);
+  }
+
   Result<HomeCgroups> homes = HomeCgroups::Find();
   if (!homes.ok()) return homes.status();
   homes_ = std::move(*homes);
@@ -141,6 +148,8 @@ Status Vmmd::Run() {
         reaper_->Reap();
       } else if (mover_ != nullptr && fd == mover_->fd()) {
         OnMoved();
+      } else if (metrics_ && metrics_->Owns(fd)) {
+        metrics_->OnReadable(fd);
       } else if (UsfHandle* usf = FindUsf(fd)) {
         OnUsf(usf);
       } else {

@@ -18,6 +18,7 @@
 #include "vmm/pool/pool.h"
 #include "vmm/pool/protocol.h"
 #include "vmm/vmmd/cgroups.h"
+#include "vmm/vmmd/metrics_port.h"
 #include "vmm/vmmd/mover.h"
 #include "vmm/vmmd/user_files.h"
 
@@ -33,6 +34,7 @@ struct VmmdOptions {
   std::string kernel;  // path of usetl-kernel.elf
   UsfOptions usf;
   PoolOptions pool;
+  std::string metrics;   // ADDRESS:PORT where Prometheus finds the pool's numbers; empty: nowhere
   uint64_t regions = 0;  // most memory of all host regions; 0: half of the machine's
 };
 
@@ -175,9 +177,12 @@ class Vmmd {
   static void AwaitEnd(Connection* connection);
   // With the USFs numbered `from` and up that fit into a message; kNoUsfs: without.
   std::string Inspect(uint32_t from) const;
+  // For Prometheus.
+  std::string Metrics() const;
 
   VmmdOptions options_;
   ipc::Listener listener_;
+  std::optional<MetricsPort> metrics_;
   Fd epoll_, signals_, kvm_, empty_root_, network_;
   PoolCounters counters_;
   std::unique_ptr<Reaper> reaper_;  // outlives the pools

@@ -69,6 +69,9 @@ int Main(int argc, char** argv) {
          "most memory of the host regions of all functions that run, e.g. 4G; unless given,\n"
          "half of the machine's")
       ->transform(CLI::AsSizeValue(false));
+  app.add_option("--metrics", options.metrics,
+                 "numeric address, ADDRESS:PORT, that Prometheus finds the pool's numbers at;\n"
+                 "without it they are not served");
   app.add_option("--trace", options.usf.trace, "1 system calls, 2 faults (add up)");
   app.add_flag("--verify", options.usf.verify, "prove every rollback byte by byte (slow)");
   app.add_flag_callback(
