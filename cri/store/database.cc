@@ -15,9 +15,10 @@ constexpr const char* kMigrations[] = {
     " PRIMARY KEY (kind, id)) WITHOUT ROWID",
 };
 constexpr char kAdvice[] = "stop all pods, move the file away and start usetld again";
-constexpr int kVersion = std::size(kMigrations);
 
 }  // namespace
+
+Database::Migrations Database::AllMigrations() { return kMigrations; }
 
 Status Database::Error(const std::string& what) const {
   const int code = sqlite3_errcode(db_);
@@ -31,7 +32,7 @@ Status Database::Error(const std::string& what) const {
 
 // Under another name first: a file at `path` has had a schema ever since, and one without is
 // damaged.
-Status Database::Create(const std::string& path) {
+Status Database::Create(const std::string& path, Migrations migrations) {
   struct stat info;
   if (stat(path.c_str(), &info) == 0) return Status();
   if (errno != ENOENT) return Status::Errno("look for " + path);
@@ -40,7 +41,7 @@ Status Database::Create(const std::string& path) {
   for (const std::string& name : {temporary, temporary + "-journal", path + "-wal"}) {
     if (unlink(name.c_str()) != 0 && errno != ENOENT) return Status::Errno("remove " + name);
   }
-  Database made;
+  Database made(migrations);
   made.path_ = temporary;
   USETL_RETURN_IF_ERROR(made.Connect(SQLITE_OPEN_CREATE));
   USETL_RETURN_IF_ERROR(made.Migrate());
@@ -54,9 +55,9 @@ Status Database::Connect(int more_flags) {
                                                                            : Error("open");
 }
 
-Result<std::unique_ptr<Database>> Database::Open(const std::string& path) {
-  USETL_RETURN_IF_ERROR(Create(path));
-  std::unique_ptr<Database> database(new Database);
+Result<std::unique_ptr<Database>> Database::Open(const std::string& path, Migrations migrations) {
+  USETL_RETURN_IF_ERROR(Create(path, migrations));
+  std::unique_ptr<Database> database(new Database(migrations));
   database->path_ = path;
   USETL_RETURN_IF_ERROR(database->Connect(0));
   // Another usetld that is just ending may still hold the file.
@@ -117,17 +118,15 @@ Result<int> Database::Version() {
 Status Database::Migrate() {
   const Result<int> found = Version();
   if (!found.ok()) return found.status();
-  const int version = *found;
-  if (version > kVersion) {
+  const int version = *found, newest = static_cast<int>(migrations_.size());
+  if (version > newest) {
     return Status(EPROTO, path_ + " was written by a newer usetld (version " +
                               std::to_string(version) + "); install that one");
   }
-  for (int next = version; next < kVersion; ++next) {
-    USETL_RETURN_IF_ERROR(Execute(std::string("BEGIN; ") + kMigrations[next] +
-                                  "; PRAGMA user_version = " + std::to_string(next + 1) +
-                                  "; COMMIT"));
-  }
-  return Status();
+  if (version == newest) return Status();
+  std::string all = "BEGIN; ";
+  for (const char* migration : migrations_.subspan(version)) all += std::string(migration) + "; ";
+  return Execute(all + "PRAGMA user_version = " + std::to_string(newest) + "; COMMIT");
 }
 
 Status Database::Prepare() {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,9 +24,16 @@ class Database {
  public:
   enum class Kind { kSandbox, kContainer };
 
-  // Opens or creates it. A damaged file or one of a newer version is an error that says what to do:
-  // state is never silently reset.
-  static Result<std::unique_ptr<Database>> Open(const std::string& path);
+  // SQL that brings the schema from each version to the next, beginning at none.
+  using Migrations = std::span<const char* const>;
+  // Those that there have been.
+  static Migrations AllMigrations();
+
+  // Opens or creates it; one of an older version is brought to the newest, wholly or not at all. A
+  // damaged file or one of a newer version is an error that says what to do: state is never
+  // silently reset.
+  static Result<std::unique_ptr<Database>> Open(const std::string& path,
+                                                Migrations migrations = AllMigrations());
   ~Database();
 
   Status Put(Kind kind, const std::string& id, std::string_view record);
@@ -36,8 +44,8 @@ class Database {
  private:
   enum Statement { kPut, kRemove, kList, kStatements };
 
-  Database() = default;
-  static Status Create(const std::string& path);
+  explicit Database(Migrations migrations) : migrations_(migrations) {}
+  static Status Create(const std::string& path, Migrations migrations);
   Status Connect(int more_flags);
   Result<int> Version();  // of the schema; 0: there is none
   Status Check();         // whether it is sound
@@ -47,6 +55,7 @@ class Database {
   Status Error(const std::string& what) const;
   Status Finish(sqlite3_stmt* statement, int result);
 
+  const Migrations migrations_;
   std::mutex mutex_;
   std::string path_;
   sqlite3* db_ = nullptr;
