@@ -110,12 +110,13 @@ Status Cni::Add(SandboxRecord* record) const {
   return Status();
 }
 
-Status Cni::Check(const SandboxRecord& record) {
+Status Cni::Check(const SandboxRecord& record, std::function<bool()> cancelled) const {
   const Result<CniConfig> config = ParseCniConfig(record.network_config());
   if (!config.ok()) return config.status().Annotate("the pod's stored network");
   if (config->disable_check || !config->AtLeast(0, 4)) return Status();
-  const Result<CniCall> call = CallFor(record, "CHECK");
+  Result<CniCall> call = CallFor(record, "CHECK");
   if (!call.ok()) return call.status();
+  call->cancelled = std::move(cancelled);
   const Result<json> runtime = RuntimeConfigOf(record.config());
   if (!runtime.ok()) return runtime.status();
   const Result<json> result = StoredResult(record);

@@ -3,6 +3,7 @@
 #define USETL_CRI_NETWORK_CNI_H_
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,10 @@ class Cni {
   // Sets the record's network_result and addresses. After an error Delete is to be called.
   // REQUIRES: Choose().
   Status Add(SandboxRecord* record) const;
-  // Whether everything is still as Add made it. Fine where the configuration has no checks.
-  Status Check(const SandboxRecord& record);
+  // Whether everything is still as Add made it. Fine where the configuration has no checks: of
+  // versions before 0.4.0, and with disableCheck. ECANCELED: `cancelled`, which is asked now and
+  // then, has said so.
+  Status Check(const SandboxRecord& record, std::function<bool()> cancelled) const;
   // By the configuration that Add used; clears what Add set. Goes on after an error, returns the
   // first, and may be repeated then.
   Status Delete(SandboxRecord* record);

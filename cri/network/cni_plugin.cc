@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
@@ -15,6 +16,7 @@
 namespace usetl::cri {
 namespace {
 
+constexpr std::chrono::milliseconds kLook{50};
 constexpr size_t kTail = 2048;  // of stderr, for errors
 constexpr char kDefaultPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -64,21 +66,26 @@ class Talk {
         input_(input),
         in_(std::move(in)) {}
 
-  Status Run(const ChildProcess& process, std::chrono::milliseconds limit) {
+  Status Run(const ChildProcess& process, const CniCall& call) {
     using Clock = std::chrono::steady_clock;
-    const Clock::time_point end = Clock::now() + limit;
+    const Clock::time_point end = Clock::now() + call.limit;
     bool ended = false;
     while (!ended) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
-      if (left <= 0) {
-        return Status(ETIMEDOUT, "took longer than " + std::to_string(limit.count()) + " ms");
+      auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
+      if (left.count() <= 0) {
+        return Status(ETIMEDOUT, "took longer than " + std::to_string(call.limit.count()) + " ms");
+      }
+      if (call.cancelled != nullptr) {
+        if (call.cancelled()) return Status(ECANCELED, "was killed, it is not wanted any more");
+        left = std::min(left, kLook);
       }
       // A negative descriptor is passed over.
       pollfd set[] = {{in_.get(), POLLOUT, 0},
                       {answer.descriptor(), POLLIN, 0},
                       {tail.descriptor(), POLLIN, 0},
                       {process.descriptor(), POLLIN, 0}};
-      if (poll(set, 4, static_cast<int>(left)) < 0 && errno != EINTR) return Status::Errno("poll");
+      if (poll(set, 4, static_cast<int>(left.count())) < 0 && errno != EINTR)
+        return Status::Errno("poll");
       ended = set[3].revents != 0;
       if (set[0].revents != 0) Write();
       answer.Read();
@@ -115,7 +122,7 @@ Result<std::string> Run(const CniCall& call, const std::string& type, const std:
   if (!started.ok()) return Status(EIO, started.message());
   for (ChildPipe* pipe : {&*in, &*out, &*err}) pipe->theirs.Reset();
   Talk talk(config, std::move(in->ours), std::move(out->ours), std::move(err->ours));
-  if (const Status status = talk.Run(process, call.limit); !status.ok()) {
+  if (const Status status = talk.Run(process, call); !status.ok()) {
     return Status(status.code(), DescribeCniError("", talk.tail.text(), status.message()));
   }
   const int status = process.Reap();

@@ -3,6 +3,7 @@
 #define USETL_CRI_NETWORK_CNI_PLUGIN_H_
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,11 +19,12 @@ struct CniCall {
   std::string arguments;                 // of CNI_ARGS
   std::vector<std::string> directories;  // of plugins; the first that has one counts
   std::chrono::milliseconds limit{30'000};
+  std::function<bool()> cancelled = nullptr;  // asked now and then
 };
 
 // Runs the plugin `type` with `config` as its input and returns its answer. When it takes longer
-// than the limit, or answers more than 1 MB, it is killed with its process group. The Status is one
-// line that names plugin and command; ETIMEDOUT, else EIO.
+// than the limit, or answers more than 1 MB, it is killed with its process group, as when it is
+// cancelled. The Status is one line that names plugin and command; ETIMEDOUT, ECANCELED, else EIO.
 // REQUIRES: SIGPIPE is ignored, for plugins need not read their input.
 Result<std::string> RunCniPlugin(const CniCall& call, const std::string& type,
                                  const std::string& config);

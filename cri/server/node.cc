@@ -42,6 +42,8 @@ Result<std::unique_ptr<Node>> Node::Open(const NodeOptions& options) {
   if (!runtimes.ok()) return runtimes.status();
   node->runtimes = std::move(*runtimes);
   USETL_RETURN_IF_ERROR(node->TakeUp());
+  const auto pods = node->store->Sandboxes();
+  node->network_check.Begin({pods.begin(), pods.end()});
   node->CollectRuntimes();
   return node;
 }

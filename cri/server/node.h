@@ -18,6 +18,7 @@
 #include "cri/server/health.h"
 #include "cri/server/image_collector.h"
 #include "cri/server/leases.h"
+#include "cri/server/network_check.h"
 #include "cri/store/names.h"
 #include "cri/store/store.h"
 
@@ -61,6 +62,7 @@ class Node {
   ImagePacks packs;
   Namespaces namespaces;
   Cni cni;
+  NetworkCheck network_check;
   Capacity capacity;
   Health health;
   Names sandbox_names, container_names;
@@ -79,6 +81,7 @@ class Node {
         image_collector(images.get()),
         namespaces(options.network_directory, options.ready_namespaces),
         cni(options.cni),
+        network_check(&cni),
         capacity(store.get(), options.vmmd),
         health(options.pods, options.vmmd, &capacity) {}
   Status CollectRuntimesNow();

@@ -16,6 +16,7 @@ Status AttachNetwork(Node* node, SandboxRecord* record) {
 }
 
 Status DetachNetwork(Node* node, SandboxRecord* record) {
+  node->network_check.Leave(record->id());
   // Plugins want the namespace, so it goes last.
   USETL_RETURN_IF_ERROR(node->cni.Delete(record));
   if (!record->network_namespace().empty()) {

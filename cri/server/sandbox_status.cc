@@ -18,11 +18,14 @@ grpc::Status RuntimeService::PodSandboxStatus(grpc::ServerContext*,
     *response->add_containers_statuses() = StatusOf(*container->Get());
   }
   if (request->verbose()) {
-    const nlohmann::json info = {{"sandboxID", record->id()},
-                                 {"runtimeType", "usetl"},
-                                 {"runtimeHandler", record->runtime_handler()},
-                                 {"networkNamespace", record->network_namespace()},
-                                 {"cgroup", record->cgroup()}};
+    nlohmann::json info = {{"sandboxID", record->id()},
+                           {"runtimeType", "usetl"},
+                           {"runtimeHandler", record->runtime_handler()},
+                           {"networkNamespace", record->network_namespace()},
+                           {"cgroup", record->cgroup()}};
+    if (const auto found = node_.network_check.Found(record->id())) {
+      info["networkCheck"] = found->empty() ? "OK" : *found;
+    }
     (*response->mutable_info())["info"] =
         info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
