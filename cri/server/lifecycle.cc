@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include "cri/container/image_volume.h"
 #include "cri/server/views.h"
@@ -85,8 +86,17 @@ Status PlanPod(Node* node, SandboxRecord* record) {
 }
 
 Status EquipPod(Node* node, SandboxRecord* record) {
-  USETL_RETURN_IF_ERROR(CreateCgroup(*record));
-  return AttachNetwork(node, record);
+  const bool plugins = !record->network_config().empty();
+  if (!plugins || record->cgroup().empty()) {
+    USETL_RETURN_IF_ERROR(CreateCgroup(*record));
+    return AttachNetwork(node, record);
+  }
+  // Plugins take tens of milliseconds, which the cgroup need not be made behind.
+  Status cgroup;
+  std::thread beside([&cgroup, planned = *record] { cgroup = CreateCgroup(planned); });
+  const Status network = AttachNetwork(node, record);
+  beside.join();
+  return network.ok() ? cgroup : network;
 }
 
 Status ReleasePod(Node* node, SandboxRecord* record) {

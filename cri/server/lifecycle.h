@@ -41,7 +41,8 @@ Status CheckContainerLimits(const SandboxRecord& pod, const v1::LinuxContainerRe
 // The container's own. ENOENT: it has none, or none that holds what is wanted.
 Status LimitContainerCgroup(const SandboxRecord& pod, const ContainerRecord& container);
 Status RemoveContainerCgroup(const SandboxRecord& pod, const std::string& container);
-// Makes what was planned.
+// Makes what was planned: the cgroup beside the network, where plugins attach that. After an error
+// ReleasePod() is to be called.
 Status EquipPod(Node* node, SandboxRecord* record);
 // Gives both back. For a pod of which nothing runs any more.
 Status ReleasePod(Node* node, SandboxRecord* record);
