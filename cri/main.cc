@@ -91,6 +91,7 @@ int Main(int argc, char** argv) {
   std::vector<std::string> mirrors, insecure, pinned;
   int64_t cni_seconds = std::chrono::ceil<std::chrono::seconds>(options.cni.limit).count();
   bool no_network = false;
+  std::string cgroup_driver = "auto";
   int ready_fd = -1;
   CLI::App app{
       "Serves the Container Runtime Interface: pods with the runtime handler \"usetl\" are "
@@ -132,6 +133,10 @@ int Main(int argc, char** argv) {
   app.add_option("--registry-ca", options.registries.ca_file,
                  "certificates to trust beside the system's, PEM");
   AddList(&app, "--pinned", &pinned, "name of an image that kubelet's garbage collection spares");
+  app.add_option("--cgroup-driver", cgroup_driver,
+                 "how kubelet is told to name cgroups: cgroupfs, systemd, or auto: systemd where "
+                 "that\nruns the machine")
+      ->capture_default_str();
   app.add_flag("--no-network", no_network, "give pods a loopback only, no address");
   app.add_option(
       "--ready-fd", ready_fd,
@@ -155,6 +160,9 @@ int Main(int argc, char** argv) {
   for (const std::string& mirror : mirrors) {
     if (status.ok()) status = image::AddMirror(mirror, &options.registries);
   }
+  const Result<CgroupDriver> driver = ChooseCgroupDriver(cgroup_driver);
+  if (!driver.ok() && status.ok()) status = driver.status();
+  if (driver.ok()) options.cgroup_driver = *driver;
   if (ready_fd < 0)
     spdlog::info("usetld {} starts; it will serve {}", USETL_VERSION, options.socket);
   if (status.ok()) status = Serve(options, &starter);

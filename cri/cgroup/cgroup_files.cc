@@ -110,6 +110,22 @@ std::optional<Pressure> ReadPressure(const std::string& path) {
   return text.ok() ? ParsePressure(*text) : std::nullopt;
 }
 
+bool HasController(const std::string& available, const std::string& controller) {
+  const std::string words = " " + available.substr(0, available.find('\n')) + " ";
+  return words.find(" " + controller + " ") != std::string::npos;
+}
+
+Status PassControllersOn(const std::string& directory) {
+  const Result<std::string> available = ReadCgroupFile(directory + "/cgroup.controllers");
+  if (!available.ok()) return available.status();
+  for (const char* controller : {"cpu", "cpuset", "memory", "pids"}) {
+    if (!HasController(*available, controller)) continue;
+    USETL_RETURN_IF_ERROR(
+        WriteCgroupFile(directory + "/cgroup.subtree_control", std::string("+") + controller));
+  }
+  return Status();
+}
+
 Status WriteUnifiedLimits(const std::string& directory, const Resources& resources) {
   USETL_RETURN_IF_ERROR(WriteNumber(directory + "/memory.max", resources.memory_limit_in_bytes()));
   if (resources.cpu_shares() != 0) {

@@ -33,6 +33,12 @@ std::optional<Pressure> ParsePressure(std::string_view text);
 // None where the kernel keeps none.
 std::optional<Pressure> ReadPressure(const std::string& path);
 
+// Whether a word of cgroup.controllers' text is that controller.
+bool HasController(const std::string& available, const std::string& controller);
+// Lets children of a directory of version 2 have those of the controllers that pods are limited by
+// which it has itself.
+Status PassControllersOn(const std::string& directory);
+
 // Limits that are not 0, into a directory of version 2.
 Status WriteUnifiedLimits(const std::string& directory,
                           const runtime::v1::LinuxContainerResources& resources);

@@ -22,24 +22,6 @@ constexpr std::chrono::seconds kPatience{2};
 
 Status Failed(const std::string& what) { return Status(EIO, Status::Errno(what).message()); }
 
-// Of the text of cgroup.controllers.
-bool HasController(const std::string& available, const std::string& controller) {
-  const std::string words = " " + available.substr(0, available.find('\n')) + " ";
-  return words.find(" " + controller + " ") != std::string::npos;
-}
-
-// Lets children of a directory of version 2 have those controllers that it has itself.
-Status PassControllersOn(const std::string& directory) {
-  const Result<std::string> available = ReadCgroupFile(directory + "/cgroup.controllers");
-  if (!available.ok()) return available.status();
-  for (const char* controller : {"cpu", "cpuset", "memory", "pids"}) {
-    if (!HasController(*available, controller)) continue;
-    USETL_RETURN_IF_ERROR(
-        WriteCgroupFile(directory + "/cgroup.subtree_control", std::string("+") + controller));
-  }
-  return Status();
-}
-
 bool IsDirectory(const std::string& path) {
   struct stat info;
   return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
@@ -110,7 +92,7 @@ Result<std::string> PodCgroup::PathFor(const std::string& parent, const std::str
 
 Status PodCgroup::Create(const runtime::v1::LinuxContainerResources& resources) const {
   if (hierarchies_.all.empty()) {
-    return Status(EIO, "cgroup_parent is given, but no cgroup hierarchy is mounted");
+    return Status(EIO, "a cgroup_parent or limits are given, but no cgroup hierarchy is mounted");
   }
   for (const Hierarchy& hierarchy : hierarchies_.all) {
     USETL_RETURN_IF_ERROR(Make(hierarchy, resources));

@@ -92,11 +92,15 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   }
   // A pod that is being stopped gets no container any more.
   const std::lock_guard lock(sandbox->verb);
-  const std::shared_ptr<const SandboxRecord> pod = sandbox->Get();
+  std::shared_ptr<const SandboxRecord> pod = sandbox->Get();
   if (pod->state() != v1::SANDBOX_READY) {
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the pod sandbox " + pod->id() + " is not ready");
   }
+  if (usetl::Status given = GiveCgroup(&node_, *sandbox, config.linux().resources()); !given.ok()) {
+    return ToGrpc(given);
+  }
+  pod = sandbox->Get();
   if (const usetl::Status limits =
           CheckContainerLimits(*pod, config.linux().resources(), /*changed=*/false);
       !limits.ok()) {

@@ -77,15 +77,12 @@ Result<Fd> OpenLog(const std::string& path) {
 Status PlanPod(Node* node, SandboxRecord* record) {
   record->set_network_namespace(node->namespaces.PathFor(record->id()));
   if (node->options.network) USETL_RETURN_IF_ERROR(node->cni.Choose(record));
-  const std::string& parent = record->config().linux().cgroup_parent();
-  if (parent.empty()) return Status();
-  Result<std::string> cgroup = PodCgroup::PathFor(parent, record->id());
-  if (!cgroup.ok()) return cgroup.status();
-  record->set_cgroup(std::move(*cgroup));
-  return Status();
+  return PlanCgroup(node, record);
 }
 
 Status EquipPod(Node* node, SandboxRecord* record) {
+  // Plugins may be told of the cgroup above.
+  USETL_RETURN_IF_ERROR(CreateParentCgroups(*record));
   const bool plugins = !record->network_config().empty();
   if (!plugins || record->cgroup().empty()) {
     USETL_RETURN_IF_ERROR(CreateCgroup(*record));
@@ -102,7 +99,7 @@ Status EquipPod(Node* node, SandboxRecord* record) {
 Status ReleasePod(Node* node, SandboxRecord* record) {
   // Neither waits for the other: what can be given back is.
   const Status network = DetachNetwork(node, record);
-  const Status cgroup = RemoveCgroup(record);
+  const Status cgroup = RemoveCgroup(node, record);
   return network.ok() ? cgroup : network;
 }
 

@@ -18,24 +18,32 @@ std::string ExitFile(const Node& node, const std::string& container);
 Result<Fd> OpenLog(const std::string& path);
 
 // Fills the record with what the pod is going to hold: paths of its network namespace and cgroup,
-// configuration of its network. Stored before any of it is made, so that none of it can be lost.
+// configuration of its network. Stored before any of it is made, so that none of it can be lost; if
+// it cannot be, UnplanPod() is to be called.
 Status PlanPod(Node* node, SandboxRecord* record);
+void UnplanPod(Node* node, const SandboxRecord& record);
 // Network namespace and addresses, as planned. Detach undoes whatever the record says there is,
 // made or not, and may be repeated; after an error the record says what is left.
 Status AttachNetwork(Node* node, SandboxRecord* record);
 Status DetachNetwork(Node* node, SandboxRecord* record);
-// The pod's cgroup below its cgroup_parent, when it has one; likewise.
+// The pod's cgroup; likewise. It is below its cgroup_parent. A pod without one has none, unless it
+// is to be limited: then it is below a parent of ours.
+Status PlanCgroup(Node* node, SandboxRecord* record);
+// Of those above, what is missing.
+Status CreateParentCgroups(const SandboxRecord& record);
 Status CreateCgroup(const SandboxRecord& record);
+// Plans, stores and makes one for a pod that has none, when `limits` want it. REQUIRES: the pod's
+// `verb` is held.
+Status GiveCgroup(Node* node, Sandbox& pod, const v1::LinuxContainerResources& limits);
 // Gives it the limits that the record has by now.
 Status LimitCgroup(const SandboxRecord& record);
-Status RemoveCgroup(SandboxRecord* record);
+Status RemoveCgroup(Node* node, SandboxRecord* record);
 // Where a container that starts enters the pod's cgroup, or its own below that, which is made if it
 // has to have one; none without one.
 Result<std::vector<CgroupFile>> OpenCgroup(const SandboxRecord& pod,
                                            const ContainerRecord& container);
 // EINVAL: limits of a container that no cgroup of the pod can hold. `changed`: of one that is
-// there. A new one runs without limits of the processor then, as kubelet and manifests always give
-// some.
+// there, for which none is made any more.
 Status CheckContainerLimits(const SandboxRecord& pod, const v1::LinuxContainerResources& wanted,
                             bool changed);
 // The container's own. ENOENT: it has none, or none that holds what is wanted.

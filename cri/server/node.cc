@@ -87,6 +87,11 @@ void Node::LeaseImagesOf(const ContainerRecord& container) {
 }
 
 Status Node::TakeUp() {
+  const auto hold = [&](const SandboxRecord& pod) {
+    parents.HoldAgain({pod.parent_cgroups().begin(), pod.parent_cgroups().end()});
+  };
+  for (const auto& sandbox : store->Sandboxes()) hold(*sandbox);
+  for (const SandboxRecord& unfinished : store->unfinished()) hold(unfinished);
   USETL_RETURN_IF_ERROR(ReleaseUnfinished());
   for (const auto& sandbox : store->Sandboxes()) {
     const Status reserved =

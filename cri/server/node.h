@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "cri/cgroup/driver.h"
+#include "cri/cgroup/parent_cgroups.h"
 #include "cri/container/image_packs.h"
 #include "cri/container/image_runtimes.h"
 #include "cri/container/monitor.h"
@@ -37,6 +39,7 @@ struct NodeOptions {
   uint32_t ready_namespaces = 16;
   bool network = true;  // false: pods have a loopback only
   CniOptions cni;
+  CgroupDriver cgroup_driver = CgroupDriver::kCgroupfs;
   image::StoreConfig registries;  // mirrors, hosts without TLS, certificates, pinned images
 };
 
@@ -63,6 +66,7 @@ class Node {
   Namespaces namespaces;
   Cni cni;
   NetworkCheck network_check;
+  ParentCgroups parents;
   Capacity capacity;
   Health health;
   Names sandbox_names, container_names;

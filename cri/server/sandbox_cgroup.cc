@@ -35,7 +35,68 @@ Result<PodCgroup> Find(const SandboxRecord& record) {
   return PodCgroup(std::move(*hierarchies), record.cgroup());
 }
 
+// What only a cgroup limits. The memory of functions is usetl-vmmd's business.
+bool LimitsProcessor(const v1::LinuxContainerResources& limits) {
+  return limits.cpu_quota() > 0 || limits.cpu_shares() != 0 || !limits.cpuset_cpus().empty() ||
+         !limits.cpuset_mems().empty();
+}
+
+Status PlanBelow(Node* node, const std::string& parent, SandboxRecord* record) {
+  Result<std::string> path = PodCgroup::PathFor(parent, record->id());
+  if (!path.ok()) return path.status();
+  const Result<Hierarchies> hierarchies = ReadHierarchies();
+  if (!hierarchies.ok()) return hierarchies.status();
+  const std::string above = path->substr(0, path->rfind('/'));
+  record->set_cgroup(std::move(*path));
+  for (std::string& missing : node->parents.Hold(*hierarchies, above)) {
+    record->add_parent_cgroups(std::move(missing));
+  }
+  return Status();
+}
+
+std::vector<std::string> ParentsOf(const SandboxRecord& record) {
+  return {record.parent_cgroups().begin(), record.parent_cgroups().end()};
+}
+
 }  // namespace
+
+Status PlanCgroup(Node* node, SandboxRecord* record) {
+  const v1::LinuxPodSandboxConfig& config = record->config().linux();
+  if (!config.cgroup_parent().empty()) return PlanBelow(node, config.cgroup_parent(), record);
+  const v1::LinuxContainerResources& limits = config.resources();
+  if (!LimitsProcessor(limits) && limits.memory_limit_in_bytes() == 0) return Status();
+  return PlanBelow(node, DefaultCgroupParent(node->options.cgroup_driver), record);
+}
+
+void UnplanPod(Node* node, const SandboxRecord& record) {
+  // Of directories that are not there nothing can fail.
+  (void)!node->parents.Drop(ParentsOf(record)).ok();
+}
+
+Status CreateParentCgroups(const SandboxRecord& record) {
+  if (record.parent_cgroups().empty()) return Status();
+  const Result<Hierarchies> hierarchies = ReadHierarchies();
+  if (!hierarchies.ok()) return hierarchies.status();
+  return ParentCgroups::Make(*hierarchies, ParentsOf(record));
+}
+
+Status GiveCgroup(Node* node, Sandbox& pod, const v1::LinuxContainerResources& limits) {
+  const std::shared_ptr<const SandboxRecord> record = pod.Get();
+  if (!record->cgroup().empty() || !LimitsProcessor(limits)) return Status();
+  SandboxRecord planned = *record;
+  USETL_RETURN_IF_ERROR(
+      PlanBelow(node, DefaultCgroupParent(node->options.cgroup_driver), &planned));
+  if (const Status stored = node->store->Update(planned); !stored.ok()) {
+    UnplanPod(node, planned);
+    return stored;
+  }
+  Status made = CreateParentCgroups(planned);
+  if (made.ok()) made = CreateCgroup(planned);
+  if (made.ok()) return made;
+  // What is left of it goes with the pod.
+  if (RemoveCgroup(node, &planned).ok()) USETL_RETURN_IF_ERROR(node->store->Update(planned));
+  return made;
+}
 
 Status CreateCgroup(const SandboxRecord& record) {
   if (record.cgroup().empty()) return Status();
@@ -51,11 +112,13 @@ Status LimitCgroup(const SandboxRecord& record) {
   return cgroup->Limit(LimitsOf(record));
 }
 
-Status RemoveCgroup(SandboxRecord* record) {
+Status RemoveCgroup(Node* node, SandboxRecord* record) {
   if (record->cgroup().empty()) return Status();
   const Result<PodCgroup> cgroup = Find(*record);
   if (!cgroup.ok()) return cgroup.status();
   USETL_RETURN_IF_ERROR(cgroup->Remove());
+  USETL_RETURN_IF_ERROR(node->parents.Drop(ParentsOf(*record)));
+  record->clear_parent_cgroups();
   record->clear_cgroup();
   return Status();
 }
@@ -76,8 +139,10 @@ Status CheckContainerLimits(const SandboxRecord& pod, const v1::LinuxContainerRe
       wanted.cpu_quota() != 0 || wanted.cpu_period() != 0 || wanted.cpu_shares() != 0;
   if (!cpusets && !(changed && processor)) return Status();
   const std::string what = cpusets ? "cpuset_cpus and cpuset_mems" : "limits of the processor";
-  if (pod.config().linux().cgroup_parent().empty()) {
-    return Status(EINVAL, "usetl: " + what + " want a cgroup; give the pod a cgroup_parent");
+  if (pod.cgroup().empty() && pod.config().linux().cgroup_parent().empty()) {
+    return Status(EINVAL, "usetl: " + what +
+                              " want a cgroup; give the pod a cgroup_parent, or the container "
+                              "limits of the processor when it is created");
   }
   if (!cpusets || pod.cgroup().empty()) return Status();
   const Result<PodCgroup> cgroup = Find(pod);

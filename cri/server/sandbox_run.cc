@@ -29,7 +29,10 @@ grpc::Status RuntimeService::RunPodSandbox(grpc::ServerContext* context,
   record.set_runtime_handler(request->runtime_handler());
   record.set_state(v1::SANDBOX_READY);
   if (usetl::Status status = PlanPod(&node_, &record); !status.ok()) return ToGrpc(status);
-  if (usetl::Status status = node_.store->Plan(record); !status.ok()) return ToGrpc(status);
+  if (usetl::Status status = node_.store->Plan(record); !status.ok()) {
+    UnplanPod(&node_, record);
+    return ToGrpc(status);
+  }
   usetl::Status status = EquipPod(&node_, &record);
   if (status.ok() && context->IsCancelled()) {
     // The client repeats the call with the same name: nothing may be left of this one.

@@ -21,6 +21,10 @@ grpc::Status RuntimeService::UpdatePodSandboxResources(
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the pod sandbox " + record.id() + " is not ready");
   }
+  if (usetl::Status status = GiveCgroup(&node_, *sandbox, request->resources()); !status.ok()) {
+    return ToGrpc(status);
+  }
+  record = *sandbox->Get();
   v1::LinuxPodSandboxConfig& linux_config = *record.mutable_config()->mutable_linux();
   for (const auto& [mine, asked] :
        {std::pair{linux_config.mutable_resources(), &request->resources()},

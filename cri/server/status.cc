@@ -39,24 +39,26 @@ nlohmann::json PoolInfo(const std::string& vmmd_socket) {
 }
 
 nlohmann::json ConfigInfo(const NodeOptions& options) {
-  return {{"socket", options.socket},
-          {"stateDirectory", options.state},
-          {"imageDirectory", options.images},
-          {"podsSocket", options.pods},
-          {"vmmdSocket", options.vmmd},
-          {"namespaceDirectory", options.network_directory},
-          {"runtime", options.runtime},
-          {"streamingAddress", options.streaming_address},
-          {"metricsAddress", options.metrics_address},
-          {"readyNamespaces", options.ready_namespaces},
-          {"network", options.network},
-          {"registries",
-           {{"mirrors", options.registries.mirrors},
-            {"insecure", options.registries.insecure},
-            {"ca", options.registries.ca_file},
-            {"pinned", options.registries.pinned}}},
-          {"cni",
-           {{"confDirectory", options.cni.configs}, {"binDirectories", options.cni.directories}}}};
+  return {
+      {"socket", options.socket},
+      {"stateDirectory", options.state},
+      {"imageDirectory", options.images},
+      {"podsSocket", options.pods},
+      {"vmmdSocket", options.vmmd},
+      {"namespaceDirectory", options.network_directory},
+      {"runtime", options.runtime},
+      {"streamingAddress", options.streaming_address},
+      {"metricsAddress", options.metrics_address},
+      {"readyNamespaces", options.ready_namespaces},
+      {"network", options.network},
+      {"cgroupDriver", options.cgroup_driver == CgroupDriver::kSystemd ? "systemd" : "cgroupfs"},
+      {"registries",
+       {{"mirrors", options.registries.mirrors},
+        {"insecure", options.registries.insecure},
+        {"ca", options.registries.ca_file},
+        {"pinned", options.registries.pinned}}},
+      {"cni",
+       {{"confDirectory", options.cni.configs}, {"binDirectories", options.cni.directories}}}};
 }
 
 // As JSON; paths of the host may hold any bytes.
@@ -96,7 +98,8 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
 
 grpc::Status RuntimeService::RuntimeConfig(grpc::ServerContext*, const v1::RuntimeConfigRequest*,
                                            v1::RuntimeConfigResponse* response) {
-  response->mutable_linux()->set_cgroup_driver(v1::CGROUPFS);
+  const bool systemd = node_.options.cgroup_driver == CgroupDriver::kSystemd;
+  response->mutable_linux()->set_cgroup_driver(systemd ? v1::SYSTEMD : v1::CGROUPFS);
   return grpc::Status::OK;
 }
 

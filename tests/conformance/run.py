@@ -108,7 +108,7 @@ def write_network(directory: pathlib.Path) -> pathlib.Path:
 
 
 def run_tests(program: pathlib.Path, directory: pathlib.Path, host: str) -> int:
-    node = Node("--cri", "--cni-conf", str(write_network(directory)), pool=4)
+    node = Node("--cri", "--cgroup-driver", "cgroupfs", "--cni-conf", str(write_network(directory)), pool=4)
     try:
         environment = {**ENVIRONMENT, "USETL_ENDPOINT": f"unix://{node.directory}/usetl.sock",
                        "USETL_DIRECTORY": str(directory), "USETL_REGISTRY": host, "USETL_GATEWAY": GATEWAY}

@@ -10,7 +10,6 @@ import threading
 import unittest
 
 import grpc
-from cgroups import make_cgroup
 from cri import Client, cri, pod_config
 from node import in_network_namespace, start_daemon
 
@@ -173,91 +172,6 @@ class Network(CniCase):
                 self.run_pod("a", **fields)
             self.assertEqual((raised.exception.code(), raised.exception.details()),
                              (grpc.StatusCode.INVALID_ARGUMENT, f"usetl: {message}"))
-        self.assertEqual(len(self.client.ListPodSandbox().items), 0)
-        self.assert_nothing_left()
-
-
-class Cgroups(CniCase):
-    def hierarchies(self) -> list[pathlib.Path]:
-        """Where version 1 has memory and pids; without it, there is one for all."""
-        found = [pathlib.Path("/sys/fs/cgroup") / name for name in ("memory", "pids")]
-        return found if found[0].is_dir() else [pathlib.Path("/sys/fs/cgroup")]
-
-    def make_parent(self, parent: str) -> list[pathlib.Path]:
-        made = make_cgroup(parent)
-        for path in made:
-            self.addCleanup(path.rmdir)
-        return made
-
-    def test_pod_has_one_below_its_parent(self):
-        parent = f"/usetl-test-{os.getpid()}"
-        parents = self.make_parent(parent)
-        resources = cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20)
-        pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, resources=resources))
-        ours = f"{parent}/usetl-{pod[:16]}"
-        for path in self.hierarchies():
-            self.assertTrue((path / ours[1:]).is_dir())
-        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
-        self.assertEqual(info["cgroup"], ours)
-        self.stop(pod)
-        for path in parents:
-            self.assertFalse((path / f"usetl-{pod[:16]}").exists())
-
-    def test_limits_are_changed(self):
-        parent = f"/usetl-test-{os.getpid()}"
-        self.make_parent(parent)
-        old = cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20, cpu_shares=512)
-        pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, resources=old))
-        self.assertEqual(self.memory_limit(parent, pod), 64 << 20)
-        self.client.UpdatePodSandboxResources(
-            pod_sandbox_id=pod, overhead=cri.LinuxContainerResources(memory_limit_in_bytes=1 << 20),
-            resources=cri.LinuxContainerResources(memory_limit_in_bytes=128 << 20))
-        # The pod's cgroup has it for the containers and beside them.
-        self.assertEqual(self.memory_limit(parent, pod), 129 << 20)
-        self.client.UpdatePodSandboxResources(
-            pod_sandbox_id=pod, resources=cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20))
-        self.assertEqual(self.memory_limit(parent, pod), 65 << 20)
-        with self.assertRaisesRegex(grpc.RpcError, "usetl: cpuset_cpus has to be a list of numbers and ranges"):
-            self.client.UpdatePodSandboxResources(
-                pod_sandbox_id=pod, resources=cri.LinuxContainerResources(cpuset_cpus="all"))
-        self.stop(pod)
-        with self.assertRaisesRegex(grpc.RpcError, "is not ready"):
-            self.client.UpdatePodSandboxResources(pod_sandbox_id=pod)
-
-    def test_overhead(self):
-        parent = f"/usetl-test-{os.getpid()}"
-        self.make_parent(parent)
-        limits = cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20, cpu_quota=20_000, cpu_period=50_000)
-        overhead = cri.LinuxContainerResources(memory_limit_in_bytes=8 << 20, cpu_quota=10_000, cpu_period=100_000)
-        pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, resources=limits,
-                                                                      overhead=overhead))
-        self.assertEqual(self.memory_limit(parent, pod), 72 << 20)
-        self.assertEqual(self.quota(parent, pod), 25_000)
-        self.stop(pod)
-        # No limit stays none.
-        pod, _, _ = self.run_pod("b", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent, overhead=overhead))
-        self.assertGreater(self.memory_limit(parent, pod), 1 << 40)
-        self.assertEqual(self.quota(parent, pod), -1)
-        self.stop(pod)
-
-    def quota(self, parent: str, pod: str) -> int:
-        ours = pathlib.Path("/sys/fs/cgroup/cpu") / f"{parent[1:]}/usetl-{pod[:16]}"
-        if ours.is_dir():
-            return int((ours / "cpu.cfs_quota_us").read_text())
-        text = (self.hierarchies()[0] / f"{parent[1:]}/usetl-{pod[:16]}/cpu.max").read_text().split()[0]
-        return -1 if text == "max" else int(text)
-
-    def memory_limit(self, parent: str, pod: str) -> int:
-        ours = self.hierarchies()[0] / f"{parent[1:]}/usetl-{pod[:16]}"
-        files = [ours / "memory.limit_in_bytes", ours / "memory.max"]
-        text = next(path for path in files if path.exists()).read_text().strip()
-        return 1 << 62 if text == "max" else int(text)
-
-    def test_missing_parent_is_refused(self):
-        for parent, message in (("/usetl-test-missing", "create the pod's cgroup|cgroup.controllers"),
-                                ("/a/../b", "cgroup_parent has a component")):
-            with self.subTest(parent), self.assertRaisesRegex(grpc.RpcError, message):
-                self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent))
         self.assertEqual(len(self.client.ListPodSandbox().items), 0)
         self.assert_nothing_left()
 

@@ -80,8 +80,8 @@ RESOURCES = [
     *(({"cpuset_cpus": text}, "cpuset_cpus has to be a list of numbers and ranges, as 0-3,5")
       for text in ("all", "0,", ",0", "3-1", "1-", "-1", " 1", "0\n", "0-1:1/2", "8192", "1" * 5000)),
     ({"cpuset_cpus": "0", "cpuset_mems": "0,x"}, "cpuset_mems has to be a list of numbers and ranges, as 0-3,5"),
-    ({"cpuset_cpus": "0-1,3"}, "cpuset_cpus and cpuset_mems want a cgroup; give the pod a cgroup_parent"),
 ]
+WANTS_CGROUP = "want a cgroup; give the pod a cgroup_parent, or the container limits of the processor when it is created"
 CONTAINERS = [
     ({"metadata": cri.ContainerMetadata()}, "the container has no name"),
     (context(privileged=True), "privileged containers are not supported: a function can be given no device and no "
@@ -169,9 +169,11 @@ class Refused(CriCase):
         for fields, message in RESOURCES:
             self.refused(message, self.client.UpdateContainerResources, container_id=container,
                          linux=cri.LinuxContainerResources(**fields))
-        for fields in ({"cpu_quota": 10_000}, {"cpu_period": 10_000}, {"cpu_shares": 2}):
-            self.refused("limits of the processor want a cgroup; give the pod a cgroup_parent",
-                         self.client.UpdateContainerResources, container_id=container,
+        for what, fields in (("limits of the processor", {"cpu_quota": 10_000}),
+                             ("limits of the processor", {"cpu_period": 10_000}),
+                             ("limits of the processor", {"cpu_shares": 2}),
+                             ("cpuset_cpus and cpuset_mems", {"cpuset_cpus": "0"})):
+            self.refused(f"{what} {WANTS_CGROUP}", self.client.UpdateContainerResources, container_id=container,
                          linux=cri.LinuxContainerResources(**fields))
         self.assertEqual(self.status(container).resources.linux, cri.LinuxContainerResources())
 

@@ -138,6 +138,24 @@ class UsfCgroup(CriCase):
         self.assertFalse(own.exists())
         self.assertTrue(self.cgroup(pod).exists())
 
+    def test_limits_of_a_container_whose_pod_names_no_parent(self):
+        pod = self.run_pod()
+        free = self.run_container(pod, "free")
+        container = self.spin(pod, cpu_period=PERIOD, cpu_quota=QUOTA, cpuset_cpus=str(min(os.sched_getaffinity(0))))
+        pods = AT / "cpu/usetl" / f"usetl-{pod[:16]}"
+        own = pods / f"usetl-{container[:16]}"
+        self.assertEqual((own / "cpu.cfs_quota_us").read_text(), f"{QUOTA}\n")
+        wait_until(lambda: self.programs(own) == ["usetl-proxy", "usetl-usf"])
+        self.assertNotIn("/usetl", pathlib.Path(f"/proc/{self.usf(free)}/cgroup").read_text())
+        self.assertRegex(self.post(pod, {"name": "you"}), "you")
+        self.kill()
+        self.start()
+        self.stop(container, 0)
+        self.client.RemoveContainer(container_id=container)
+        self.assertFalse(own.exists())
+        self.client.StopPodSandbox(pod_sandbox_id=pod)
+        self.assertEqual(list(AT.glob("*/usetl")), [])
+
     def test_cpuset_of_a_container(self):
         pod = self.pod_below()
         processors = sorted(os.sched_getaffinity(0))

@@ -8,6 +8,8 @@
 #include <fstream>
 
 #include "cri/cgroup/cgroup_files.h"
+#include "cri/cgroup/driver.h"
+#include "cri/cgroup/parent_cgroups.h"
 #include "cri/cgroup/pod_cgroup.h"
 #include "tests/unit/temporary_directory.h"
 
@@ -61,7 +63,25 @@ TEST(CgroupParent, Expanded) {
   }
 }
 
-// A pod's parent in each hierarchy of this host.
+TEST(CgroupDriver, Chosen) {
+  const test::TemporaryDirectory directory;
+  const std::string there = directory.path(), missing = there + "/missing", link = there + "/link";
+  std::filesystem::create_symlink(there, link);
+  for (const auto& [word, systemd, driver] :
+       std::initializer_list<std::tuple<const char*, std::string, CgroupDriver>>{
+           {"cgroupfs", there, CgroupDriver::kCgroupfs},
+           {"systemd", missing, CgroupDriver::kSystemd},
+           {"auto", there, CgroupDriver::kSystemd},
+           {"auto", missing, CgroupDriver::kCgroupfs},
+           {"auto", link, CgroupDriver::kCgroupfs}}) {
+    const auto chosen = ChooseCgroupDriver(word, systemd);
+    ASSERT_TRUE(chosen.ok()) << chosen.status().message();
+    EXPECT_EQ(*chosen, driver) << word << " " << systemd;
+    EXPECT_TRUE(PodCgroup::PathFor(DefaultCgroupParent(driver), "0123456789abcdef").ok());
+  }
+  EXPECT_EQ(ChooseCgroupDriver("Systemd").status().code(), EINVAL);
+}
+
 // As a pod gets it: what was made of it goes after an error.
 Result<PodCgroup> Make(Hierarchies hierarchies, const std::string& parent, const std::string& id,
                        const LinuxContainerResources& resources) {
@@ -242,6 +262,81 @@ TEST_F(RealCgroup, FailureLeavesNothing) {
   EXPECT_EQ(lost.status().code(), EIO);
 }
 
+class RealParents : public RealCgroup {
+ protected:
+  // Whether it is there, in all of them; none when they differ.
+  std::optional<bool> IsThere(const Hierarchies& all, const std::string& path) {
+    size_t count = 0;
+    for (const Hierarchy& hierarchy : all.all) {
+      count += std::filesystem::is_directory(hierarchy.mount + path);
+    }
+    if (count == 0 || count == all.all.size()) return count != 0;
+    return std::nullopt;
+  }
+  // Two pods below `above`/a/b, which is missing.
+  void Share(const Hierarchies& all, const std::string& above) {
+    ParentCgroups parents;
+    const std::string inner = above + "/a/b";
+    const auto first = parents.Hold(all, inner);
+    ASSERT_EQ(first.size(), 2 * all.all.size());
+    EXPECT_EQ(first[0], all.all[0].mount + above + "/a") << "outer ones first";
+    EXPECT_EQ(IsThere(all, above + "/a"), false);
+    const Status made = ParentCgroups::Make(all, first);
+    ASSERT_TRUE(made.ok()) << made.message();
+    const auto second = parents.Hold(all, inner);
+    EXPECT_EQ(second, first) << "they are not anybody else's";
+    const auto cgroup = Make(all, inner, id, {});
+    ASSERT_TRUE(cgroup.ok()) << cgroup.status().message();
+    EXPECT_TRUE(parents.Drop(first).ok());
+    EXPECT_TRUE(cgroup->Remove().ok());
+    EXPECT_EQ(IsThere(all, inner), true) << "another pod has it";
+    // As the next usetld does it.
+    ParentCgroups later;
+    later.HoldAgain(second);
+    EXPECT_EQ(later.Hold(all, inner), second);
+    EXPECT_TRUE(later.Drop(second).ok());
+    EXPECT_EQ(IsThere(all, inner), true);
+    const std::string others = all.all[0].mount + inner + "/others";
+    ASSERT_EQ(mkdir(others.c_str(), 0755), 0);
+    EXPECT_TRUE(later.Drop(second).ok());
+    EXPECT_TRUE(std::filesystem::is_directory(others));
+    EXPECT_EQ(rmdir(others.c_str()), 0);
+    EXPECT_TRUE(later.Drop(second).ok());
+    EXPECT_EQ(IsThere(all, above + "/a"), false);
+  }
+};
+
+TEST_F(RealParents, AreMadeAndGoWithTheLastPod) {
+  EXPECT_TRUE(ParentCgroups().Hold(hierarchies, parent).empty()) << "it is kubelet's";
+  EXPECT_TRUE(ParentCgroups().Hold(hierarchies, "").empty());
+  Share(hierarchies, parent);
+  EXPECT_TRUE(Empty());
+}
+
+TEST_F(RealParents, OfVersionTwo) {
+  constexpr char kMount[] = "/sys/fs/cgroup/unified";
+  if (!std::filesystem::exists(std::string(kMount) + "/cgroup.controllers")) {
+    GTEST_SKIP() << "the host has no hierarchy of version 2 beside those of version 1";
+  }
+  const std::string above = std::string(kMount) + parent;
+  ASSERT_EQ(mkdir(above.c_str(), 0755), 0);
+  Share({true, {{kMount, {}}}}, parent);
+  EXPECT_EQ(rmdir(above.c_str()), 0);
+}
+
+TEST_F(RealParents, CpusetsOfVersionOneArePassedOn) {
+  if (!std::filesystem::exists("/sys/fs/cgroup/cpuset/cpuset.cpus")) {
+    GTEST_SKIP() << "the host has no cpuset controller of version 1";
+  }
+  ParentCgroups parents;
+  const auto held = parents.Hold(hierarchies, parent + "/a");
+  ASSERT_TRUE(ParentCgroups::Make(hierarchies, held).ok());
+  const std::string cpuset = "/sys/fs/cgroup/cpuset" + parent;
+  EXPECT_EQ(*ReadCgroupFile(cpuset + "/a/cpuset.cpus"), *ReadCgroupFile(cpuset + "/cpuset.cpus"));
+  EXPECT_EQ(*ReadCgroupFile(cpuset + "/a/cpuset.mems"), *ReadCgroupFile(cpuset + "/cpuset.mems"));
+  EXPECT_TRUE(parents.Drop(held).ok());
+}
+
 class FakeUnified : public testing::Test {
  protected:
   void SetUp() override {
@@ -327,6 +422,23 @@ TEST_F(FakeUnified, EveryContainerHasItsOwn) {
   EXPECT_EQ(
       std::filesystem::read_symlink("/proc/self/fd/" + std::to_string((*processes)[0].file.get())),
       own + "/cgroup.procs");
+}
+
+TEST_F(FakeUnified, MissingParentGetsControllers) {
+  ParentCgroups parents;
+  EXPECT_TRUE(parents.Hold(All(), "/pod").empty());
+  const auto held = parents.Hold(All(), "/pod/inner");
+  EXPECT_EQ(held, std::vector<std::string>{mount + "/pod/inner"});
+  const Status made = ParentCgroups::Make(All(), held);
+  ASSERT_TRUE(made.ok()) << made.message();
+  EXPECT_TRUE(std::filesystem::is_directory(mount + "/pod/inner"));
+  EXPECT_NE(*ReadCgroupFile(mount + "/pod/cgroup.subtree_control"), "");
+  EXPECT_TRUE(parents.Drop(held).ok());
+  EXPECT_FALSE(std::filesystem::exists(mount + "/pod/inner"));
+  const auto lost = parents.Hold(All(), "/pod/lost");
+  std::filesystem::remove(mount + "/pod/cgroup.controllers");
+  EXPECT_EQ(ParentCgroups::Make(All(), lost).code(), EIO);
+  EXPECT_TRUE(parents.Drop(lost).ok());
 }
 
 TEST(Pressure, WhatIsNone) {

@@ -78,6 +78,7 @@ TEST_F(DatabaseTest, RecordsOfTheFirstVersionAreRead) {
     ASSERT_NE(read, nullptr);
     EXPECT_EQ(read->Get()->config().metadata().name(), "old");
     EXPECT_EQ(read->Get()->cgroup(), "/kubepods/usetl-aa");
+    EXPECT_EQ(read->Get()->parent_cgroups_size(), 0) << "nothing that usetld would remove";
     ASSERT_EQ((*store)->ContainersOf("aa").size(), 1u);
     EXPECT_EQ((*store)->ContainersOf("aa")[0]->Get()->exit_code(), 3);
     EXPECT_TRUE((*store)->unfinished().empty());

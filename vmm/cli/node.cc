@@ -74,6 +74,9 @@ std::vector<std::string> UsetldArguments(const NodeOptions& options, const std::
   if (!options.metrics.empty()) {
     arguments.insert(arguments.end(), {"--metrics", options.metrics});
   }
+  if (!options.cgroup_driver.empty()) {
+    arguments.insert(arguments.end(), {"--cgroup-driver", options.cgroup_driver});
+  }
   if (!options.network) arguments.push_back("--no-network");
   if (!options.cni_conf.empty())
     arguments.insert(arguments.end(), {"--cni-conf", options.cni_conf});

@@ -29,6 +29,7 @@ struct NodeOptions {
   std::string images;             // of usetld; empty: ImageStoreOf(directory)
   std::string metrics;            // of usetld: ADDRESS:PORT; empty: none
   std::string vmmd_metrics;       // of usetl-vmmd, likewise
+  std::string cgroup_driver;      // of usetld; empty: its own
   bool network = true;            // of pods; false: a loopback only
   std::string cni_conf, cni_bin;  // of usetld; empty: its own
   // Of usetld, which checks them.

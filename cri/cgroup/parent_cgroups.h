@@ -1,0 +1,42 @@
+// parent_cgroups.h: cgroup_parents that are not there yet.
+//
+// kubelet makes a pod's parent before the pod and removes it afterwards. Other clients name one and
+// leave it to the runtime, as runc has it: it is made then, and goes with its last pod.
+#ifndef USETL_CRI_CGROUP_PARENT_CGROUPS_H_
+#define USETL_CRI_CGROUP_PARENT_CGROUPS_H_
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cri/cgroup/hierarchies.h"
+#include "vmm/base/status.h"
+
+namespace usetl::cri {
+
+// Knows which directories pods hold: those that were missing when a pod was planned, for they are
+// this runtime's to remove. Thread-safe.
+class ParentCgroups {
+ public:
+  // Of `parent` (relative to each hierarchy's mount): the directories, in all hierarchies, that a
+  // pod below it holds from now on, outer ones first. Nothing is made, so that they can be stored
+  // before they are. Empty as a rule.
+  std::vector<std::string> Hold(const Hierarchies& hierarchies, const std::string& parent);
+  // The same for a pod of an earlier usetld.
+  void HoldAgain(const std::vector<std::string>& directories);
+  // Makes those that are missing, and lets them hand on what pods need: cpusets of version 1,
+  // controllers of version 2. EIO.
+  static Status Make(const Hierarchies& hierarchies, const std::vector<std::string>& directories);
+  // A pod is done with them. Removes those that no pod holds, but for those that others have put
+  // something into. EIO; may be called again then.
+  Status Drop(const std::vector<std::string>& directories);
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, int> held_;  // by how many pods
+};
+
+}  // namespace usetl::cri
+
+#endif  // USETL_CRI_CGROUP_PARENT_CGROUPS_H_
