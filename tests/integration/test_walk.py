@@ -1,12 +1,17 @@
 """kill -9 of each daemon at each step of a pod's life: what was answered stays true, nothing is left behind."""
 
+import contextlib
 import json
+import os
+import threading
 import unittest
 
 from cri import cri
 from node import wait_until
 from processes import ended
-from walk_case import CREATED, EXITED, RUNNING, Call, WalkCase
+from registry import FakeImage, FakeRegistry, tar
+from test_streams import WebSocket
+from walk_case import CREATED, EXITED, MANY, RUNNING, Call, WalkCase
 
 
 class Steps(WalkCase):
@@ -137,10 +142,64 @@ class Steps(WalkCase):
         self.end_in_flight("RemovePodSandbox")
 
 
+    def test_11_create_in_flight(self):
+        pod = self.run_pod()
+        calls = self.many("CreateContainer", [self.create_request(pod, attempt) for attempt in range(MANY)])
+        wait_until(lambda: len(self.listed()) >= MANY // 4 or all(call.done for call in calls))
+        self.kill()
+        answered = {call.answer.container_id for call in calls if not call.failed()}
+        self.assertLessEqual(answered, self.listed(), "what was answered stays true")
+        if self.VICTIM != "usetld":
+            self.assertEqual(len(answered), MANY)
+        for container in self.listed():
+            self.assertEqual(self.status(container).state, CREATED)
+            self.client.RemoveContainer(container_id=container)
+        for attempt in range(MANY):  # no name is kept of those that came to nothing
+            self.create(pod, attempt)
+        self.run_container(pod, attempt=MANY)
+        self.serves(pod)
+
+    def test_12_remove_in_flight(self):
+        pod = self.run_pod()
+        running = self.run_container(pod, attempt=MANY)
+        containers = [self.create(pod, attempt) for attempt in range(MANY)] + [running]
+        calls = self.many("RemoveContainer", [{"container_id": container} for container in containers])
+        wait_until(lambda: len(self.listed()) <= MANY // 2 or all(call.done for call in calls))
+        self.kill()
+        removed = {call.fields["container_id"] for call in calls if not call.failed()}
+        self.assertEqual(removed & self.listed(), set(), "what was answered stays true")
+        if self.VICTIM != "usetld":
+            self.assertEqual(self.listed(), set())
+        for container in containers:  # kubelet repeats the call
+            self.client.RemoveContainer(container_id=container)
+        self.assertEqual(self.listed(), set())
+        self.run_container(pod, attempt=MANY)
+        self.serves(pod)
+
+    def test_13_exec_stream_is_open(self):
+        pod = self.run_pod()
+        container = self.run_container(pod)
+        stream = WebSocket(self.client.Exec(container_id=container, cmd=["cat"], stdin=True, stdout=True,
+                                            stderr=True).url, "v4.channel.k8s.io")
+        self.addCleanup(stream.close)
+        stream.send(b"\0hello\n")
+        while b"hello" not in stream.receive():
+            pass
+        self.assertEqual(self.daemons.inspect()["claimed"], 2)
+        self.kill()
+        with contextlib.suppress(ConnectionResetError):
+            stream.file.read()  # to its end
+        wait_until(lambda: self.daemons.inspect().get("claimed", 0) < 2)
+        self.lives_on(pod, container)
+        attempts = self.listed()
+        serving, = [one for one in attempts if self.status(one).state == RUNNING]
+        self.assertEqual(self.client.ExecSync(container_id=serving, cmd=["echo", "again"]).stdout, b"again\n")
+
+
 class Usetld(Steps):
     VICTIM = "usetld"
 
-    def test_11_exit_meanwhile(self):
+    def test_14_exit_meanwhile(self):
         pod = self.run_pod()
         container = self.run_container(pod, command=["python3", "stubborn.py"])
         info = json.loads(self.client.ContainerStatus(container_id=container, verbose=True).info["info"])
@@ -151,7 +210,36 @@ class Usetld(Steps):
         self.daemons.start("usetld")
         self.lost(container)
 
-    def test_12_everything_killed(self):
+    def test_16_pull_in_flight(self):
+        """What has come of the layer need not come again; nothing is left of it once the image is gone."""
+        image = FakeImage(tar(("a", os.urandom(1 << 20))))
+        layer = image.blobs[image.layers[0]]
+        go_on = threading.Event()
+
+        def answer(handler, kind, name) -> bool:
+            if name != image.layers[0] or go_on.is_set():
+                return False
+            handler.reply(200, layer[:len(layer) // 2], length=len(layer))
+            go_on.wait(60)
+            return True
+
+        registry = FakeRegistry(image, answer)
+        self.addCleanup(registry.close)
+        self.addCleanup(go_on.set)
+        files = self.image_files()
+        spec = cri.ImageSpec(image=f"{registry.host}/walk/pulled:1")
+        call = Call(self.client.PullImage, image=spec)
+        wait_until(lambda: registry.asked(image.layers[0]))
+        self.kill()
+        self.assertTrue(call.failed())
+        self.assertFalse(self.client.ImageStatus(image=spec).HasField("image"))
+        go_on.set()
+        self.client.PullImage(image=spec)
+        self.assertEqual(list(self.client.ImageStatus(image=spec).image.repo_tags), [spec.image])
+        self.client.RemoveImage(image=spec)
+        wait_until(lambda: self.image_files() == files)
+
+    def test_15_everything_killed(self):
         pod = self.run_pod()
         container = self.run_container(pod)
         for program in list(self.daemons.running):

@@ -37,6 +37,7 @@ fi
 [ $CNI_COMMAND != ADD ] || printf %s "$input" |
     /usr/bin/python3.11 -c 'import json, sys; print(json.dumps(json.load(sys.stdin)["prevResult"]))'
 """
+MANY = 24  # calls at a time: the kill meets some on their way
 RUNNING, EXITED, CREATED = cri.CONTAINER_RUNNING, cri.CONTAINER_EXITED, cri.CONTAINER_CREATED
 
 
@@ -51,8 +52,12 @@ class Call(threading.Thread):
     def run(self):
         try:
             self.answer = self.call(**self.fields)
-        except grpc.RpcError as error:
+        except (grpc.RpcError, ValueError) as error:  # the latter when there is no usetld any more to send it to
             self.error = error
+
+    @property
+    def done(self) -> bool:
+        return not self.is_alive()
 
     def failed(self) -> bool:
         self.join()
@@ -127,13 +132,27 @@ class WalkCase(unittest.TestCase):
     def run_pod(self) -> str:
         return self.client.RunPodSandbox(config=self.config, runtime_handler="usetl").pod_sandbox_id
 
-    def create(self, pod: str, attempt: int = 0, **fields) -> str:
+    def many(self, verb: str, requests: list[dict]) -> list[Call]:
+        call = getattr(self.client, verb)
+        return [Call(call, **request) for request in requests]
+
+    def listed(self) -> set[str]:
+        return {container.id for container in self.client.ListContainers().containers}
+
+    def image_files(self) -> list[str]:
+        return sorted(str(path) for path in (self.directory / "images").rglob("*"))
+
+    def create_request(self, pod: str, attempt: int, **fields) -> dict:
         mount = cri.Mount(container_path="/etc/walk", host_path=f"{self.directory}/mount", readonly=True)
         config = container_config("walk", "localhost/walk:1", mounts=[mount],
                                   metadata=cri.ContainerMetadata(name="walk", attempt=attempt), **fields)
         config.log_path = f"{self._testMethodName}-{attempt}.log"
-        self.log = self.directory / "logs/walk" / config.log_path
-        return self.client.CreateContainer(pod_sandbox_id=pod, config=config, sandbox_config=self.config).container_id
+        return {"pod_sandbox_id": pod, "config": config, "sandbox_config": self.config}
+
+    def create(self, pod: str, attempt: int = 0, **fields) -> str:
+        request = self.create_request(pod, attempt, **fields)
+        self.log = self.directory / "logs/walk" / request["config"].log_path
+        return self.client.CreateContainer(**request).container_id
 
     def run_container(self, pod: str, attempt: int = 0, **fields) -> str:
         container = self.create(pod, attempt, **fields)
