@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -107,6 +108,75 @@ func TestJobsEnd(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestExitCodes(t *testing.T) {
+	p := runPod(t)
+	for code, want := range map[string]int32{"0": 0, "1": 1, "42": 42, "127": 127, "255": 255, "256": 0} {
+		got := waitExited(t, p.start(t, "job"+code, job(code)))
+		equal(t, "exit code of "+code, got.ExitCode, want)
+		equal(t, "reason of "+code, got.Reason == "Completed", want == 0)
+	}
+	id := p.start(t, "killed")
+	must(t, runtime.StopContainer(bounded(t), id, 0))
+	got := containerStatus(t, id)
+	equal(t, "exit code of one that was killed", got.ExitCode, 137)
+	equal(t, "reason", got.Reason, "Error")
+	id = p.create(t, "missing", func(config *v1.ContainerConfig) { config.Command = []string{"python3", "missing.py"} })
+	if err := runtime.StartContainer(bounded(t), id); err == nil {
+		t.Fatal("a program that is not there was started")
+	}
+	got = containerStatus(t, id)
+	equal(t, "state", got.State, v1.ContainerState_CONTAINER_EXITED)
+	equal(t, "exit code of one that did not start", got.ExitCode, 128)
+	equal(t, "reason", got.Reason, "StartError")
+}
+
+func TestReadOnlyRoot(t *testing.T) {
+	readOnly := func(config *v1.ContainerConfig) {
+		config.Linux.SecurityContext = &v1.LinuxContainerSecurityContext{ReadonlyRootfs: true}
+	}
+	p := runPod(t)
+	for _, path := range []string{"/new", "/tmp/new", "/function/new"} {
+		name := strings.ReplaceAll(path, "/", "-")
+		id := p.start(t, "readonly"+name, readOnly, job("0", path))
+		equal(t, "exit code", waitExited(t, id).ExitCode, 1)
+		want := "stderr F OSError: [Errno 30] Read-only file system: '" + path + "'"
+		equal(t, "the function was told", slices.Contains(logLines(t, id), want), true)
+		equal(t, "exit code", waitExited(t, p.start(t, "writable"+name, job("0", path))).ExitCode, 0)
+	}
+	volume := t.TempDir()
+	id := p.start(t, "volume", readOnly, job("0", "/tmp/new"), func(config *v1.ContainerConfig) {
+		config.Mounts = []*v1.Mount{{ContainerPath: "/tmp", HostPath: volume}}
+	})
+	equal(t, "exit code", waitExited(t, id).ExitCode, 0)
+	_, err := os.Stat(filepath.Join(volume, "new"))
+	must(t, err)
+}
+
+// TestCallsTwice: the kubelet repeats calls whose answers it has missed.
+func TestCallsTwice(t *testing.T) {
+	p := runPod(t)
+	for _, id := range []string{p.create(t, "created"), p.start(t, "running"), p.start(t, "ended", job("3"))} {
+		for range 2 {
+			must(t, runtime.StopContainer(bounded(t), id, 5))
+		}
+		for range 2 {
+			must(t, runtime.RemoveContainer(bounded(t), id))
+		}
+		must(t, runtime.StopContainer(bounded(t), id, 5))
+	}
+	last := p.start(t, "last")
+	for range 2 {
+		must(t, runtime.StopPodSandbox(bounded(t), p.id))
+	}
+	equal(t, "state", containerStatus(t, last).State, v1.ContainerState_CONTAINER_EXITED)
+	for range 2 {
+		must(t, runtime.RemovePodSandbox(bounded(t), p.id))
+	}
+	must(t, runtime.StopPodSandbox(bounded(t), p.id))
+	_, err := runtime.ContainerStatus(bounded(t), last, false)
+	equal(t, "code", status.Code(err), codes.NotFound)
 }
 
 func TestLogIsReopened(t *testing.T) {
