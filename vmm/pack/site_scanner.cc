@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 
 #include "vmm/abi/layout.h"
 
@@ -11,9 +12,12 @@ namespace usetl::pack {
 namespace {
 
 constexpr size_t kMoveSize = 5;      // b8 imm32
-constexpr size_t kSiteSize = 7;      // with 0f 05
-constexpr size_t kShortReach = 160;  // farther than a site and a branch of 8 bits
+constexpr size_t kZeroSize = 2;      // 31 c0
+constexpr size_t kMostBetween = 40;  // bytes, in as many instructions as are remembered
+constexpr size_t kRemembered = 8;
+constexpr size_t kShortReach = 192;  // farther than a site and a branch of 8 bits
 constexpr uint8_t kSyscall[] = {0x0f, 0x05};
+constexpr uint8_t kCompare[] = {0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff};  // cmp $-4096, %rax
 
 template <typename T>
 T Load(const uint8_t* bytes) {
@@ -26,11 +30,88 @@ bool IsMoveOfNumber(const uint8_t* bytes) {
   return bytes[0] == 0xb8 && Load<uint32_t>(bytes + 1) < abi::kSyscallCount;
 }
 
+bool IsZero(const uint8_t* bytes) {
+  return (bytes[0] == 0x31 || bytes[0] == 0x33) && bytes[1] == 0xc0;
+}
+
+// Of instructions that only compute: RAX holds the number meanwhile, and unwinding tables know of
+// changes of the other two where they are.
+bool MustStay(ZydisRegister name, bool written) {
+  if (name == ZYDIS_REGISTER_RIP) return true;
+  const ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, name);
+  if (whole == ZYDIS_REGISTER_RAX) return true;
+  return written && (whole == ZYDIS_REGISTER_RSP || whole == ZYDIS_REGISTER_RBP);
+}
+
 }  // namespace
+
+size_t SiteScanner::Site::size() const {
+  return form == SiteForm::kZero ? kZeroSize + sizeof kSyscall + sizeof kCompare
+                                 : kMoveSize + between + sizeof kSyscall;
+}
+
+bool SiteScanner::MayMove(std::span<const uint8_t> bytes) const {
+  ZydisDecodedInstruction instruction;
+  ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+  if (!ZYAN_SUCCESS(
+          ZydisDecoderDecodeFull(&full_, bytes.data(), bytes.size(), &instruction, operands))) {
+    return false;
+  }
+  switch (instruction.meta.category) {
+    case ZYDIS_CATEGORY_BINARY:
+    case ZYDIS_CATEGORY_CMOV:
+    case ZYDIS_CATEGORY_DATAXFER:
+    case ZYDIS_CATEGORY_LOGICAL:
+    case ZYDIS_CATEGORY_MISC:  // lea
+    case ZYDIS_CATEGORY_SETCC:
+    case ZYDIS_CATEGORY_SHIFT:
+      break;
+    default:
+      return false;
+  }
+  for (uint8_t i = 0; i < instruction.operand_count; ++i) {
+    const ZydisDecodedOperand& operand = operands[i];
+    const bool written = operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+    if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER && MustStay(operand.reg.value, written) &&
+        !(operand.visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
+          operand.reg.value == ZYDIS_REGISTER_RIP)) {
+      return false;
+    }
+    if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+        (MustStay(operand.mem.base, false) || MustStay(operand.mem.index, false))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::optional<SiteScanner::Site> SiteScanner::FindSite(std::span<const uint8_t> bytes, size_t at,
+                                                       std::span<const Step> before) const {
+  if (before.empty()) return std::nullopt;
+  const size_t after = at + sizeof kSyscall;
+  const Step& last = before.front();
+  if (last.length == kZeroSize && IsZero(bytes.data() + last.at)) {
+    const bool compared = bytes.size() - after >= sizeof kCompare &&
+                          std::memcmp(bytes.data() + after, kCompare, sizeof kCompare) == 0;
+    if (!compared) return std::nullopt;
+    return Site{range_, last.at, SiteForm::kZero, 0, 0};
+  }
+  for (const Step& step : before) {
+    const uint8_t* code = bytes.data() + step.at;
+    if (step.length == kMoveSize && IsMoveOfNumber(code)) {
+      const size_t between = at - step.at - kMoveSize;
+      if (between > kMostBetween) return std::nullopt;
+      return Site{range_, step.at, SiteForm::kMove, Load<uint32_t>(code + 1), between};
+    }
+    if (!MayMove(bytes.subspan(step.at, step.length))) return std::nullopt;
+  }
+  return std::nullopt;
+}
 
 SiteScanner::SiteScanner(const ElfImage& image) : image_(image) {
   ZydisDecoderInit(&decoder_, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
   ZydisDecoderEnableMode(&decoder_, ZYDIS_DECODER_MODE_MINIMAL, ZYAN_TRUE);
+  ZydisDecoderInit(&full_, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 }
 
 void SiteScanner::Scan() {
@@ -59,13 +140,15 @@ void SiteScanner::Scan() {
   AddJumpTables();
 }
 
-std::vector<size_t> SiteScanner::SafeSites() const {
-  std::vector<size_t> safe;
+std::vector<SiteScanner::SafeSite> SiteScanner::SafeSites() const {
+  std::vector<SafeSite> safe;
   for (const Site& site : sites_) {
     const std::vector<bool>& targets = targets_[site.range];
     const auto from = targets.begin() + site.at;
-    if (std::find(from + 1, from + kSiteSize, true) != from + kSiteSize) continue;
-    safe.push_back(image_.code()[site.range].offset + site.at);
+    const auto to = from + static_cast<ptrdiff_t>(site.size());
+    if (std::find(from + 1, to, true) != to) continue;
+    const size_t offset = image_.code()[site.range].offset + site.at;
+    safe.push_back({offset, site.form, site.number, site.between});
   }
   return safe;
 }
@@ -91,25 +174,28 @@ bool SiteScanner::IsNearSyscallBytes(uint64_t start, uint64_t stop) const {
 }
 
 void SiteScanner::Decode(std::span<const uint8_t> bytes, uint64_t address) {
-  bool after_move = false;
+  std::deque<Step> before;  // last first
+  std::vector<Step> steps;
   for (size_t at = 0; at < bytes.size();) {
     ZydisDecodedInstruction instruction;
     const uint8_t* code = bytes.data() + at;
     if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder_, nullptr, code, bytes.size() - at,
                                                     &instruction))) {
-      after_move = false;
+      before.clear();
       ++at;
       continue;
     }
     const size_t length = instruction.length;
     if (length == 2 && code[0] == kSyscall[0] && code[1] == kSyscall[1]) {
       ++syscalls_;
-      if (after_move) {
-        const uint64_t site = address + at - kMoveSize;
-        sites_.push_back({range_, site - image_.code()[range_].address});
+      steps.assign(before.begin(), before.end());
+      if (std::optional<Site> site = FindSite(bytes, at, steps)) {
+        site->at += address - image_.code()[range_].address;
+        sites_.push_back(*site);
       }
     }
-    after_move = length == kMoveSize && IsMoveOfNumber(code);
+    before.push_front({at, length});
+    if (before.size() > kRemembered) before.pop_back();
     const auto& immediate = instruction.raw.imm[0];
     if (immediate.is_relative) {
       AddTarget(address + at + length + static_cast<uint64_t>(immediate.value.s));

@@ -6,12 +6,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "vmm/pack/elf_image.h"
 
 namespace usetl::pack {
+
+// Forms of a site; syscall_rewriter.h has what they become.
+enum class SiteForm {
+  kMove,  // mov $nr, %eax; `between` bytes of other instructions, most often none; syscall
+  kZero,  // xor %eax, %eax; syscall; cmp $-4096, %rax
+};
 
 // Works on one image, which must outlive it. Scan() once, then ask.
 class SiteScanner {
@@ -23,14 +30,33 @@ class SiteScanner {
   void Scan();
   // Instructions `syscall` that were decoded.
   uint32_t syscalls() const { return syscalls_; }
-  // Offsets in the file of the sites that nothing points into.
-  std::vector<size_t> SafeSites() const;
+  // The sites that nothing points into.
+  struct SafeSite {
+    size_t offset;  // in the file
+    SiteForm form;
+    uint32_t number;
+    size_t between;
+  };
+  std::vector<SafeSite> SafeSites() const;
 
  private:
   struct Site {
     size_t range;
     size_t at;  // from the start of the range
+    SiteForm form;
+    uint32_t number;
+    size_t between;
+    size_t size() const;
   };
+  struct Step {  // an instruction before the one at hand
+    size_t at, length;
+  };
+  // The site that the `syscall` at `at` ends, if it is of one of the forms. `before`: what was
+  // decoded before it without a gap, last first.
+  std::optional<Site> FindSite(std::span<const uint8_t> bytes, size_t at,
+                               std::span<const Step> before) const;
+  // Whether the instruction may trade places with `mov $nr, %eax` before it.
+  bool MayMove(std::span<const uint8_t> instruction) const;
 
   // Fills hits_ with the addresses of bytes 0f 05, instructions or not.
   bool FindSyscallBytes();
@@ -48,7 +74,8 @@ class SiteScanner {
   void AddJumpTables();
 
   const ElfImage& image_;
-  ZydisDecoder decoder_;
+  ZydisDecoder decoder_;  // lengths and branches
+  ZydisDecoder full_;     // operands too
   size_t range_ = 0;
   uint32_t syscalls_ = 0;
   std::vector<uint64_t> hits_;  // sorted, as code() is

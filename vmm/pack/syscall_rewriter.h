@@ -1,10 +1,17 @@
 // syscall_rewriter.h: turns system calls of a program into calls through the entry table.
 //
-//   b8 nr nr 00 00    mov  $nr, %eax
-//   0f 05             syscall             becomes   ff 14 25 abs32    call *[table + 8 * nr]
+//   b8 nr nr 00 00       mov  $nr, %eax
+//   ...                  what only computes    becomes   ...                  the same
+//   0f 05                syscall                         ff 14 25 abs32       call *[table+8*nr]
 //
-// The new instruction has the same seven bytes, so nothing moves. What is not rewritten still
-// works: the guest traps it, only slower. So every doubt is decided for leaving a site alone.
+//   31 c0                xor  %eax, %eax
+//   0f 05                syscall
+//   48 3d 00 f0 ff ff    cmp  $-4096, %rax     becomes   ff 14 25 abs32       call *[table]
+//                                                        0f 1f 00             nop
+//
+// The second form is read(2) of the C library: the kernel comes back with the flags of that
+// comparison (guest/kernel/entry). Nothing else moves. What is not rewritten still works: the guest
+// traps it, only slower. So every doubt is decided for leaving a site alone.
 #ifndef USETL_VMM_PACK_SYSCALL_REWRITER_H_
 #define USETL_VMM_PACK_SYSCALL_REWRITER_H_
 
@@ -22,8 +29,9 @@ struct RewriteCounts {
 // malformed ELF files too, are left as they are: {0, 0}. Runs in time linear in the size (but for a
 // sort of the symbols), whatever the input.
 //
-// A site is rewritten when both instructions were decoded one after the other from a known start,
-// the number is below abi::kSyscallCount, and nothing is seen to point behind its first byte: no
+// A site is rewritten when its instructions were decoded one after the other from a known start,
+// the number is below abi::kSyscallCount, what stands between uses neither RAX nor RIP and changes
+// neither RSP nor RBP, and nothing is seen to point behind its first byte: no
 // direct branch, symbol, unwind entry, address in data (relocation addends and absolute jump tables
 // among them) or entry of a relative jump table.
 //

@@ -12,11 +12,15 @@
 #define FRAME_RDI 112
 #define FRAME_R10 56
 #define FRAME_RIP 136
+#define FRAME_FLAGS 152
 #define FRAME_RSP 160
 #define USER_CODE 0x33
 #define USER_DATA 0x2b
 #define FLAGS 0x202
 #define SYSCALLS 512
+// What the C library compares a result with. A rewritten site may have lost that comparison, so the
+// flags are as if it had just been made (vmm/pack/syscall_rewriter.h).
+#define FIRST_ERROR -4096
 
 // HostPage::preempt_rip, asserted in kernel_header.cc.
 #define PREEMPT_RIP 0x300000a0
@@ -94,11 +98,15 @@ syscall_entry:
   mov FRAME_R9(%rsp), %r9
   mov FRAME_RIP(%rsp), %rcx
   mov FRAME_RSP(%rsp), %rsp
+  cmp $FIRST_ERROR, %rax
   jmp *%rcx
 1:
   call SyscallOutOfRange
   jmp 2b
 3:
+  cmp $FIRST_ERROR, %rax
+  pushfq
+  pop FRAME_FLAGS(%rsp)
   mov %rax, FRAME_RAX(%rsp)
   mov %rsp, %rdi
   call OnSyscallExit
