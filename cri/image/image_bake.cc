@@ -1,7 +1,9 @@
 #include "cri/image/image_bake.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,11 +12,30 @@
 
 #include "cri/image/files.h"
 #include "cri/image/progress_line.h"
+#include "vmm/base/fd.h"
 #include "vmm/base/installation.h"
 #include "vmm/pool/bake_directory.h"
 
 namespace usetl::image {
 namespace {
+
+// While this lives, signals that end the program wait.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t ending;
+    sigemptyset(&ending);
+    for (const int signal : {SIGINT, SIGTERM}) sigaddset(&ending, signal);
+    sigprocmask(SIG_BLOCK, &ending, &before_);
+  }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+  ~BlockedSignals() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
+  const sigset_t& before() const { return before_; }
+
+ private:
+  sigset_t before_;
+};
 
 Result<int> Run(const std::string& program, std::vector<std::string> arguments,
                 const Cancelled& cancelled) {
@@ -23,14 +44,24 @@ Result<int> Run(const std::string& program, std::vector<std::string> arguments,
   std::vector<char*> words;
   for (std::string& argument : arguments) words.push_back(argument.data());
   words.push_back(nullptr);
+  // Signals come while it is waited for, and at no other time: none is overlooked.
+  const BlockedSignals blocked;
+  if (IsCancelled(cancelled)) return CancelledStatus();
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setsigmask(&attributes, &blocked.before());
   pid_t child;
-  const int error = posix_spawn(&child, path.c_str(), nullptr, nullptr, words.data(), environ);
+  const int error = posix_spawn(&child, path.c_str(), nullptr, &attributes, words.data(), environ);
+  posix_spawnattr_destroy(&attributes);
   if (error != 0) return Status(error, "start " + path + ": " + std::strerror(error));
-  int status;
-  while (waitpid(child, &status, 0) < 0) {
-    if (errno != EINTR) return Status::Errno("wait for " + program);
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
+  pollfd ended{process.get(), POLLIN, 0};
+  while (process.ok() && ppoll(&ended, 1, nullptr, &blocked.before()) < 0 && errno == EINTR) {
     if (IsCancelled(cancelled)) kill(child, SIGTERM);  // and wait for its end
   }
+  int status;
+  if (waitpid(child, &status, 0) < 0) return Status::Errno("wait for " + program);
   if (IsCancelled(cancelled)) return CancelledStatus();
   if (WIFEXITED(status)) return WEXITSTATUS(status);
   return Status(ECHILD, program + " was ended by signal " + std::to_string(WTERMSIG(status)));

@@ -2,8 +2,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -86,57 +84,6 @@ static void truncate_and_holes(void) {
   close(fd);
 }
 
-// Larger than any memory here.
-static void large_holes(void) {
-  static const off_t kFar = (off_t)5 << 30, kEnd = (off_t)8 << 30;
-  static char block[100000];
-  char buffer[16];
-  struct stat info;
-  const int fd = put("holes", "start");
-  CHECK(ftruncate(fd, kEnd) == 0 && fstat(fd, &info) == 0 && info.st_size == kEnd);
-  CHECK(info.st_blocks < 4096);
-  CHECK(pwrite(fd, "far", 3, kFar + 4094) == 3);
-  CHECK(pread(fd, buffer, 8, kFar + 4092) == 8 && memcmp(buffer, "\0\0far\0\0\0", 8) == 0);
-  CHECK(pread(fd, buffer, 8, 3) == 8 && memcmp(buffer, "rt\0\0\0\0\0\0", 8) == 0);
-  CHECK(pread(fd, buffer, 8, kEnd - 2) == 2 && pread(fd, buffer, 8, kEnd) == 0);
-  CHECK(lseek(fd, 0, SEEK_DATA) == 0);
-  const off_t data = lseek(fd, kFar - (64 << 20), SEEK_DATA);
-  CHECK(data <= kFar + 4094 && data > kFar - (4 << 20));
-  const off_t hole = lseek(fd, kFar + 4094, SEEK_HOLE);
-  CHECK(hole > kFar + 4096 && hole < kFar + (8 << 20));
-  CHECK_ERRNO(lseek(fd, kFar + (8 << 20), SEEK_DATA), ENXIO);
-  // Over what is there and what is not.
-  memset(block, 'b', sizeof block);
-  CHECK(pwrite(fd, block, sizeof block, kFar - 50000) == sizeof block);
-  CHECK(pread(fd, buffer, 4, kFar - 50002) == 4 && memcmp(buffer, "\0\0bb", 4) == 0);
-  CHECK(pread(fd, buffer, 4, kFar + 49998) == 4 && memcmp(buffer, "bb\0\0", 4) == 0);
-  CHECK(pread(fd, block, sizeof block, kFar - 50000) == sizeof block);
-  for (size_t i = 0; i < sizeof block; ++i) CHECK(block[i] == 'b');
-  // What is cut off is gone for good.
-  CHECK(ftruncate(fd, kFar) == 0 && ftruncate(fd, kEnd) == 0);
-  CHECK(pread(fd, buffer, 4, kFar - 2) == 4 && memcmp(buffer, "bb\0\0", 4) == 0);
-  CHECK(ftruncate(fd, 3) == 0 && pread(fd, buffer, 8, 0) == 3 && fstat(fd, &info) == 0);
-  CHECK(info.st_size == 3 && memcmp(buffer, "sta", 3) == 0);
-  CHECK(close(fd) == 0 && unlink("holes") == 0);
-}
-
-static void holes_are_filled(void) {
-  char text[4] = "";
-  for (int round = 0; round < 100;
-       ++round) {  // as often as room that was not given back would not last
-    const int fd = put("mapped", "x");
-    CHECK(pwrite(fd, "yz", 2, 2000000) == 2);
-    const char* memory = mmap(NULL, 2000002, PROT_READ, MAP_SHARED, fd, 0);
-    CHECK(memory != MAP_FAILED && memory[0] == 'x' && memory[1] == 0 && memory[1000000] == 0);
-    CHECK(memory[2000000] == 'y' && munmap((void*)memory, 2000002) == 0 && close(fd) == 0);
-    const int copy = open("mapped", O_RDWR), other = put("copied", "");
-    off_t from = 1999999;
-    CHECK(sendfile(other, copy, &from, 10) == 3 && pread(other, text, 3, 0) == 3);
-    CHECK(memcmp(text, "\0yz", 3) == 0 && posix_fallocate(copy, 0, 3000000) == 0);
-    CHECK(close(copy) == 0 && close(other) == 0 && unlink("mapped") == 0);
-  }
-}
-
 static void renames(void) {
   struct stat before, after;
   close(put("from", "new"));
@@ -215,8 +162,6 @@ int main(void) {
   RUN(open_flags);
   RUN(append);
   RUN(truncate_and_holes);
-  RUN(large_holes);
-  RUN(holes_are_filled);
   RUN(renames);
   RUN(unlink_while_open);
   RUN(directories);

@@ -35,7 +35,8 @@ Result<bool> IsServed(const sockaddr_un& address) {
   // One whose backlog is full (EAGAIN) listens too, one of another type as well.
   if (fcntl(probe->get(), F_SETFL, O_NONBLOCK) != 0) return Status::Errno("fcntl");
   const auto* to = reinterpret_cast<const sockaddr*>(&address);
-  return connect(probe->get(), to, sizeof address) == 0 || errno != ECONNREFUSED;
+  if (connect(probe->get(), to, sizeof address) == 0) return true;
+  return errno != ECONNREFUSED && errno != ENOENT;
 }
 
 // Makes room at `path`, unless somebody listens there. One that was killed may take a moment to
@@ -46,10 +47,9 @@ Status RemoveStale(const std::string& path, const sockaddr_un& address) {
     return errno == ENOENT ? Status() : Status::Errno(path);
   }
   if (!S_ISSOCK(info.st_mode)) return Status(EEXIST, path + ": is there and no socket");
-  constexpr int kLooks = 40;
-  constexpr useconds_t kPauseUs = 50'000;
-  for (int look = 0; look < kLooks; ++look) {
-    if (look > 0) usleep(kPauseUs);
+  constexpr useconds_t kPausesUs[] = {0, 20'000, 80'000, 300'000, 600'000, 1'000'000};
+  for (const useconds_t pause : kPausesUs) {
+    usleep(pause);
     const Result<bool> served = IsServed(address);
     if (!served.ok()) return served.status();
     if (*served) continue;

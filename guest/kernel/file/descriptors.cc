@@ -47,6 +47,12 @@ int64_t InstallFile(File* file, bool close_on_exec, int lowest) {
   return fd;
 }
 
+bool HasFreeDescriptor() {
+  uint32_t fd = g_lowest_free;
+  while (fd < g_size && g_table[fd] != 0) ++fd;
+  return fd < g_limit;
+}
+
 int64_t InstallFileAt(File* file, bool close_on_exec, int fd) {
   if (fd < 0 || static_cast<uint32_t>(fd) >= g_limit || !Reserve(fd)) {
     file->Unref();
@@ -65,6 +71,14 @@ int64_t CloseDescriptor(int fd) {
   if (static_cast<uint32_t>(fd) < g_lowest_free) g_lowest_free = fd;
   file->Unref();
   return 0;
+}
+
+void FileRef::DropAll(Thread* thread) {
+  for (FileRef* ref = thread->held; ref != nullptr; ref = ref->next_) {
+    if (ref->file_ != nullptr) ref->file_->Unref();
+    ref->file_ = nullptr;
+  }
+  thread->held = nullptr;
 }
 
 void CloseForExec() {

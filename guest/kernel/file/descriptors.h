@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "guest/kernel/file/file.h"
+#include "guest/kernel/thread/thread.h"
 
 namespace usetl::kernel {
 
@@ -13,13 +14,16 @@ inline constexpr uint32_t kMaxDescriptors = 65536;
 // The file of a descriptor without a new reference, or null. Valid until something sleeps.
 File* GetFile(int fd);
 
-// A reference that lives as long as this object: for calls that may sleep.
+// A reference that lives as long as this object, on the stack of a thread: for calls that may
+// sleep.
 class FileRef {
  public:
-  explicit FileRef(int fd) : file_(GetFile(fd)) {
+  explicit FileRef(int fd) : file_(GetFile(fd)), next_(g_current->held) {
     if (file_ != nullptr) file_->Ref();
+    g_current->held = this;
   }
   ~FileRef() {
+    g_current->held = next_;
     if (file_ != nullptr) file_->Unref();
   }
   FileRef(const FileRef&) = delete;
@@ -28,8 +32,12 @@ class FileRef {
   File* get() const { return file_; }
   explicit operator bool() const { return file_ != nullptr; }
 
+  // Of a thread that never runs again.
+  static void DropAll(Thread* thread);
+
  private:
   File* file_;
+  FileRef* next_;
 };
 
 // Takes over the caller's reference. The lowest free descriptor from `lowest` on, or -EMFILE (the
@@ -38,6 +46,9 @@ int64_t InstallFile(File* file, bool close_on_exec, int lowest = 0);
 // Takes over the reference; what was at `fd` is closed. `fd` or -errno.
 int64_t InstallFileAt(File* file, bool close_on_exec, int fd);
 int64_t CloseDescriptor(int fd);
+
+// Whether InstallFile() would find room.
+bool HasFreeDescriptor();
 
 // Closes what execve(2) closes.
 void CloseForExec();

@@ -39,6 +39,7 @@ class EpollFile final : public File {
     File* file = GetFile(fd);
     if (file == nullptr) return -EBADF;
     if (file == this) return -EINVAL;
+    DropStale();  // the file may be a new one where an old one was
     Watch** link = &watches_;
     while (*link != nullptr && !((*link)->fd == fd && (*link)->file == file)) {
       link = &(*link)->next;
@@ -127,6 +128,16 @@ class EpollFile final : public File {
     tail->next = watches_;
     last->next = nullptr;
     watches_ = rest;
+  }
+  // Those whose files are gone.
+  void DropStale() {
+    for (Watch** link = &watches_; *link != nullptr;) {
+      if ((*link)->waiter.queue == nullptr) {
+        Drop(link);
+      } else {
+        link = &(*link)->next;
+      }
+    }
   }
   static void Drop(Watch** link) {
     Watch* watch = *link;

@@ -13,7 +13,7 @@
 
 namespace usetl::kernel {
 
-struct Stat;  // linux/stat.h
+struct Stat;   // linux/stat.h
 class Socket;  // socket/socket.h
 class WaitQueue;
 

@@ -23,10 +23,11 @@ void Channel::Unref() {
 }
 
 bool Channel::Reserve(uint64_t size) {
-  const uint64_t wanted = used_ + size < kCapacity ? used_ + size : kCapacity;
+  const uint64_t wanted = size < room() ? used_ + size : capacity();
   if (wanted <= size_) return true;
   uint64_t larger = kPage;
   while (larger < wanted) larger *= 2;
+  if (!MayBuffer(larger / kPage)) return false;
   auto* buffer = static_cast<uint8_t*>(AllocatePages(larger / kPage));
   if (buffer == nullptr) return false;
   if (size_ != 0) {
@@ -39,6 +40,23 @@ bool Channel::Reserve(uint64_t size) {
   size_ = larger;
   head_ = 0;
   return true;
+}
+
+void Channel::Take(uint64_t size) {
+  head_ = (head_ + size) % size_;
+  used_ -= size;
+  if (used_ == 0) {
+    FreePages(buffer_, size_ / kPage);
+    size_ = head_ = 0;
+  }
+}
+
+uint32_t Channel::FirstMessage() const {
+  uint32_t message = 0;
+  for (uint64_t i = 0; i < kHeader; ++i) {
+    reinterpret_cast<uint8_t*>(&message)[i] = buffer_[(head_ + i) % size_];
+  }
+  return message;
 }
 
 bool Channel::CopyIn(const void* user, uint64_t size) {
@@ -57,10 +75,10 @@ bool Channel::CopyOut(void* user, uint64_t size, uint64_t from) {
   return CopyToUser(to + first, buffer_, size - first);
 }
 
-int64_t Channel::Read(void* user, uint64_t size, uint64_t deadline, bool peek) {
+int64_t Channel::Read(void* user, uint64_t size, uint64_t deadline, bool peek, uint64_t* whole) {
   if (size == 0 && !message_borders) return 0;
   while (used_ == 0) {
-    if (writer_closed_) {
+    if (ended()) {
       const int64_t error = error_;
       error_ = 0;
       return error;
@@ -70,30 +88,17 @@ int64_t Channel::Read(void* user, uint64_t size, uint64_t deadline, bool peek) {
     readers->Add(&waiter);
     const WakeReason reason = Sleep(deadline, /*interruptible=*/true);
     if (used_ != 0) break;
-    if (reason == WakeReason::kSignal) return kRestart;
+    if (reason == WakeReason::kSignal) return Interrupted(deadline);
     if (reason == WakeReason::kTimeout) return -EAGAIN;
   }
-  uint64_t header = 0;
-  uint64_t length = used_;
-  if (message_borders) {
-    uint32_t message = 0;
-    header = sizeof message;
-    for (uint64_t i = 0; i < header; ++i) {
-      reinterpret_cast<uint8_t*>(&message)[i] = buffer_[(head_ + i) % size_];
-    }
-    length = message;
-  }
+  const uint64_t header = message_borders ? kHeader : 0;
+  const uint64_t length = message_borders ? FirstMessage() : used_;
   const uint64_t count = size < length ? size : length;
   if (!CopyOut(user, count, head_ + header)) return -EFAULT;
+  if (whole != nullptr) *whole = length;
   if (!peek) {
-    const uint64_t taken = message_borders ? header + length : count;
-    head_ = (head_ + taken) % size_;
-    used_ -= taken;
-    if (used_ == 0 && size_ > kPage) {
-      FreePages(buffer_ + kPage, size_ / kPage - 1);
-      size_ = kPage;
-      head_ = 0;
-    }
+    Take(message_borders ? header + length : count);
+    if (message_borders) --messages_;
     writers->Wake();
   }
   return static_cast<int64_t>(count);
@@ -101,30 +106,36 @@ int64_t Channel::Read(void* user, uint64_t size, uint64_t deadline, bool peek) {
 
 int64_t Channel::Write(const void* user, uint64_t size, uint64_t deadline) {
   const auto* from = static_cast<const uint8_t*>(user);
-  const uint64_t header = message_borders ? sizeof(uint32_t) : 0;
+  const uint64_t header = message_borders ? kHeader : 0;
   if (size + header == 0) return reader_closed_ ? -EPIPE : 0;
-  if (message_borders && size + header > kCapacity) return -EMSGSIZE;
+  if (message_borders && size > kLargestMessage) return -EMSGSIZE;
+  // Messages, and writes up to PIPE_BUF, go in whole or not at all.
+  const bool whole = message_borders || size <= kAtomic;
+  const uint64_t needed = whole ? size + header : 1;
   uint64_t done = 0;
   do {
-    if (reader_closed_) return done != 0 ? static_cast<int64_t>(done) : -EPIPE;
-    const uint64_t room = kCapacity - used_;
-    // Messages, and writes up to PIPE_BUF, go in whole or not at all.
-    const bool whole = message_borders || size <= kAtomic;
-    const uint64_t needed = whole ? size + header : 1;
-    if (room < needed) {
+    if (reader_closed_ || writer_closed_) return done != 0 ? static_cast<int64_t>(done) : -EPIPE;
+    uint64_t chunk = 0;
+    if (room() >= needed) {
+      chunk = size - done < room() - header ? size - done : room() - header;
+      if (!Reserve(chunk + header)) {
+        if (used_ == 0) return done != 0 ? static_cast<int64_t>(done) : -ENOBUFS;
+        // What the buffer has room for as it is; else whoever reads makes some.
+        chunk = whole ? 0 : size_ - used_;
+      }
+    }
+    const bool empty_message = message_borders && size == 0 && size_ - used_ >= header;
+    if (chunk == 0 && !empty_message) {
       int64_t error = -EAGAIN;
       if (deadline != kAtOnce) {
         Waiter waiter(g_current);
         writers->Add(&waiter);
         const WakeReason reason = Sleep(deadline, /*interruptible=*/true);
-        if (reason == WakeReason::kWoken || kCapacity - used_ >= needed) continue;
-        if (reason == WakeReason::kSignal) error = kRestart;
+        if (reason == WakeReason::kWoken) continue;
+        if (reason == WakeReason::kSignal) error = Interrupted(deadline);
       }
       return done != 0 ? static_cast<int64_t>(done) : error;
     }
-    uint64_t chunk = size - done;
-    if (chunk > kCapacity - used_) chunk = kCapacity - used_;
-    if (!Reserve(chunk + header)) return done != 0 ? static_cast<int64_t>(done) : -ENOMEM;
     if (message_borders) {
       const auto message = static_cast<uint32_t>(size);
       for (uint64_t i = 0; i < header; ++i) {
@@ -136,6 +147,7 @@ int64_t Channel::Write(const void* user, uint64_t size, uint64_t deadline) {
       used_ -= header;
       return done != 0 ? static_cast<int64_t>(done) : -EFAULT;
     }
+    if (message_borders) ++messages_;
     used_ += chunk;
     done += chunk;
     readers->Wake();
@@ -151,6 +163,12 @@ void Channel::CloseReader() {
 void Channel::CloseWriter(int64_t error) {
   writer_closed_ = true;
   if (error != 0) error_ = error;
+  readers->Wake();
+  writers->Wake();
+}
+
+void Channel::StopReading() {
+  reading_stopped_ = true;
   readers->Wake();
 }
 

@@ -40,6 +40,7 @@ int64_t WriteWithHoles(Inode* inode, const void* user, uint64_t size, uint64_t o
   if (put <= 0) return put;
   const uint64_t end = offset + static_cast<uint64_t>(put);
   if (end > inode->size) inode->size = end;
+  EndSparse(inode);
   Touch(inode);
   PublishInode(inode, nullptr);
   return put;
@@ -173,7 +174,12 @@ int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offse
   } else if (error != 0) {
     return error;
   }
-  if (!CopyFromUser(GuestRegionAt(inode->offset + offset), user, size)) return -EFAULT;
+  if (!CopyFromUser(GuestRegionAt(inode->offset + offset), user, size)) {
+    // What came of it beyond the end is not the file's.
+    const uint64_t begin = offset > inode->size ? offset : inode->size;
+    if (begin < end) memset(GuestRegionAt(inode->offset + begin), 0, end - begin);
+    return -EFAULT;
+  }
   if (end > inode->size) inode->size = end;
   Touch(inode);
   PublishInode(inode, nullptr);

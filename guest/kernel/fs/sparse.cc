@@ -46,17 +46,46 @@ uint8_t* Locate(const Inode& inode, uint64_t at, uint64_t* end) {
   return nullptr;
 }
 
+// Lengthens what ends at `begin`, [offset, offset + length), by `least` bytes, or by more when that
+// is cheap for what follows; not beyond `limit` bytes. By how much; 0: there is no room behind it.
+uint64_t Lengthen(uint64_t offset, uint64_t length, uint64_t least, uint64_t limit) {
+  constexpr uint64_t kMostAhead = 1 << 20;
+  uint64_t more = length < kMostAhead ? length : kMostAhead;
+  if (more > limit) more = limit;
+  if (more > least && ExtendRange(offset, length, more)) return more;
+  return ExtendRange(offset, length, least) ? least : 0;
+}
+
 // Makes room at `at`, for what lies before `end` or a part of it. REQUIRES: a hole there.
-bool AddExtent(Inode* inode, uint64_t at, uint64_t end) {
+bool AddRoom(Inode* inode, uint64_t at, uint64_t end) {
+  Extent* before = nullptr;
   Extent** link = &inode->extents;
-  while (*link != nullptr && (*link)->end <= at) link = &(*link)->next;
+  while (*link != nullptr && (*link)->end <= at) {
+    before = *link;
+    link = &before->next;
+  }
   const uint64_t begin = at & ~(kPage - 1);
-  if (*link != nullptr && (*link)->begin < end) end = (*link)->begin;
-  uint64_t size = PageUp(end) - begin;
+  const uint64_t limit = (*link != nullptr ? (*link)->begin : ~0ull & ~(kPage - 1)) - begin;
+  uint64_t size = PageUp(end) - begin < limit ? PageUp(end) - begin : limit;
+  if (before != nullptr && before->end == begin) {
+    const uint64_t more = Lengthen(before->offset, before->end - before->begin, size, limit);
+    before->end += more;
+    if (more != 0) return true;
+  } else if (begin == inode->capacity && begin != 0) {
+    const uint64_t more = Lengthen(inode->offset, inode->capacity, size, limit);
+    inode->capacity += more;
+    if (more != 0) return true;
+  }
   uint64_t offset;
   while ((offset = AllocateRange(size)) == 0) {
     if (size == kPage) return false;
     size = PageUp(size / 2);
+  }
+  if (begin == 0 && inode->capacity == 0) {
+    inode->offset = offset;
+    inode->capacity = size;
+    inode->address = reinterpret_cast<uint64_t>(GuestRegionAt(offset));
+    return true;
   }
   Extent* extent = New<Extent>(Extent{*link, begin, begin + size, offset});
   if (extent == nullptr) {
@@ -65,6 +94,31 @@ bool AddExtent(Inode* inode, uint64_t at, uint64_t end) {
   }
   *link = extent;
   return true;
+}
+
+// Lets go of what is beyond `size`, and makes zeros of the rest of its page.
+void DropBeyond(Inode* inode, uint64_t size) {
+  if (size < inode->capacity) {
+    memset(GuestRegionAt(inode->offset + size), 0, inode->capacity - size);
+  }
+  const uint64_t kept = PageUp(size);
+  for (Extent** link = &inode->extents; *link != nullptr;) {
+    Extent* extent = *link;
+    if (extent->begin >= size) {
+      *link = extent->next;
+      FreeRange(extent->offset, extent->end - extent->begin);
+      Delete(extent);
+      continue;
+    }
+    if (kept < extent->end) {
+      FreeRange(extent->offset + (kept - extent->begin), extent->end - kept);
+      extent->end = kept;
+    }
+    if (size < extent->end) {
+      memset(GuestRegionAt(extent->offset + (size - extent->begin)), 0, extent->end - size);
+    }
+    link = &extent->next;
+  }
 }
 
 }  // namespace
@@ -100,11 +154,12 @@ int64_t WriteSparse(Inode* inode, const void* user, uint64_t size, uint64_t offs
     uint64_t end;
     uint8_t* data = Locate(*inode, at, &end);
     if (data == nullptr) {
-      if (!AddExtent(inode, at, offset + size)) break;
+      if (!AddRoom(inode, at, offset + size)) break;
       data = Locate(*inode, at, &end);
     }
     const uint64_t chunk = size - done < end - at ? size - done : end - at;
     if (!CopyFromUser(data, static_cast<const uint8_t*>(user) + done, chunk)) {
+      DropBeyond(inode, inode->size > at ? inode->size : at);  // what came of it is not the file's
       return done != 0 ? static_cast<int64_t>(done) : -EFAULT;
     }
     done += chunk;
@@ -113,23 +168,13 @@ int64_t WriteSparse(Inode* inode, const void* user, uint64_t size, uint64_t offs
 }
 
 void TruncateSparse(Inode* inode, uint64_t size) {
-  if (size < inode->capacity)
-    memset(GuestRegionAt(inode->offset + size), 0, inode->capacity - size);
-  for (Extent** link = &inode->extents; *link != nullptr;) {
-    Extent* extent = *link;
-    if (extent->begin >= size) {
-      *link = extent->next;
-      FreeRange(extent->offset, extent->end - extent->begin);
-      Delete(extent);
-      continue;
-    }
-    if (size < extent->end) {
-      memset(GuestRegionAt(extent->offset + (size - extent->begin)), 0, extent->end - size);
-    }
-    link = &extent->next;
-  }
+  DropBeyond(inode, size);
   inode->size = size;
   inode->sparse = size > inode->capacity;
+}
+
+void EndSparse(Inode* inode) {
+  if (inode->extents == nullptr && inode->size <= inode->capacity) inode->sparse = false;
 }
 
 uint64_t FindData(const Inode& inode, uint64_t offset) {
@@ -160,8 +205,11 @@ int64_t FillHoles(Inode* inode) {
     return error;
   }
   for (const Extent* extent = inode->extents; extent != nullptr; extent = extent->next) {
+    // The last one may have been made for more than the file has by now.
+    const uint64_t end = extent->end < inode->capacity ? extent->end : inode->capacity;
+    if (extent->begin >= end) break;
     memcpy(GuestRegionAt(inode->offset + extent->begin), GuestRegionAt(extent->offset),
-           extent->end - extent->begin);
+           end - extent->begin);
   }
   FreeExtents(inode);
   PublishInode(inode, nullptr);

@@ -20,6 +20,8 @@ int64_t ReadSparse(const Inode& inode, void* user, uint64_t size, uint64_t offse
 int64_t WriteSparse(Inode* inode, const void* user, uint64_t size, uint64_t offset);
 // Sets the size of a file of the guest region and lets go of what is beyond it.
 void TruncateSparse(Inode* inode, uint64_t size);
+// Once the size is right: a file whose own range has become all of it is a plain one again.
+void EndSparse(Inode* inode);
 // Of a sparse file: where data, or a hole, begins at or after `offset`; the size, when there is
 // none.
 uint64_t FindData(const Inode& inode, uint64_t offset);

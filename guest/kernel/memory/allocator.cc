@@ -10,6 +10,8 @@ namespace {
 constexpr uint64_t kPages = abi::kKernelPages.size / abi::kPageSize;
 uint64_t g_used[kPages / 64];
 uint64_t g_lowest_free = 0;  // no free page lies below it
+uint64_t g_free_pages = kPages;
+constexpr uint64_t kNotForBuffers = kPages / 4;
 
 bool Used(uint64_t page) { return g_used[page / 64] >> (page % 64) & 1; }
 void Mark(uint64_t first, uint64_t count, bool used) {
@@ -17,6 +19,7 @@ void Mark(uint64_t first, uint64_t count, bool used) {
     const uint64_t bit = 1ull << (page % 64);
     g_used[page / 64] = used ? g_used[page / 64] | bit : g_used[page / 64] & ~bit;
   }
+  g_free_pages = used ? g_free_pages - count : g_free_pages + count;
 }
 
 // Size classes with a free list each; an object's class stands in the 16 bytes before it.
@@ -68,6 +71,8 @@ void FreePages(void* pointer, size_t pages) {
   Mark(first, pages, false);
   if (first < g_lowest_free) g_lowest_free = first;
 }
+
+bool MayBuffer(size_t pages) { return g_free_pages >= kNotForBuffers + pages; }
 
 void ScrubKernelPages() {
   for (uint64_t page = 0; page < kPages; ++page) {

@@ -16,6 +16,9 @@ void Free(void* pointer);
 // Whole pages, zeroed, page aligned; null when used up.
 void* AllocatePages(size_t pages);
 void FreePages(void* pointer, size_t pages);
+// Whether buffers of pipes and sockets may take so many pages more: a part is left for what the
+// kernel cannot do without.
+bool MayBuffer(size_t pages);
 
 // Before a snapshot: free pages become zero, so that it does not store them.
 void ScrubKernelPages();

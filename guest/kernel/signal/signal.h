@@ -2,6 +2,8 @@
 #ifndef USETL_GUEST_KERNEL_SIGNAL_SIGNAL_H_
 #define USETL_GUEST_KERNEL_SIGNAL_SIGNAL_H_
 
+#include <asm/errno.h>
+
 #include <cstdint>
 
 #include "guest/kernel/entry/trap_frame.h"
@@ -18,6 +20,10 @@ inline constexpr int kSigCont = 18, kSigStop = 19, kSigTstp = 20, kSigUrg = 23, 
 // Result of an interrupted system call that starts again when no handler runs or the handler has
 // SA_RESTART; the application sees -EINTR otherwise.
 inline constexpr int64_t kRestart = -512;
+
+// What a signal makes of a call that waits until `deadline`: one with a time limit does not start
+// again (signal(7)).
+constexpr int64_t Interrupted(uint64_t deadline) { return deadline == kNever ? kRestart : -EINTR; }
 
 constexpr uint64_t SignalBit(int signal) { return 1ull << (signal - 1); }
 

@@ -1,4 +1,4 @@
-// datagram.cc: SOCK_DGRAM: UDP on the loopback, and AF_UNIX with names.
+// datagram.cc: SOCK_DGRAM: UDP on the loopback, and AF_UNIX with and without names.
 #include "guest/kernel/linux/abi.h"
 #include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/user.h"
@@ -19,11 +19,31 @@ struct Packet {
   uint8_t bytes[];
 };
 
+// What a packet takes of the kernel's memory, about.
+uint64_t CostOf(uint64_t size) {
+  constexpr uint64_t kGrain = 512;
+  return (sizeof(Packet) + size + kGrain) & ~(kGrain - 1);
+}
+
 class DatagramSocket final : public Socket {
  public:
-  explicit DatagramSocket(int domain) : Socket(domain, kDatagram) {}
+  explicit DatagramSocket(int domain) : Socket(domain, kDatagram) {
+    next_ = first_socket_;
+    if (first_socket_ != nullptr) first_socket_->previous_ = this;
+    first_socket_ = this;
+  }
   ~DatagramSocket() override {
     while (first_ != nullptr) Free(Pop());
+    (previous_ != nullptr ? previous_->next_ : first_socket_) = next_;
+    if (next_ != nullptr) next_->previous_ = previous_;
+    if (twin_ != nullptr) twin_->twin_ = nullptr;
+  }
+  static void ForgetAll() { first_socket_ = nullptr; }
+  static void Pair(DatagramSocket* a, DatagramSocket* b) {
+    a->twin_ = b;
+    b->twin_ = a;
+    a->peer_.family = b->peer_.family = kUnix;
+    a->paired_ = b->paired_ = true;
   }
   int64_t Listen(int) override { return -EOPNOTSUPP; }
   int64_t Accept(Socket**) override { return -EOPNOTSUPP; }
@@ -31,30 +51,46 @@ class DatagramSocket final : public Socket {
   int64_t Send(const void* user, uint64_t size, uint32_t flags, const SocketAddress* to) override;
   int64_t Receive(void* user, uint64_t size, uint32_t flags, SocketAddress* from) override;
   int64_t Shutdown(int how) override;
-  uint32_t Poll() override {
-    return (first_ != nullptr || deaf_ ? kPollIn : 0) | kPollOut | (deaf_ ? kPollReadHup : 0);
-  }
+  uint32_t Poll() override;
   bool connected() const override { return peer_.family != kUnspecified; }
   uint64_t available() const override { return first_ == nullptr ? 0 : first_->size; }
-  int64_t Deliver(const Socket& from, const void* user, uint64_t size, WaitQueue** full) override;
+  int64_t Deliver(const SocketAddress& from, const void* user, uint64_t size,
+                  WaitQueue** full) override;
+  bool HasRoom() const override { return queued_ == 0 || queued_ < kMostQueued / 2; }
 
  private:
   Packet* Pop() {
     Packet* packet = first_;
     first_ = packet->next;
     if (first_ == nullptr) last_ = nullptr;
-    queued_ -= packet->size;
+    queued_ -= CostOf(packet->size);
     return packet;
   }
+  int64_t FindReceiver(const SocketAddress& to, bool to_peer, Socket** found);
+  SocketAddress SenderFor(const SocketAddress& target) const;
+  void TellSenders();
+
+  static DatagramSocket* first_socket_;  // of all
+  DatagramSocket* next_ = nullptr;
+  DatagramSocket* previous_ = nullptr;
 
   Packet* first_ = nullptr;
   Packet* last_ = nullptr;
-  uint64_t queued_ = 0;
+  uint64_t queued_ = 0;               // by CostOf
   bool deaf_ = false, mute_ = false;  // shut down
-  WaitQueue room_;                    // senders of AF_UNIX wait for it
+  bool paired_ = false;
+  DatagramSocket* twin_ = nullptr;  // of socketpair(2), while it lives
+  WaitQueue room_;                  // senders of AF_UNIX wait for it
 };
 
+DatagramSocket* DatagramSocket::first_socket_ = nullptr;
+
 int64_t DatagramSocket::Connect(const SocketAddress& to) {
+  if (paired_) {
+    if (twin_ != nullptr) twin_->twin_ = nullptr;
+    twin_ = nullptr;
+    paired_ = false;
+  }
   if (to.family == kUnspecified) {
     peer_ = {};
     return 0;
@@ -77,6 +113,19 @@ int64_t DatagramSocket::Connect(const SocketAddress& to) {
   return 0;
 }
 
+int64_t DatagramSocket::FindReceiver(const SocketAddress& to, bool to_peer, Socket** found) {
+  if (!paired_ || !to_peer) return SocketNames::Find(*this, to, found);
+  *found = twin_;
+  return twin_ == nullptr ? -ECONNREFUSED : 0;
+}
+
+SocketAddress DatagramSocket::SenderFor(const SocketAddress& target) const {
+  if (domain_ == kUnix || !IsUnspecified(local_)) return local_;
+  SocketAddress sender = LoopbackLike(target, local_.port);
+  sender.family = domain_;
+  return sender;
+}
+
 int64_t DatagramSocket::Send(const void* user, uint64_t size, uint32_t flags,
                              const SocketAddress* to) {
   if (flags & kMessageOutOfBand) return -EOPNOTSUPP;
@@ -87,37 +136,41 @@ int64_t DatagramSocket::Send(const void* user, uint64_t size, uint32_t flags,
   }
   if (to == nullptr && !connected()) return domain_ == kUnix ? -ENOTCONN : -EDESTADDRREQ;
   if (to != nullptr && to->family != domain_) return domain_ == kUnix ? -EINVAL : -EAFNOSUPPORT;
-  const SocketAddress target = to != nullptr ? *to : peer_;
+  const bool to_peer = to == nullptr;
+  SocketAddress target = to_peer ? peer_ : *to;
   if (domain_ != kUnix) {
-    SocketAddress any;
-    if (IsV4(target)) any.ip[10] = any.ip[11] = 0xff;  // 0.0.0.0, else ::
+    if (IsUnspecified(target)) target = LoopbackLike(target, target.port);
+    SocketAddress any;  // ::, which is the IPv4 address too
+    if (domain_ == kInet) any.ip[10] = any.ip[11] = 0xff;
     if (const int64_t error = BindAnyPort(any); error != 0) return error;
   }
   const uint64_t deadline = SendDeadline(flags);
   while (true) {
     Socket* found;
-    const int64_t error = SocketNames::Find(*this, target, &found);
+    const int64_t error = FindReceiver(target, to_peer, &found);
     // Nobody listens: who is not connected never hears of it.
-    if (error == -ECONNREFUSED && domain_ != kUnix && to != nullptr) return size;
+    if (error == -ECONNREFUSED && domain_ != kUnix && !to_peer) return size;
     if (error != 0) return error;
     WaitQueue* full = nullptr;
-    const int64_t sent = found->Deliver(*this, user, size, &full);
+    const int64_t sent = found->Deliver(SenderFor(target), user, size, &full);
     if (sent != -EAGAIN) return sent;
     if (domain_ != kUnix) return size;  // UDP loses what has no room
     if (deadline == kAtOnce) return -EAGAIN;
     Waiter waiter(g_current);
     full->Add(&waiter);  // which wakes us as well when it goes
     const WakeReason reason = Sleep(deadline, /*interruptible=*/true);
-    if (reason == WakeReason::kSignal) return kRestart;
+    if (reason == WakeReason::kSignal) return Interrupted(deadline);
     if (reason == WakeReason::kTimeout) return -EAGAIN;
   }
 }
 
-int64_t DatagramSocket::Deliver(const Socket& from, const void* user, uint64_t size,
+int64_t DatagramSocket::Deliver(const SocketAddress& from, const void* user, uint64_t size,
                                 WaitQueue** full) {
   if (deaf_) return domain_ == kUnix ? -EPIPE : static_cast<int64_t>(size);
   *full = &room_;
-  if (queued_ != 0 && queued_ + size > kMostQueued) return -EAGAIN;
+  const uint64_t cost = CostOf(size);
+  if (queued_ != 0 && queued_ + cost > kMostQueued) return -EAGAIN;
+  if (!MayBuffer(cost / 4096 + 1)) return -ENOBUFS;
   auto* packet = static_cast<Packet*>(Allocate(sizeof(Packet) + size));
   if (packet == nullptr) return -ENOBUFS;
   if (!CopyFromUser(packet->bytes, user, size)) {
@@ -126,16 +179,23 @@ int64_t DatagramSocket::Deliver(const Socket& from, const void* user, uint64_t s
   }
   packet->next = nullptr;
   packet->size = size;
-  packet->from = from.local();
-  if (domain_ != kUnix && IsUnspecified(packet->from)) {
-    packet->from = LoopbackLike(packet->from, packet->from.port);
-    packet->from.family = domain_;
-  }
+  packet->from = from;
   (last_ != nullptr ? last_->next : first_) = packet;
   last_ = packet;
-  queued_ += size;
+  queued_ += cost;
   queue_.Wake();
   return static_cast<int64_t>(size);
+}
+
+// Those that poll for room here listen at queues of their own.
+void DatagramSocket::TellSenders() {
+  room_.Wake();
+  if (domain_ != kUnix) return;
+  if (twin_ != nullptr) twin_->queue_.Wake();
+  if (local_.family == kUnspecified) return;
+  for (DatagramSocket* other = first_socket_; other != nullptr; other = other->next_) {
+    if (other->domain_ == kUnix && other->connected() && !other->paired_) other->queue_.Wake();
+  }
 }
 
 int64_t DatagramSocket::Receive(void* user, uint64_t size, uint32_t flags, SocketAddress* from) {
@@ -149,7 +209,7 @@ int64_t DatagramSocket::Receive(void* user, uint64_t size, uint32_t flags, Socke
     queue_.Add(&waiter);
     const WakeReason reason = Sleep(deadline, /*interruptible=*/true);
     if (first_ != nullptr) break;
-    if (reason == WakeReason::kSignal) return kRestart;
+    if (reason == WakeReason::kSignal) return Interrupted(deadline);
     if (reason == WakeReason::kTimeout) return -EAGAIN;
   }
   const uint64_t whole = first_->size;
@@ -157,24 +217,52 @@ int64_t DatagramSocket::Receive(void* user, uint64_t size, uint32_t flags, Socke
   if (!CopyToUser(user, first_->bytes, count)) return -EFAULT;
   if (from != nullptr) *from = first_->from;
   if (!(flags & kMessagePeek)) {
+    const bool had_room = HasRoom();
     Free(Pop());
-    room_.Wake();
+    if (!had_room || !room_.empty()) TellSenders();
   }
   return static_cast<int64_t>(flags & kMessageTruncate ? whole : count);
 }
 
 int64_t DatagramSocket::Shutdown(int how) {
   if (how < kShutRead || how > kShutBoth) return -EINVAL;
-  if (!connected()) return -ENOTCONN;
+  // Who waits is woken in any case.
   if (how != kShutWrite) deaf_ = true;
   if (how != kShutRead) mute_ = true;
-  room_.Wake();
+  TellSenders();
   queue_.Wake();
-  return 0;
+  return connected() || domain_ == kUnix ? 0 : -ENOTCONN;
+}
+
+uint32_t DatagramSocket::Poll() {
+  uint32_t events = first_ != nullptr || deaf_ ? kPollIn : 0;
+  if (deaf_) events |= kPollReadHup;
+  Socket* found;
+  const bool full = domain_ == kUnix && connected() &&
+                    FindReceiver(peer_, /*to_peer=*/true, &found) == 0 && !found->HasRoom();
+  return full ? events : events | kPollOut;
 }
 
 }  // namespace
 
+void ForgetDatagramSockets() { DatagramSocket::ForgetAll(); }
+
 Socket* NewDatagramSocket(int domain) { return New<DatagramSocket>(domain); }
+
+int64_t CreateDatagramPair(Socket** first, Socket** second) {
+  if (!MayBuffer(1)) return -ENOBUFS;
+  auto* a = New<DatagramSocket>(kUnix);
+  auto* b = New<DatagramSocket>(kUnix);
+  if (a == nullptr || b == nullptr) {
+    if (a != nullptr) a->Unref();
+    if (b != nullptr) b->Unref();
+    return -ENOMEM;
+  }
+  DatagramSocket::Pair(a, b);
+  a->status_flags = b->status_flags = kReadWriteMode;
+  *first = a;
+  *second = b;
+  return 0;
+}
 
 }  // namespace usetl::kernel

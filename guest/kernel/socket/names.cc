@@ -44,7 +44,10 @@ void SocketNames::Release(Socket* socket) {
   socket->inode_ = nullptr;
 }
 
-void SocketNames::Forget() { first_ = nullptr; }
+void SocketNames::Forget() {
+  first_ = nullptr;
+  ForgetDatagramSockets();
+}
 
 bool SocketNames::Conflicts(const Socket& socket, const SocketAddress& address) {
   for (const Socket* other = first_; other != nullptr; other = other->next_named_) {
@@ -59,6 +62,20 @@ bool SocketNames::Conflicts(const Socket& socket, const SocketAddress& address) 
     return true;
   }
   return false;
+}
+
+bool SocketNames::MayListen(const Socket& socket) {
+  if (socket.domain_ == kUnix) return true;
+  for (const Socket* other = first_; other != nullptr; other = other->next_named_) {
+    if (other == &socket || other->domain_ == kUnix || !other->listening()) continue;
+    if (other->local_.port != socket.local_.port) continue;
+    if (other->options_.reuse_port && socket.options_.reuse_port) continue;
+    if (Takes(other->local_, other->options_.only_v6, socket.local_) ||
+        Takes(socket.local_, socket.options_.only_v6, other->local_)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 int64_t SocketNames::TakePort(Socket* socket, SocketAddress address) {

@@ -19,6 +19,9 @@ class SocketNames {
   // says.
   static int64_t Find(const Socket& from, const SocketAddress& to, Socket** found);
 
+  // Whether no other socket listens where this one is about to.
+  static bool MayListen(const Socket& socket);
+
   // In a clone: sockets of another process are forgotten.
   static void Forget();
 

@@ -20,6 +20,14 @@ constexpr PlainOption kPlain[] = {
     {kLevelSocket, kOptKeepAlive, 0},
     {kLevelSocket, kOptPriority, 0},
     {kLevelSocket, kOptPassCredentials, 0},
+    {kLevelSocket, 5, 0},   // SO_DONTROUTE
+    {kLevelSocket, 10, 0},  // SO_OOBINLINE
+    {kLevelSocket, 18, 1},  // SO_RCVLOWAT
+    {kLevelSocket, 29, 0},  // SO_TIMESTAMP
+    {kLevelSocket, 35, 0},  // SO_TIMESTAMPNS
+    {kLevelSocket, 36, 0},  // SO_MARK
+    {kLevelSocket, 46, 0},  // SO_BUSY_POLL
+    {kLevelSocket, 60, 0},  // SO_ZEROCOPY
     {kLevelTcp, kOptTcpNoDelay, 0},
     {kLevelTcp, kOptTcpCork, 0},
     {kLevelTcp, kOptTcpKeepIdle, 7200},
@@ -29,11 +37,31 @@ constexpr PlainOption kPlain[] = {
     {kLevelTcp, kOptTcpQuickAck, 1},
     {kLevelTcp, kOptTcpUserTimeout, 0},
     {kLevelTcp, kOptTcpFastOpen, 0},
+    {kLevelTcp, 2, 65483},  // TCP_MAXSEG
+    {kLevelTcp, 7, 6},      // TCP_SYNCNT
+    {kLevelTcp, 8, 60},     // TCP_LINGER2
+    {kLevelTcp, 10, 0},     // TCP_WINDOW_CLAMP
+    {kLevelTcp, 25, 0},     // TCP_NOTSENT_LOWAT
     {kLevelIp, kOptIpTypeOfService, 0},
     {kLevelIp, kOptIpTimeToLive, 64},
+    {kLevelIp, 8, 0},     // IP_PKTINFO
+    {kLevelIp, 10, 1},    // IP_MTU_DISCOVER
+    {kLevelIp, 11, 0},    // IP_RECVERR
+    {kLevelIp, 13, 0},    // IP_RECVTOS
+    {kLevelIp, 15, 0},    // IP_FREEBIND
+    {kLevelIp, 24, 0},    // IP_BIND_ADDRESS_NO_PORT
+    {kLevelIp, 33, 1},    // IP_MULTICAST_TTL
+    {kLevelIp, 34, 1},    // IP_MULTICAST_LOOP
+    {kLevelIp6, 16, 64},  // IPV6_UNICAST_HOPS
+    {kLevelIp6, 18, 1},   // IPV6_MULTICAST_HOPS
+    {kLevelIp6, 19, 1},   // IPV6_MULTICAST_LOOP
+    {kLevelIp6, 23, 1},   // IPV6_MTU_DISCOVER
+    {kLevelIp6, 25, 0},   // IPV6_RECVERR
+    {kLevelIp6, 49, 0},   // IPV6_RECVPKTINFO
+    {kLevelIp6, 67, 0},   // IPV6_TCLASS
 };
 constexpr uint32_t kPlainCount = sizeof kPlain / sizeof kPlain[0];
-static_assert(kPlainCount == kPlainOptions && kPlainCount <= 32);
+static_assert(kPlainCount == kPlainOptions && kPlainCount <= 64);
 
 uint32_t FindPlain(int level, int name) {
   uint32_t i = 0;
@@ -45,6 +73,7 @@ uint32_t FindPlain(int level, int name) {
 int64_t CheckLevel(const Socket& socket, int level) {
   if (level == kLevelSocket) return 0;
   if (socket.domain() == kUnix) return -EOPNOTSUPP;
+  if (level == kLevelIp6 && socket.domain() != kInet6) return -ENOPROTOOPT;
   if (level == kLevelTcp && socket.type() != kStream) return -ENOPROTOOPT;
   return level == kLevelTcp || level == kLevelIp || level == kLevelIp6 ? 0 : -ENOPROTOOPT;
 }
@@ -87,7 +116,7 @@ int64_t SetOption(Socket* socket, int level, int name, const void* user, uint32_
     options.only_v6 = value != 0;
   } else if (const uint32_t i = FindPlain(level, name); i < kPlainCount) {
     options.plain[i] = value;
-    options.plain_set |= 1u << i;
+    options.plain_set |= 1ull << i;
   } else {
     return -ENOPROTOOPT;
   }

@@ -9,11 +9,11 @@ namespace usetl::kernel {
 
 class Socket;
 
-inline constexpr uint32_t kPlainOptions = 17;  // rows of the table in options.cc
+inline constexpr uint32_t kPlainOptions = 45;  // rows of the table in options.cc
 
 struct SocketOptions {
   int32_t plain[kPlainOptions] = {};
-  uint32_t plain_set = 0;  // a bit for each that was set; others have the table's value
+  uint64_t plain_set = 0;  // a bit for each that was set; others have the table's value
   bool reuse_address = false, reuse_port = false, only_v6 = false;
   int32_t linger[2] = {};
   uint64_t receive_ns = 0, send_ns = 0;  // 0: no timeout

@@ -1,12 +1,23 @@
 #include "guest/kernel/socket/socket.h"
 
 #include "guest/kernel/host/clock.h"
+#include "guest/kernel/host/control.h"
 #include "guest/kernel/linux/stat.h"
+#include "guest/kernel/memory/allocator.h"
+#include "guest/kernel/memory/bytes.h"
 #include "guest/kernel/memory/user.h"
 #include "guest/kernel/socket/names.h"
 #include "guest/kernel/socket/stream.h"
 
 namespace usetl::kernel {
+
+namespace {
+
+uint64_t g_next_number = 1;
+
+}  // namespace
+
+Socket::Socket(int domain, int type) : number_(g_next_number++), domain_(domain), type_(type) {}
 
 Socket::~Socket() { SocketNames::Release(this); }
 
@@ -15,6 +26,9 @@ int64_t Socket::GetStat(Stat* stat) {
   stat->mode = kStatModeSocket | 0777;
   stat->block_size = 4096;
   stat->links = 1;
+  constexpr uint64_t kDevice = 8;  // sockfs, as far as anybody compares
+  stat->device = kDevice;
+  stat->inode = number_;
   return 0;
 }
 
@@ -27,13 +41,16 @@ int64_t Socket::Ioctl(uint64_t request, uint64_t argument) {
 }
 
 int64_t Socket::Name(char* buffer, uint64_t size) {
-  constexpr char kName[] = "socket:[1]";
-  uint64_t n = 0;
-  for (; n < sizeof kName - 1 && n < size; ++n) buffer[n] = kName[n];
-  return static_cast<int64_t>(n);
+  char name[32];
+  Format(name, sizeof name, "socket:[%u]", number_);
+  const uint64_t length = strlen(name) < size ? strlen(name) : size;
+  memcpy(buffer, name, length);
+  return static_cast<int64_t>(length);
 }
 
-int64_t Socket::Deliver(const Socket&, const void*, uint64_t, WaitQueue**) { return -ECONNREFUSED; }
+int64_t Socket::Deliver(const SocketAddress&, const void*, uint64_t, WaitQueue**) {
+  return -ECONNREFUSED;
+}
 
 int64_t Socket::Bind(const SocketAddress& address) {
   if (address.family != domain_) return domain_ == kUnix ? -EINVAL : -EAFNOSUPPORT;
@@ -62,6 +79,7 @@ int64_t CreateSocket(int domain, int type, int protocol, Socket** socket) {
   if (!stream && type != kDatagram) return -ESOCKTNOSUPPORT;
   const int expected = domain == kUnix ? kUnix : stream ? kProtocolTcp : kProtocolUdp;
   if (protocol != 0 && protocol != expected) return -EPROTONOSUPPORT;
+  if (!MayBuffer(1)) return -ENOBUFS;
   *socket = stream ? NewStreamSocket(domain, type) : NewDatagramSocket(domain);
   if (*socket == nullptr) return -ENOMEM;
   (*socket)->status_flags = kReadWriteMode;

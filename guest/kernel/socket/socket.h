@@ -17,7 +17,7 @@ struct Inode;
 
 class Socket : public File {
  public:
-  Socket(int domain, int type) : domain_(domain), type_(type) {}
+  Socket(int domain, int type);
   ~Socket() override;
 
   Socket* AsSocket() override { return this; }
@@ -39,9 +39,12 @@ class Socket : public File {
   // `from` null: who sent it does not matter. With kMessageTruncate the size of the whole message.
   virtual int64_t Receive(void* user, uint64_t size, uint32_t flags, SocketAddress* from) = 0;
   virtual int64_t Shutdown(int how) = 0;
-  // Takes a datagram that `from` sends. -EAGAIN: there is no room, and `*full` is woken when there
-  // is.
-  virtual int64_t Deliver(const Socket& from, const void* user, uint64_t size, WaitQueue** full);
+  // Takes a datagram from a socket that is called `from`. -EAGAIN: there is no room, and `*full` is
+  // woken when there is.
+  virtual int64_t Deliver(const SocketAddress& from, const void* user, uint64_t size,
+                          WaitQueue** full);
+  // Whether it would be taken.
+  virtual bool HasRoom() const { return true; }
   virtual bool connected() const = 0;
   virtual bool listening() const { return false; }
   virtual uint64_t available() const = 0;  // FIONREAD
@@ -59,6 +62,7 @@ class Socket : public File {
   // A port of its own for a socket of the Internet that has none. 0 or -EADDRINUSE.
   int64_t BindAnyPort(const SocketAddress& like);
 
+  const uint64_t number_;
   const int domain_;
   const int type_;
   SocketAddress local_;
@@ -79,6 +83,8 @@ class Socket : public File {
 int64_t CreateSocket(int domain, int type, int protocol, Socket** socket);
 int64_t CreateSocketPair(int type, Socket** first, Socket** second);
 Socket* NewDatagramSocket(int domain);  // null: out of memory
+int64_t CreateDatagramPair(Socket** first, Socket** second);
+void ForgetDatagramSockets();  // in a clone: of another process
 
 }  // namespace usetl::kernel
 

@@ -19,8 +19,10 @@ StreamSocket* NewStreamSocket(int domain, int type) { return New<StreamSocket>(d
 StreamSocket::~StreamSocket() {
   StopListening();
   if (in_ == nullptr) return;
-  // What was never read tells the other end that it was lost.
-  out_->CloseWriter(in_->available() != 0 ? -ECONNRESET : 0);
+  // What was never read tells the other end that it was lost, and so does a close that must not
+  // linger.
+  const bool abort = domain_ != kUnix && options_.linger[0] != 0 && options_.linger[1] == 0;
+  out_->CloseWriter(abort || in_->available() != 0 ? -ECONNRESET : 0);
   in_->CloseReader();
   in_->readers = &g_orphans;
   out_->writers = &g_orphans;
@@ -61,6 +63,7 @@ int64_t StreamSocket::Listen(int backlog) {
   }
   // TCP keeps on trying until there is room, which nobody can tell from being let in.
   const bool all = domain_ != kUnix || backlog < 0 || backlog > kLongestBacklog;
+  if (!listening_ && !SocketNames::MayListen(*this)) return -EADDRINUSE;
   backlog_ = static_cast<uint32_t>(all ? kLongestBacklog : backlog);
   listening_ = true;
   room_.Wake();
@@ -90,7 +93,7 @@ int64_t StreamSocket::Accept(Socket** accepted) {
     queue_.Add(&waiter);
     const WakeReason reason = Sleep(deadline, /*interruptible=*/true);
     if (first_ != nullptr) break;
-    if (reason == WakeReason::kSignal) return kRestart;
+    if (reason == WakeReason::kSignal) return Interrupted(deadline);
     if (reason == WakeReason::kTimeout) return -EAGAIN;
   }
   StreamSocket* socket = first_;
@@ -120,9 +123,10 @@ int64_t StreamSocket::Connect(const SocketAddress& to) {
     listener->room_.Add(&waiter);  // which wakes us as well when it goes
     const WakeReason reason = Sleep(deadline, /*interruptible=*/true);
     if (in_ != nullptr) return -EISCONN;  // by another thread meanwhile
-    if (reason == WakeReason::kSignal) return kRestart;
+    if (reason == WakeReason::kSignal) return Interrupted(deadline);
     if (reason == WakeReason::kTimeout) return domain_ == kUnix ? -EAGAIN : -EINPROGRESS;
   }
+  if (!MayBuffer(1)) return -ENOBUFS;
   StreamSocket* other = NewStreamSocket(listener->domain_, type_);
   if (other == nullptr) return -ENOMEM;
   other->status_flags = kReadWriteMode;
@@ -175,13 +179,19 @@ int64_t StreamSocket::Receive(void* user, uint64_t size, uint32_t flags, SocketA
   }
   if (from != nullptr) *from = {};  // a connection's data has no sender
   const uint64_t deadline = ReceiveDeadline(flags);
+  if (type_ != kStream) {
+    uint64_t whole = 0;
+    const int64_t got = in_->Read(user, size, deadline, flags & kMessagePeek, &whole);
+    return got >= 0 && (flags & kMessageTruncate) ? static_cast<int64_t>(whole) : got;
+  }
+  const bool all = (flags & kMessageWaitAll) && !(flags & kMessagePeek);
   uint64_t done = 0;
   do {
     const int64_t got =
         in_->Read(static_cast<uint8_t*>(user) + done, size - done, deadline, flags & kMessagePeek);
     if (got <= 0) return done != 0 ? static_cast<int64_t>(done) : got;
     done += static_cast<uint64_t>(got);
-  } while ((flags & kMessageWaitAll) && !(flags & kMessagePeek) && type_ == kStream && done < size);
+  } while (all && done < size);
   return static_cast<int64_t>(done);
 }
 
@@ -192,8 +202,13 @@ int64_t StreamSocket::Shutdown(int how) {
     return 0;
   }
   if (in_ == nullptr) return -ENOTCONN;
-  if (how != kShutWrite) in_->CloseReader(), in_->CloseWriter();
+  if (how != kShutWrite) {
+    // Over TCP the other end does not hear of it.
+    in_->StopReading();
+    if (domain_ == kUnix) in_->CloseReader();
+  }
   if (how != kShutRead) out_->CloseWriter();
+  queue_.Wake();
   return 0;
 }
 
@@ -202,15 +217,17 @@ uint32_t StreamSocket::Poll() {
   if (in_ == nullptr) return kPollOut | kPollHup;
   uint32_t events = 0;
   if (in_->readable()) events |= kPollIn;
-  if (in_->writer_closed()) events |= kPollReadHup;
+  if (in_->ended()) events |= kPollReadHup;
   // An end that is closed hangs up on a UNIX socket; TCP may still be written to.
   const bool deaf = out_->writer_closed() || (domain_ == kUnix && out_->reader_closed());
-  if (in_->writer_closed() && deaf) events |= kPollHup;
+  if (in_->ended() && deaf) events |= kPollHup;
   if (out_->writable() || out_->writer_closed()) events |= kPollOut;
   return events;
 }
 
 int64_t CreateSocketPair(int type, Socket** first, Socket** second) {
+  if (type == kDatagram) return CreateDatagramPair(first, second);
+  if (!MayBuffer(1)) return -ENOBUFS;
   StreamSocket* a = NewStreamSocket(kUnix, type);
   StreamSocket* b = NewStreamSocket(kUnix, type);
   if (a == nullptr || b == nullptr || !StreamSocket::Join(a, b)) {

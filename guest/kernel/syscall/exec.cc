@@ -66,6 +66,9 @@ int64_t Execute(const char* path, const char* const* argv, const char* const* en
   block.Keep();
   // From here on there is no way back.
   const uint64_t mask = g_current->signal_mask;
+  for (Thread* thread = g_threads; thread != nullptr; thread = thread->next) {
+    if (thread != g_current) FileRef::DropAll(thread);
+  }
   ForgetOtherThreads();
   ForgetFutexes();
   CloseForExec();

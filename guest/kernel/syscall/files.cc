@@ -8,7 +8,9 @@
 #include "guest/kernel/linux/abi.h"
 #include "guest/kernel/linux/stat.h"
 #include "guest/kernel/memory/address_space.h"
+#include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/user.h"
+#include "guest/kernel/socket/message.h"
 
 namespace usetl::kernel {
 namespace {
@@ -36,13 +38,33 @@ int64_t ForEachVector(const IoVec* user, uint64_t count, Transfer transfer) {
   return done;
 }
 
+// A buffer of one call's own: other threads run while it sleeps.
+class CopyBuffer {
+ public:
+  CopyBuffer() = default;
+  CopyBuffer(const CopyBuffer&) = delete;
+  CopyBuffer& operator=(const CopyBuffer&) = delete;
+  ~CopyBuffer() {
+    if (bytes_ != nullptr) FreePages(bytes_, kSize / 4096);
+  }
+  static constexpr uint64_t kSize = 16 << 10;
+  // Null: out of memory.
+  void* Get() {
+    if (bytes_ == nullptr) bytes_ = AllocatePages(kSize / 4096);
+    return bytes_;
+  }
+
+ private:
+  void* bytes_ = nullptr;
+};
+
 // Copies between files through their content in place, or a small buffer.
 int64_t CopyBetween(File* from, uint64_t* from_offset, File* to, uint64_t* to_offset,
                     uint64_t size) {
-  static uint8_t buffer[16 << 10];
+  CopyBuffer buffer;
   uint64_t done = 0;
   while (done < size) {
-    const void* source = buffer;
+    const void* source;
     uint64_t chunk = size - done;
     // In place what nobody can move meanwhile.
     const Inode* inode = from_offset != nullptr ? InodeOf(from) : nullptr;
@@ -51,9 +73,12 @@ int64_t CopyBetween(File* from, uint64_t* from_offset, File* to, uint64_t* to_of
       source = reinterpret_cast<const uint8_t*>(inode->address) + *from_offset;
       if (chunk > inode->size - *from_offset) chunk = inode->size - *from_offset;
     } else {
-      if (chunk > sizeof buffer) chunk = sizeof buffer;
-      const int64_t got = from_offset != nullptr ? from->ReadAt(buffer, chunk, *from_offset)
-                                                 : from->Read(buffer, chunk);
+      if (chunk > CopyBuffer::kSize) chunk = CopyBuffer::kSize;
+      void* bytes = buffer.Get();
+      if (bytes == nullptr) return done != 0 ? static_cast<int64_t>(done) : -ENOMEM;
+      const int64_t got = from_offset != nullptr ? from->ReadAt(bytes, chunk, *from_offset)
+                                                 : from->Read(bytes, chunk);
+      source = bytes;
       if (got < 0) return done != 0 ? static_cast<int64_t>(done) : got;
       if (got == 0) break;
       chunk = got;
@@ -150,13 +175,20 @@ int64_t sys_pwrite64(int fd, const void* user, uint64_t size, int64_t offset) {
 int64_t sys_readv(int fd, const IoVec* vectors, uint64_t count) {
   FileRef file(fd);
   if (!file || !Readable(*file.get())) return -EBADF;
-  return ForEachVector(vectors, count,
-                       [&](void* base, uint64_t size, int64_t) { return file->Read(base, size); });
+  if (Socket* socket = file->AsSocket()) {
+    bool cut;
+    return ReceivePieces(socket, vectors, count, 0, nullptr, &cut);
+  }
+  return ForEachVector(vectors, count, [&](void* base, uint64_t size, int64_t done) -> int64_t {
+    // Only the first piece is waited for.
+    return done != 0 && !(file->Poll() & kPollIn) ? 0 : file->Read(base, size);
+  });
 }
 
 int64_t sys_writev(int fd, const IoVec* vectors, uint64_t count) {
   FileRef file(fd);
   if (!file || !Writable(*file.get())) return -EBADF;
+  if (Socket* socket = file->AsSocket()) return SendPieces(socket, vectors, count, 0, nullptr);
   return ForEachVector(vectors, count,
                        [&](void* base, uint64_t size, int64_t) { return file->Write(base, size); });
 }

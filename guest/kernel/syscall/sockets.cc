@@ -1,15 +1,12 @@
 // sockets.cc: system calls of sockets.
 #include "guest/kernel/file/descriptors.h"
-#include "guest/kernel/file/pipe.h"
 #include "guest/kernel/linux/socket.h"
-#include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/user.h"
+#include "guest/kernel/socket/message.h"
 #include "guest/kernel/socket/socket.h"
 
 namespace usetl::kernel {
 namespace {
-
-constexpr uint64_t kMostPieces = 1024;  // UIO_MAXIOV
 
 // The socket of a descriptor, held while this lives; else error() says why there is none.
 class SocketRef {
@@ -33,6 +30,7 @@ int64_t Accept(int fd, void* address, uint32_t* size, int flags) {
   if (flags & ~static_cast<int>(kNonBlock | kCloseOnExec)) return -EINVAL;
   SocketRef socket(fd);
   if (socket.error() != 0) return socket.error();
+  if (!HasFreeDescriptor()) return -EMFILE;  // the connection waits for better times
   Socket* accepted;
   if (const int64_t error = socket->Accept(&accepted); error != 0) return error;
   if (const int64_t error = PutAddress(accepted->domain(), accepted->peer(), address, size);
@@ -49,76 +47,6 @@ int64_t PutSender(const Socket& socket, const SocketAddress& from, void* user, u
   if (from.family != kUnspecified) return PutAddress(socket.domain(), from, user, size);
   const uint32_t none = 0;
   return PutUser(size, none) ? 0 : -EFAULT;
-}
-
-// The pieces of a message in one buffer: a message is sent and received as a whole.
-struct Gathered {
-  ~Gathered() { Free(bytes); }
-  int64_t Reserve(const MessageHeader& header) {
-    constexpr uint64_t kLargest = 256 << 10;  // beyond what any socket takes
-    for (uint64_t i = 0; i < header.vector_count; ++i) {
-      IoVec vector;
-      if (!GetUser(&vector, header.vectors + i)) return -EFAULT;
-      size += vector.size < kLargest ? vector.size : kLargest;
-      if (size > kLargest) size = kLargest;
-    }
-    bytes = static_cast<uint8_t*>(Allocate(size + 1));
-    return bytes == nullptr ? -ENOMEM : 0;
-  }
-  uint8_t* bytes = nullptr;
-  uint64_t size = 0;
-};
-
-int64_t SendWhole(Socket* socket, const MessageHeader& header, uint32_t flags,
-                  const SocketAddress* to) {
-  Gathered message;
-  if (const int64_t error = message.Reserve(header); error != 0) return error;
-  uint64_t at = 0;
-  for (uint64_t i = 0; i < header.vector_count; ++i) {
-    IoVec vector;
-    if (!GetUser(&vector, header.vectors + i)) return -EFAULT;
-    if (vector.size > message.size - at) return -EMSGSIZE;
-    if (!CopyFromUser(message.bytes + at, vector.base, vector.size)) return -EFAULT;
-    at += vector.size;
-  }
-  return socket->Send(message.bytes, at, flags, to);
-}
-
-int64_t ReceiveWhole(Socket* socket, const MessageHeader& header, uint32_t flags,
-                     SocketAddress* from, bool* cut) {
-  Gathered message;
-  if (const int64_t error = message.Reserve(header); error != 0) return error;
-  const int64_t got = socket->Receive(message.bytes, message.size, flags | kMessageTruncate, from);
-  if (got < 0) return got;
-  *cut = static_cast<uint64_t>(got) > message.size;
-  const uint64_t whole = *cut ? message.size : static_cast<uint64_t>(got);
-  uint64_t at = 0;
-  for (uint64_t i = 0; i < header.vector_count && at < whole; ++i) {
-    IoVec vector;
-    if (!GetUser(&vector, header.vectors + i)) return -EFAULT;
-    const uint64_t piece = whole - at < vector.size ? whole - at : vector.size;
-    if (!CopyToUser(vector.base, message.bytes + at, piece)) return -EFAULT;
-    at += piece;
-  }
-  return static_cast<int64_t>(flags & kMessageTruncate ? static_cast<uint64_t>(got) : whole);
-}
-
-// Piece by piece, for streams: only the first one waits, unless all is wanted.
-template <typename Transfer>
-int64_t EachPiece(const MessageHeader& header, Transfer transfer) {
-  uint64_t done = 0;
-  for (uint64_t i = 0; i < header.vector_count; ++i) {
-    IoVec vector;
-    int64_t moved = -EFAULT;
-    if (GetUser(&vector, header.vectors + i)) {
-      if (vector.size == 0) continue;
-      moved = transfer(vector, done != 0);
-    }
-    if (moved < 0) return done != 0 ? static_cast<int64_t>(done) : moved;
-    done += static_cast<uint64_t>(moved);
-    if (static_cast<uint64_t>(moved) < vector.size) break;
-  }
-  return static_cast<int64_t>(done);
 }
 
 // `peer`: of the other end.
@@ -216,7 +144,6 @@ int64_t sys_sendmsg(int fd, const MessageHeader* user, uint32_t flags) {
   if (socket.error() != 0) return socket.error();
   MessageHeader header;
   if (!GetUser(&header, user)) return -EFAULT;
-  if (header.vector_count > kMostPieces) return -EMSGSIZE;
   if (header.control_size != 0) return -EOPNOTSUPP;  // nobody to pass descriptors to
   SocketAddress address;
   const bool named = header.name != nullptr && header.name_size != 0;
@@ -224,11 +151,8 @@ int64_t sys_sendmsg(int fd, const MessageHeader* user, uint32_t flags) {
     const int64_t error = GetAddress(socket->domain(), header.name, header.name_size, &address);
     if (error != 0) return error;
   }
-  const SocketAddress* to = named ? &address : nullptr;
-  if (socket->type() != kStream) return SendWhole(socket.get(), header, flags, to);
-  return EachPiece(header, [&](const IoVec& piece, bool) {
-    return socket->Send(piece.base, piece.size, flags, to);
-  });
+  return SendPieces(socket.get(), header.vectors, header.vector_count, flags,
+                    named ? &address : nullptr);
 }
 
 int64_t sys_recvmsg(int fd, MessageHeader* user, uint32_t flags) {
@@ -236,19 +160,10 @@ int64_t sys_recvmsg(int fd, MessageHeader* user, uint32_t flags) {
   if (socket.error() != 0) return socket.error();
   MessageHeader header;
   if (!GetUser(&header, user)) return -EFAULT;
-  if (header.vector_count > kMostPieces) return -EMSGSIZE;
   SocketAddress sender;
-  bool cut = false;
-  int64_t got;
-  if (socket->type() != kStream) {
-    got = ReceiveWhole(socket.get(), header, flags, &sender, &cut);
-  } else {
-    got = EachPiece(header, [&](const IoVec& piece, bool more) -> int64_t {
-      if (more && (flags & kMessagePeek)) return 0;
-      const uint32_t wait = more && !(flags & kMessageWaitAll) ? kMessageDontWait : 0u;
-      return socket->Receive(piece.base, piece.size, flags | wait, nullptr);
-    });
-  }
+  bool cut;
+  const int64_t got =
+      ReceivePieces(socket.get(), header.vectors, header.vector_count, flags, &sender, &cut);
   if (got < 0) return got;
   uint32_t name_size = header.name_size;
   uint8_t name[kMaxAddressSize];

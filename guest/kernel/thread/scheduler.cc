@@ -235,7 +235,8 @@ void ExitThread() {
 
 void ForgetOtherThreads() {
   for (Thread* thread = g_threads; thread != nullptr; thread = thread->next) {
-    if (thread != g_current) thread->state = ThreadState::kDead;
+    if (thread == g_current) continue;
+    thread->state = ThreadState::kDead;
   }
   const bool listed = g_current->tid != 0;  // not the boot stack
   g_threads = listed ? g_current : nullptr;

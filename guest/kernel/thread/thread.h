@@ -19,6 +19,8 @@ inline constexpr uint64_t kKernelStackSize = kKernelStackPages * 4096;
 enum class ThreadState : uint8_t { kRunnable, kSleeping, kDead };
 enum class WakeReason : uint8_t { kWoken, kTimeout, kSignal };
 
+class FileRef;  // file/descriptors.h
+
 struct SignalStack {
   uint64_t base = 0;
   uint32_t flags = 2;  // SS_DISABLE
@@ -44,6 +46,7 @@ struct Thread {
   uint32_t* clear_tid = nullptr;  // CLONE_CHILD_CLEARTID, application memory
   uint64_t cpu_ns = 0;            // until the last switch
   uint64_t run_since = 0;
+  FileRef* held = nullptr;  // files that its system call works with
   char name[16] = {};
   Thread* next_runnable = nullptr;
   Thread* next = nullptr;  // all threads

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import sys
 from typing import Any
 
 
 def is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1", "[::1]") or host.startswith("127.")
+    """Whether a connection to it ends in this USF; the unspecified addresses do so on Linux."""
+    name = host.strip("[]").lower().rstrip(".")
+    if name == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def is_refused(error: BaseException | None) -> bool:
@@ -32,7 +41,7 @@ def _listen_and_say(self: socket.socket, *arguments: Any) -> None:
     if _said or self.family not in (socket.AF_INET, socket.AF_INET6):
         return
     host, port = self.getsockname()[:2]
-    if is_loopback(host):
+    if ipaddress.ip_address(host).is_loopback:
         return
     _said = True
     print(

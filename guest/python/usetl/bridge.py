@@ -72,13 +72,19 @@ class BridgedSocket:
 def _connect(self: http.client.HTTPConnection, plain: Any) -> bool:
     """Takes the place of connect(), which was `plain`. A tunnel is not needed: the host goes to its
     end directly. True: the connection is a bridged one."""
+    if getattr(self, "_usetl_plain", False):  # one with TLS calls the one without
+        plain(self)
+        return False
     if not self._tunnel_host and _loopback.is_loopback(self.host):
+        self._usetl_plain = True
         try:
             plain(self)
             return False
         except Exception as error:
             if not _loopback.is_refused(error):
                 raise
+        finally:
+            self._usetl_plain = False
     secure = isinstance(self, http.client.HTTPSConnection)
     host = self._tunnel_host or self.host
     port = self._tunnel_port or self.port

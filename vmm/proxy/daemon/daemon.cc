@@ -170,6 +170,7 @@ Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int c
   constexpr int kQuietMs = 20;
   constexpr int kPauseMs = 100;  // after what would fail again at once
   int wait = 0;
+  std::string said;
   for (;;) {
     std::vector<pollfd> fds = {{signals, POLLIN, 0}};
     for (const Spares& spares : all) fds.push_back({spares.poll_fd(), POLLIN, 0});
@@ -180,7 +181,11 @@ Status Serve(const ProxyOptions& options, const etl::ObjectStore& objects, int c
       for (Spares& spares : all) {
         const Status filled = spares.Fill();
         if (filled.ok()) continue;
-        std::fprintf(stderr, "usetl-proxy: %s\n", filled.message().c_str());
+        // Once while it stays so.
+        if (said != filled.message()) {
+          said = filled.message();
+          std::fprintf(stderr, "usetl-proxy: %s; trying again\n", said.c_str());
+        }
         wait = kPauseMs;
       }
       continue;
