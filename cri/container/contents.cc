@@ -59,13 +59,14 @@ Result<Fd> OpenPlain(int directory, const std::string& name, int flags) {
 
 // A mount of its own over the same directory, with what is mounted within: no ".." leads out of it,
 // devices in it are dead.
-Result<Fd> DetachedMount(const Fd& directory) {
+Result<Fd> DetachedMount(const Fd& directory, bool read_only) {
   Fd mount(static_cast<int>(syscall(
       SYS_open_tree, directory.get(), "",
       AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | static_cast<unsigned>(OPEN_TREE_CLOEXEC))));
   if (!mount.ok()) return Status::Errno("open_tree");
   mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID;
+  attributes.attr_set =
+      MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (read_only ? uint64_t{MOUNT_ATTR_RDONLY} : 0);
   if (syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes,
               sizeof attributes) != 0) {
     return Status::Errno("mount_setattr");
@@ -103,7 +104,7 @@ class Collector {
     // Directories come first.
     for (const size_t index : writable_files_) {
       nlohmann::json& number = contents_.files[index]["mount"];
-      number = number.get<size_t>() + contents_.writable_directories.size();
+      number = number.get<size_t>() + contents_.mounted_directories.size();
     }
     return std::move(contents_);
   }
@@ -125,29 +126,24 @@ class Collector {
     if (!source.ok()) return Status(EINVAL, "usetl: neither file nor directory");
     struct stat info;
     if (fstat(source.get(), &info) != 0) return Status::Errno("stat " + mount.host_path());
-    const bool directory = S_ISDIR(info.st_mode);
     read_only_ = mount.readonly();
+    const bool directory = S_ISDIR(info.st_mode);
+    // What the kubelet exchanges as a whole is copied, and followed by MountWatch.
+    if (directory && !(read_only_ && !LinkTarget(source, kData).empty())) {
+      return AddLive(source, info.st_mode, path);
+    }
     nlohmann::json& list = directory ? contents_.directories : contents_.files;
     const size_t index = list.size();
     USETL_RETURN_IF_ERROR(Add(source, path, 0));
-    uint32_t number = abi::kReadOnlyMount;
-    if (!mount.readonly()) {
-      Result<Fd> writable =
-          directory ? DetachedMount(source) : OpenForWriting(source, info, identity_);
-      if (!writable.ok()) return writable.status();
-      std::vector<Fd>& open = directory ? contents_.writable_directories : contents_.writable_files;
-      if (writable->ok()) {
-        open.push_back(std::move(*writable));
-        number = static_cast<uint32_t>(open.size());
-        if (!directory) writable_files_.push_back(index);
-      }
-    }
-    list[index]["mount"] = number;
-    if (contents_.writable_directories.size() + contents_.writable_files.size() > abi::kMaxMounts) {
-      return Status(E2BIG,
-                    "usetl: more than " + std::to_string(abi::kMaxMounts) + " writable mounts");
-    }
-    return Status();
+    list[index]["mount"] = abi::kReadOnlyMount;
+    if (mount.readonly()) return Status();
+    Result<Fd> writable = OpenForWriting(source, info, identity_);
+    if (!writable.ok()) return writable.status();
+    if (!writable->ok()) return Status();
+    contents_.writable_files.push_back(std::move(*writable));
+    list[index]["mount"] = contents_.writable_files.size();
+    writable_files_.push_back(index);
+    return CheckNumber();
   }
 
   Status AddImageVolume(const v1::Mount& mount, const VolumeImages& images) {
@@ -174,6 +170,27 @@ class Collector {
   }
 
  private:
+  // A directory that the container sees as it is at any time.
+  Status AddLive(const Fd& directory, mode_t mode, const std::string& path) {
+    Result<Fd> mount = DetachedMount(directory, read_only_);
+    if (!mount.ok()) return mount.status();
+    if (++entries_ > kMaxEntries) return TooMuch(std::to_string(kMaxEntries) + " files");
+    contents_.mounted_directories.push_back(std::move(*mount));
+    const size_t number = contents_.mounted_directories.size();
+    contents_.directories.push_back({{"path", path},
+                                     {"mode", mode & 07777},
+                                     {"mount", number | (read_only_ ? abi::kReadOnlyBit : 0)}});
+    return CheckNumber();
+  }
+
+  Status CheckNumber() const {
+    if (contents_.mounted_directories.size() + contents_.writable_files.size() <= abi::kMaxMounts) {
+      return Status();
+    }
+    return Status(E2BIG, "usetl: more than " + std::to_string(abi::kMaxMounts) +
+                             " mounts of directories and of files to write");
+  }
+
   // `fd`: a file or directory of the host, which is `path` in the container.
   Status Add(const Fd& fd, const std::string& path, int depth) {
     struct stat info;

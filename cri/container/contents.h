@@ -1,8 +1,8 @@
-// contents.h: what a pod puts into a container, copied for its USF at the start.
+// contents.h: what a pod puts into a container.
 //
-// Written for files that the kubelet keeps: ConfigMaps, Secrets, tokens, /etc/hosts. Symbolic links
-// stay links, so that a ConfigMap looks as in any other container. What the container may change is
-// also opened for its worker.
+// Files that the kubelet keeps (ConfigMaps, Secrets, tokens, /etc/hosts) are copied for its USF at
+// the start. Symbolic links stay links, so that a ConfigMap looks as in any other container. Other
+// directories are opened for its worker, and so are files that the container may change.
 #ifndef USETL_CRI_CONTAINER_CONTENTS_H_
 #define USETL_CRI_CONTAINER_CONTENTS_H_
 
@@ -25,14 +25,13 @@ struct Contents {
   nlohmann::json files = nlohmann::json::array();
   nlohmann::json directories = nlohmann::json::array();
   nlohmann::json links = nlohmann::json::array();
-  // Writable mounts: directories as detached mounts, whose numbers are 0 and up, and files open for
-  // writing, whose numbers follow.
-  std::vector<Fd> writable_directories, writable_files;
+  // Mounts with numbers: directories as detached mounts, 0 and up, then files open for writing.
+  std::vector<Fd> mounted_directories, writable_files;
 };
 
 // `pod_files`: beside the mounts; left out where a mount lies over them. `identity`: who writes to
-// mounts. `volumes`: the images that are mounted. E2BIG above 32 MB, 4,096 entries or 16 writable
-// mounts.
+// mounts. `volumes`: the images that are mounted. E2BIG above 32 MB, kMountEntries files or
+// kMaxMounts mounts with numbers.
 Result<Contents> CollectContents(const ContainerRecord& container,
                                  const std::vector<PodFile>& pod_files, const Identity& identity,
                                  const VolumeImages& volumes);

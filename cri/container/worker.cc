@@ -85,7 +85,7 @@ Status SendJoin(int socket, const WorkerStart& start) {
   join.cgroups = static_cast<uint32_t>(start.cgroups.size());
   join.usf_cgroups = start.usf_cgroups;
   const Identity& identity = start.identity;
-  join.directories = static_cast<uint32_t>(start.writable_directories.size());
+  join.directories = static_cast<uint32_t>(start.mounted_directories.size());
   join.uid = identity.uid;
   join.gid = identity.gid;
   if (identity.groups.size() > std::size(join.group)) return Status(E2BIG, "too many groups");
@@ -97,7 +97,7 @@ Status SendJoin(int socket, const WorkerStart& start) {
   fds[pod::kControlFd] = control->get();
   fds[pod::kExitFd] = exit.get();
   fds.insert(fds.end(), start.cgroups.begin(), start.cgroups.end());
-  fds.insert(fds.end(), start.writable_directories.begin(), start.writable_directories.end());
+  fds.insert(fds.end(), start.mounted_directories.begin(), start.mounted_directories.end());
   return ipc::Send(socket, ipc::Bytes(join), {}, fds);
 }
 

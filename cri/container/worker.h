@@ -35,7 +35,7 @@ struct WorkerStart {
   std::vector<int> packs;    // layers of the image, lowest first
   int contents = -1;         // files beside the image; -1: none
   // What the container may change, as Contents has it, and whom that is done as.
-  std::vector<int> writable_directories, writable_files;
+  std::vector<int> mounted_directories, writable_files;
   Identity identity;
   int oom_score = 0;
   std::string text;  // JSON, see the protocol

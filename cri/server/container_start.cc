@@ -99,8 +99,8 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   start.network_namespace = prepared->network.get();
   start.log = prepared->log.ok() ? prepared->log.get() : -1;
   start.contents = prepared->contents.file.ok() ? prepared->contents.file.get() : -1;
-  for (const Fd& directory : prepared->contents.writable_directories) {
-    start.writable_directories.push_back(directory.get());
+  for (const Fd& directory : prepared->contents.mounted_directories) {
+    start.mounted_directories.push_back(directory.get());
   }
   for (const Fd& file : prepared->contents.writable_files) {
     start.writable_files.push_back(file.get());

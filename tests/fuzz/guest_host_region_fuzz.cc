@@ -10,6 +10,8 @@
 #include <string>
 
 #include "guest/kernel/fs/host_region.h"
+#include "guest/kernel/fs/live.h"
+#include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/node.h"
 #include "guest/kernel/fs/path.h"
 #include "guest/kernel/host/control.h"
@@ -96,6 +98,12 @@ int64_t WalkExisting(Node*, const char* path, bool, Walked* walked) {
   return walked->node != nullptr ? 0 : -ENOENT;
 }
 int64_t AskHost(const abi::MountChange&, const void*, uint32_t) { return 0; }
+// What is below mounted directories is another matter.
+bool HasLiveMounts() { return false; }
+void NoteLiveMount(Node*) {}
+bool IsLive(Node*) { return false; }
+bool IsLiveMount(const Node* node) { return IsMount(node); }
+int64_t ConfirmNames(Node*, const char*) { return 0; }
 
 }  // namespace usetl::kernel
 
@@ -116,9 +124,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::memcpy(base + at, data, size);
   }
   auto* header = reinterpret_cast<abi::FileTable*>(base);
-  static uint64_t generation = 0;
+  static uint64_t names = 0;
   if (size > 0 && data[size - 1] % 8 != 0) header->magic = abi::kFileTableMagic;
-  header->generation = ++generation;
+  header->names = ++names;
   kernel::host_page().host_region_size = kRegionSize;
 
   g_tree.nodes.clear();

@@ -33,9 +33,11 @@ struct FileEntry {
 };
 static_assert(sizeof(FileEntry) == 72);
 
-// Of FileEntry::mount. Otherwise 1 + the mount's number in MountChange.
+// Of FileEntry::mount. Otherwise 1 + the mount's number in MountChange, a directory's with this bit
+// when it is read-only. What is below such a directory is not in the table: the guest asks for it.
 inline constexpr uint32_t kReadOnlyMount = ~0u;
-inline constexpr uint32_t kMaxMounts = 16;  // writable ones
+inline constexpr uint32_t kReadOnlyBit = 0x100;
+inline constexpr uint32_t kMaxMounts = 30;  // with numbers
 
 enum FileFlag : uint32_t {
   kFileReleased = 1,  // the guest has given it back; the host may reuse the slot
@@ -48,7 +50,8 @@ struct FileTable {
   uint32_t capacity;    // entries
   uint32_t used;        // slots ever used: the consumer looks at [0, used)
   uint64_t data_base;   // first byte past the table, page aligned
-  uint64_t reserved[3];
+  uint64_t names;       // of the host region: +1 when entries with names change
+  uint64_t reserved[2];
   FileEntry entries[];
 };
 static_assert(sizeof(FileTable) == 64);

@@ -2,6 +2,7 @@
 #ifndef USETL_VMM_ABI_MAIL_H_
 #define USETL_VMM_ABI_MAIL_H_
 
+#include "vmm/abi/file_table.h"
 #include "vmm/abi/ring.h"
 
 namespace usetl::abi {
@@ -17,7 +18,7 @@ enum class RecordType : uint16_t {
   kHttpDone = 7,    // HttpSpan: the host has consumed these bytes of a streamed request body
   kInput = 8,       // bytes for the standard input of a clone's program; none: its end
   kResize = 9,      // WindowSize: of a clone's terminal
-  kMountDone = 10,  // MountDone, with the id of a kMountChange
+  kMountDone = 10,  // MountDone and what it announces, with the id of a kMountChange
   // The body of an HTTP request that was invoked before it was complete, with its id.
   kBodyData = 11,  // the next bytes, at most 24 kB
   kBodyEnd = 12,   // BodyEnd
@@ -35,8 +36,9 @@ enum class RecordType : uint16_t {
   kAnswerHead = 25,   // JSON: status and headers
   kAnswerData = 26,   // the next bytes of the body, at most 24 kB
   kInputTaken = 27,   // InputTaken: a clone's program has read so much of its input
-  kMountChange = 28,  // MountChange, path, text: done below a writable mount. One at a time
+  kMountChange = 28,  // MountChange, path, text: asked of a mount. One at a time
   kBodyTaken = 29,    // BodyTaken, with the id of a kInvoke: so much of its kBodyData was read
+  kMountClose = 30,   // MountClose: a file of a mount is used no longer
 };
 
 // How much kBodyData may be under way: what was sent less what was taken.
@@ -146,8 +148,8 @@ struct HostRegionEntry {
 };
 static_assert(sizeof(HostRegionEntry) == 8);
 
-// What a function does below a writable mount, done to the host's file before the function goes on.
-// Paths are relative to the mount, without "." and ".."; empty: the mount itself.
+// What a function does below a mount, done to the host's file before the function goes on, and what
+// it asks. Paths are relative to the mount, without "." and ".."; empty: the mount itself.
 enum class MountOp : uint32_t {
   kCreate = 1,           // a regular file with `mode`; EEXIST when it is there
   kReplace = 2,          // the same, or an empty file in place of the one that is there
@@ -159,7 +161,24 @@ enum class MountOp : uint32_t {
   kRemoveDirectory = 8,  //
   kRename = 9,           // to the path `text`
   kSymlink = 10,         // to `text`, whatever that is
+  kTimes = 11,           // modified `position`, read `offset`: ns since 1970; ~0: stays
+  // Of directories that are mounted only. There a file is written and read by its handle.
+  kLook = 12,   // what the path's names are, but the first `position` of them
+  kOpen = 13,   // a regular file, as `flags` say; its first `size` bytes as kRead
+  kRead = 14,   // [position, position + size) of a file, into the host region
+  kList = 15,   // the names in a directory from `position` on
+  kSync = 16,   // a file that was written: fsync(2)
+  kClose = 17,  // of the worker to the mount service: `handle`
 };
+
+enum MountFlag : uint32_t {
+  kMountAppend = 1,     // kWrite: behind what the file has, wherever that ends
+  kMountReads = 2,      // kOpen
+  kMountWrites = 4,     // kOpen
+  kMountTruncates = 8,  // kOpen: to nothing
+};
+
+inline constexpr uint32_t kNoHandle = ~0u;
 
 struct MountChange {
   MountOp op;
@@ -167,18 +186,61 @@ struct MountChange {
   uint32_t mode;   // permission bits
   uint32_t path_size;
   uint32_t text_size;
-  uint32_t reserved;
+  uint32_t flags;   // MountFlag
   uint64_t offset;  // within the guest region
   uint64_t size;
   uint64_t position;  // within the file
-};
-static_assert(sizeof(MountChange) == 48);
-
-struct MountDone {
-  int32_t error;  // errno, 0: done
+  uint32_t handle;
   uint32_t reserved;
 };
-static_assert(sizeof(MountDone) == 8);
+static_assert(sizeof(MountChange) == 56);
+
+// A file of a mount, as the host has it.
+struct MountedFile {
+  uint64_t inode, device;
+  uint64_t size;
+  uint64_t modified_ns, changed_ns;  // CLOCK_REALTIME
+  uint32_t links;
+  FileType type;
+  uint16_t mode;     // permission bits
+  uint32_t settled;  // 1: a later change has other times than these, however coarse the clock
+  uint32_t reserved;
+};
+static_assert(sizeof(MountedFile) == 56);
+
+inline constexpr uint32_t kMaxLookNames = 32;        // of a longer path the guest asks again
+inline constexpr uint32_t kMaxListBytes = 16 << 10;  // of one kList
+inline constexpr uint32_t kMaxMountHandles = 512;    // of a container
+
+// Behind it `files` MountedFiles, then `text_size` bytes.
+//   kLook: a file for each name up to the first that is no directory; of a link also its target. Of
+//     an empty path the mount. ENOENT: the next name does not exist, or is neither file, directory
+//     nor link.
+//   kCreate, kReplace, kOpen, kRead, kWrite, kTruncate: the file, before it was read and after it
+//     was changed. The first three: also its handle.
+//   kOpen, kRead: `size` bytes, fewer only at the end of the file, at `offset` of the host region,
+//     in the nameless entry `entry` (kNoEntry: of no bytes). ENOSPC: the region has no such room.
+//   kWrite: `size` is where it ended.
+//   kList: records of getdents64(2), at the end none. `size`: where to go on.
+struct MountDone {
+  int32_t error;  // errno, 0: done
+  uint32_t files;
+  uint32_t text_size;
+  uint32_t entry;
+  uint32_t handle;
+  uint32_t reserved;
+  uint64_t offset;
+  uint64_t size;
+};
+static_assert(sizeof(MountDone) == 40);
+inline constexpr uint32_t kMaxMountDone =
+    sizeof(MountDone) + kMaxLookNames * sizeof(MountedFile) + kMaxListBytes;
+
+struct MountClose {
+  uint32_t handle;
+  uint32_t reserved;
+};
+static_assert(sizeof(MountClose) == 8);
 
 // Output ring: a byte ring of frames. `stream` is 1 (stdout) or 2 (stderr).
 struct OutputFrame {

@@ -9,6 +9,7 @@
 #include "guest/kernel/boot/standard_files.h"
 #include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/host_file.h"
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/operations.h"
 #include "guest/kernel/fs/path.h"
@@ -47,6 +48,7 @@ void ForgetProcess() {
   DisarmAllTimers();
   ForgetMail();
   FreezeMounts();
+  ForgetHostFiles();
   ForgetEntropy();
   ResetMappings(/*present=*/false);
   ResetHeap();

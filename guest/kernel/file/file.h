@@ -22,6 +22,7 @@ struct MapSource {
   uint64_t address = 0;  // guest-physical = kernel-virtual address of the byte at the asked offset
   uint64_t available = 0;  // bytes there until the end of content, before rounding to a page
   bool writable = false;   // shared writable mappings allowed
+  bool kept = false;       // only as long as the file is open: a mapping has to refer to it
 };
 
 class File {

@@ -1,5 +1,6 @@
 #include "guest/kernel/fs/host_region.h"
 
+#include "guest/kernel/fs/live.h"
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/node.h"
 #include "guest/kernel/fs/path.h"
@@ -13,7 +14,7 @@ namespace {
 
 constexpr uint32_t kMostPath = abi::kMaxHostName;
 
-uint64_t g_generation = 0;
+uint64_t g_names = 0;
 // By entry, for those below read-only mounts, which the host may take away. Such nodes stay.
 Node* g_nodes[abi::kHostEntries];
 
@@ -94,8 +95,15 @@ Node* MakePath(const char* path, uint32_t size) {
       if (node == nullptr) return nullptr;
     }
     if (node->inode == nullptr || node->inode->type != InodeType::kDirectory) return nullptr;
-    node = FindOrAddChild(node, path + at, length);
+    Node* directory = node;
+    node = FindOrAddChild(directory, path + at, length);
     if (node == nullptr) return nullptr;
+    if (node->inode == nullptr && HasLiveMounts() && IsLive(directory)) {
+      char name[kMaxComponent + 1];
+      memcpy(name, path + at, length);
+      name[length] = 0;
+      if (ConfirmNames(directory, name) < 0) return nullptr;
+    }
     at = end + 1;
   }
   return node;
@@ -130,6 +138,11 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
   if (node == nullptr || IsPlain(MountOf(node))) return;
   // What the function made or changed itself lies above the host's file.
   if (node->inode != nullptr && node->inode->own) return;
+  // A directory stays what is mounted there, whatever was changed in it since.
+  if (node->inode != nullptr && entry.type == abi::FileType::kDirectory && entry.mount != 0 &&
+      node->inode->mount == entry.mount) {
+    return;
+  }
   if (g_nodes[index] != node) Forget(index);
   const uint64_t number = NumberOf(index);
   if (node->inode != nullptr && node->inode->number == number &&
@@ -145,6 +158,7 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
   }
   node->inode = inode;
   inode->home = node;
+  if (IsLiveMount(node)) NoteLiveMount(node);
   const Node* mount = MountOf(node);
   if (mount != nullptr && mount->inode->mount == abi::kReadOnlyMount) g_nodes[index] = node;
 }
@@ -153,9 +167,9 @@ void Insert(const abi::FileEntry& entry, uint32_t index) {
 
 void RefreshHostRegion() {
   if (!Usable()) return;
-  const uint64_t generation = __atomic_load_n(&Table().generation, __ATOMIC_ACQUIRE);
-  if (generation == g_generation) return;
-  g_generation = generation;
+  const uint64_t names = __atomic_load_n(&Table().names, __ATOMIC_ACQUIRE);
+  if (names == g_names) return;
+  g_names = names;
   uint32_t used = Table().used;
   if (used > abi::kHostEntries) used = abi::kHostEntries;
   for (uint32_t i = 0; i < used; ++i) {

@@ -6,7 +6,7 @@
 
 namespace usetl::kernel {
 
-// Takes new named files into the tree when the table's generation has changed.
+// Takes new named files into the tree when the table says that there are any.
 void RefreshHostRegion();
 // A nameless entry (a response body) as a fresh inode; null: no such entry, or out of memory.
 Inode* BodyInode(uint32_t entry);

@@ -3,6 +3,7 @@
 #include <asm/errno.h>
 
 #include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/host_file.h"
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/sparse.h"
 #include "guest/kernel/host/clock.h"
@@ -61,7 +62,12 @@ Inode* NewInode(InodeType type, uint16_t mode) {
 void RefInode(Inode* inode) { ++inode->references; }
 
 void UnrefInode(Inode* inode) {
-  if (--inode->references != 0) return;
+  if (--inode->references != 0) {
+    const bool only_named = inode->references == 1 && inode->home != nullptr;
+    if (inode->host != nullptr && only_named) CloseHostFile(inode, /*gone=*/false);
+    return;
+  }
+  if (inode->host != nullptr) CloseHostFile(inode, /*gone=*/true);
   if (inode->own) FreeRange(inode->offset, inode->capacity);
   FreeExtents(inode);
   if (inode->slot >= 0) FreeSlot(inode->slot);
@@ -74,9 +80,12 @@ void UnrefInode(Inode* inode) {
 
 void FillStat(const Inode& inode, Stat* stat) {
   *stat = {};
-  stat->device = 1;
+  constexpr uint64_t kOwnDevice = 1;
+  stat->device = kOwnDevice + (inode.host != nullptr ? inode.host->mount + 1 : 0);
   stat->inode = inode.number;
-  stat->links = inode.type == InodeType::kDirectory ? 2 : inode.links;
+  stat->links = inode.host != nullptr && inode.home != nullptr ? inode.host->file.links
+                : inode.type == InodeType::kDirectory          ? 2
+                                                               : inode.links;
   const uint32_t kind = inode.type == InodeType::kRegular     ? kStatModeRegular
                         : inode.type == InodeType::kDirectory ? kStatModeDirectory
                         : inode.type == InodeType::kSymlink   ? kStatModeLink
@@ -141,6 +150,7 @@ int64_t EnsureWritable(Inode* inode, uint64_t size) {
 }
 
 int64_t TruncateInode(Inode* inode, uint64_t size) {
+  if (inode->host != nullptr) return TruncateHostFile(inode, size);
   if (const int64_t error = MayChangeFile(inode); error != 0) return error;
   if (size > kLargest) return -EFBIG;
   if (size == 0 && !inode->own) inode->size = 0;  // nothing worth copying up
@@ -190,11 +200,12 @@ int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offse
   return error != 0 ? error : static_cast<int64_t>(size);
 }
 
-int64_t ReadInode(const Inode& inode, void* user, uint64_t size, uint64_t offset) {
-  if (inode.sparse) return ReadSparse(inode, user, size, offset);
-  if (offset >= inode.size) return 0;
-  if (size > inode.size - offset) size = inode.size - offset;
-  return CopyToUser(user, reinterpret_cast<void*>(inode.address + offset), size)
+int64_t ReadInode(Inode* inode, void* user, uint64_t size, uint64_t offset) {
+  if (inode->host != nullptr) return ReadHostFile(inode, user, size, offset);
+  if (inode->sparse) return ReadSparse(*inode, user, size, offset);
+  if (offset >= inode->size) return 0;
+  if (size > inode->size - offset) size = inode->size - offset;
+  return CopyToUser(user, reinterpret_cast<void*>(inode->address + offset), size)
              ? static_cast<int64_t>(size)
              : -EFAULT;
 }

@@ -13,6 +13,7 @@ namespace usetl::kernel {
 
 enum class InodeType : uint8_t { kRegular, kDirectory, kSymlink, kSocket };
 
+struct HostFile;
 struct Node;
 struct Extent;  // fs/sparse.cc
 
@@ -35,6 +36,7 @@ struct Inode {
   int32_t slot = -1;          // own: in the guest region's table
   Extent* extents = nullptr;  // sparse: what lies beyond the capacity
   uint32_t mount = 0;         // what is mounted here, as abi::FileEntry has it
+  HostFile* host = nullptr;   // below a mounted directory: content and metadata are the host's
   Node* home = nullptr;  // its name, where mounts have to know it: all but packs' files have one
 };
 
@@ -52,7 +54,7 @@ int64_t EnsureWritable(Inode* inode, uint64_t size);
 int64_t TruncateInode(Inode* inode, uint64_t size);
 // Bytes written, -EFAULT, -ENOSPC, -EFBIG.
 int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offset);
-int64_t ReadInode(const Inode& inode, void* user, uint64_t size, uint64_t offset);
+int64_t ReadInode(Inode* inode, void* user, uint64_t size, uint64_t offset);
 
 // Tells the host about an own file; `path` as PublishSlot.
 void PublishInode(Inode* inode, const char* path);

@@ -40,14 +40,8 @@ int64_t AppendPath(const Node* mount, const Node* directory, const char* name) {
   return g_text_size - begin;
 }
 
-bool IsMount(const Node* node) {
-  return node != nullptr && node->inode != nullptr && node->inode->mount != 0;
-}
-
 // `to`: the other directory of a rename, whose name there is `change.text`; else null.
-int64_t Change(Node* directory, const char* name, const HostChange& change, Node* to) {
-  if (!IsOfHost(directory)) return 0;
-  if (const int64_t error = MayChange(directory); error != 0) return error;
+int64_t Ask(Node* directory, const char* name, const HostChange& change, Node* to) {
   const Node* mount = MountOf(directory);
   g_text_size = 0;
   const int64_t path = AppendPath(mount, directory, name);
@@ -61,17 +55,31 @@ int64_t Change(Node* directory, const char* name, const HostChange& change, Node
   }
   abi::MountChange record{};
   record.op = change.op;
-  record.mount = mount->inode->mount - 1;
+  record.mount = MountNumber(mount);
   record.mode = change.mode;
   record.path_size = static_cast<uint32_t>(path);
   record.text_size = static_cast<uint32_t>(text);
+  record.flags = change.flags;
   record.offset = change.offset;
   record.size = change.size;
   record.position = change.position;
+  record.handle = abi::kNoHandle;
   return AskHost(record, g_text, g_text_size);
 }
 
+int64_t Change(Node* directory, const char* name, const HostChange& change, Node* to) {
+  if (!IsOfHost(directory)) return 0;
+  if (const int64_t error = MayChange(directory); error != 0) return error;
+  return Ask(directory, name, change, to);
+}
+
 }  // namespace
+
+bool IsMount(const Node* node) {
+  return node != nullptr && node->inode != nullptr && node->inode->mount != 0;
+}
+
+uint32_t MountNumber(const Node* mount) { return (mount->inode->mount & ~abi::kReadOnlyBit) - 1; }
 
 Node* MountOf(Node* node) {
   if (node == nullptr) return nullptr;
@@ -89,7 +97,8 @@ bool IsOfHost(Node* node) {
 
 int64_t MayChange(Node* node) {
   if (!IsOfHost(node)) return 0;
-  return g_frozen || MountOf(node)->inode->mount == abi::kReadOnlyMount ? -EROFS : 0;
+  // All bits of kReadOnlyMount are set.
+  return g_frozen || (MountOf(node)->inode->mount & abi::kReadOnlyBit) != 0 ? -EROFS : 0;
 }
 
 int64_t MayChangeFile(const Inode* inode) {
@@ -114,6 +123,10 @@ int64_t ChangeNode(Node* node, const HostChange& change) {
 
 int64_t RenameOnHost(Node* node, Node* directory, const char* name) {
   return Change(node, "", {.op = abi::MountOp::kRename, .text = name}, directory);
+}
+
+int64_t AskAbout(Node* directory, const char* path, const HostChange& question) {
+  return Ask(directory, path, question, nullptr);
 }
 
 int64_t ChangeFile(Inode* inode, const HostChange& change) {

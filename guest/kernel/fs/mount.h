@@ -1,4 +1,5 @@
-// mount.h: what the pod mounts into the tree. Its files are copies of the host's; a change below a
+// mount.h: what the pod mounts into the tree. Single files, and what the kubelet keeps, are copies
+// of the host's; what is below other directories is looked for there (live.h). A change below a
 // writable mount is made on the host first, or together with the host, before the call returns.
 //
 // A read-only root is a mount as well. /run/usetl, where the agent puts large answers, is a plain
@@ -20,11 +21,15 @@ struct HostChange {
   uint32_t mode = 0;
   uint64_t offset = 0, size = 0, position = 0;
   const char* text = "";
+  uint32_t flags = 0;
 };
 
 // Of Inode::mount, beside what abi::FileEntry has: the function's own.
 inline constexpr uint32_t kPlainMount = ~0u - 1;
 
+bool IsMount(const Node* node);  // one begins there
+// Of one with a number: what MountChange has.
+uint32_t MountNumber(const Node* mount);
 // Where the mount of `node` begins; null: in none, or `node` is null.
 Node* MountOf(Node* node);
 // Whether what changes there is the host's: in a mount, but not a plain one.
@@ -41,6 +46,8 @@ int64_t MayMove(Node* node, Node* directory, Node* there);
 int64_t ChangeName(Node* directory, const char* name, const HostChange& change);
 int64_t ChangeNode(Node* node, const HostChange& change);
 int64_t RenameOnHost(Node* node, Node* directory, const char* name);
+// Asks about `path` below `directory`, which is in a mounted one; empty: about `directory` itself.
+int64_t AskAbout(Node* directory, const char* path, const HostChange& question);
 // Of an inode, as MayChangeFile().
 int64_t ChangeFile(Inode* inode, const HostChange& change);
 

@@ -193,6 +193,14 @@ bool HasChildren(Node* directory) {
   return false;
 }
 
+void ForgetNode(Node* node) {
+  Node** link = &node->parent->first_child;
+  while (*link != node) link = &(*link)->next_sibling;
+  *link = node->next_sibling;
+  Unhash(node);
+  Free(node);
+}
+
 void MoveNode(Node* node, Node* target) {
   target->inode = node->inode;
   target->inode->home = target;
@@ -206,7 +214,8 @@ void MoveNode(Node* node, Node* target) {
   while (stale != nullptr) {
     Node* next = stale->next_sibling;
     Unhash(stale);
-    Free(stale);
+    // One that is in use, or above one that may be, is lost until the rollback.
+    if (stale->users == 0 && stale->first_child == nullptr) Free(stale);
     stale = next;
   }
   target->first_child = node->first_child;

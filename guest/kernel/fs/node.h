@@ -3,7 +3,7 @@
 //
 // Layers: a node is made from the highest layer that has the name; names that are gone stay as
 // negative nodes, so that a lower layer does not show through. Nodes are never freed while their
-// directory may exist in a pack.
+// directory may exist in a pack; below mounted directories (live.h) those that nobody uses may go.
 #ifndef USETL_GUEST_KERNEL_FS_NODE_H_
 #define USETL_GUEST_KERNEL_FS_NODE_H_
 
@@ -46,6 +46,7 @@ struct Node {
   Lower lower;                          // directories only
   bool complete = false;                // all children of the packs are nodes
   uint32_t hash = 0;
+  uint32_t users = 0;  // open files, the working directory: it must not go
   uint16_t name_size = 0;
   char name[];  // zero-terminated
 };
@@ -76,6 +77,8 @@ Node* FindOrAddChild(Node* directory, const char* name, uint32_t size);
 bool CompleteDirectory(Node* directory);
 // True: some name in it exists.
 bool HasChildren(Node* directory);
+// Frees the node. REQUIRES: it is negative, has no children and no users.
+void ForgetNode(Node* node);
 // Moves `node`'s inode and children to the negative node `target` (rename).
 void MoveNode(Node* node, Node* target);
 // All names below it are gone, those of packs too; but special directories stay, and the way to

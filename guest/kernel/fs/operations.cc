@@ -1,6 +1,8 @@
 #include "guest/kernel/fs/operations.h"
 
 #include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/host_file.h"
+#include "guest/kernel/fs/live.h"
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/tree_file.h"
 #include "guest/kernel/linux/abi.h"
@@ -15,6 +17,17 @@ bool Exists(const Node* node) { return node != nullptr && node->inode != nullptr
 bool IsDirectory(const Node* node) {
   return Exists(node) && node->inode->type == InodeType::kDirectory;
 }
+
+class NodeUser {
+ public:
+  explicit NodeUser(Node* node) : node_(node) { ++node_->users; }
+  NodeUser(const NodeUser&) = delete;
+  NodeUser& operator=(const NodeUser&) = delete;
+  ~NodeUser() { --node_->users; }
+
+ private:
+  Node* node_;
+};
 
 // Gives the name that the walk ended at to `inode`. 0 or -ENOMEM.
 int64_t Attach(Walked* walked, Inode* inode) {
@@ -37,6 +50,9 @@ void PublishName(Node* node) {
 }
 
 int64_t CreateRegular(Walked* walked, uint32_t mode, bool replace) {
+  if (IsLive(walked->parent)) {
+    return CreateLive(walked->parent, walked->last, mode, replace, &walked->node);
+  }
   const int64_t refused =
       ChangeName(walked->parent, walked->last,
                  {.op = replace ? abi::MountOp::kReplace : abi::MountOp::kCreate, .mode = mode});
@@ -51,6 +67,11 @@ int64_t CreateRegular(Walked* walked, uint32_t mode, bool replace) {
   }
   PublishName(walked->node);
   return 0;
+}
+
+// Of a mounted directory the host knows what is in it, apart from mounts.
+bool HasOwnChildren(Node* directory) {
+  return IsLive(directory) ? HasMountBelow(directory) : HasChildren(directory);
 }
 
 // For calls that make a name: it must be free, and not end in a slash unless it is a directory's.
@@ -76,9 +97,16 @@ int64_t OpenToWrite(Node* node, bool truncate) {
   return 0;
 }
 
-}  // namespace
+int64_t OpenLive(Node* node, uint32_t access, int flags) {
+  if (access != kReadOnly) {
+    if (const int64_t error = MayChange(node); error != 0) return error;
+  }
+  return OpenHostFile(node, {.reads = access != kWriteOnly,
+                             .writes = access != kReadOnly,
+                             .truncates = access != kReadOnly && (flags & kOpenTruncate) != 0});
+}
 
-int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** file) {
+int64_t OpenTree(Node* base, const char* path, int flags, uint32_t mode, File** file) {
   const bool exclusive = (flags & kOpenCreate) && (flags & kOpenExclusive);
   const bool follow = !(flags & kOpenNoFollow) && !exclusive;
   const uint32_t access = flags & kAccessMode;
@@ -115,7 +143,10 @@ int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** 
       break;
     case InodeType::kRegular:
       if ((flags & kOpenDirectory) || walked.must_be_directory) return -ENOTDIR;
-      if (access != kReadOnly) {
+      if (inode->host != nullptr) {
+        if (const int64_t error = OpenLive(walked.node, access, flags); error != 0) return error;
+        inode = walked.node->inode;
+      } else if (access != kReadOnly) {
         if (const int64_t error = OpenToWrite(walked.node, flags & kOpenTruncate); error != 0) {
           return error;
         }
@@ -129,10 +160,27 @@ int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** 
   return 0;
 }
 
+}  // namespace
+
+int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** file) {
+  // What somebody else makes or removes below a mounted directory after the walk: once more.
+  constexpr int kTries = 3;
+  int64_t error = 0;
+  for (int i = 0; i < kTries; ++i) {
+    error = OpenTree(base, path, flags, mode, file);
+    const bool raced = error == -ENOENT || (error == -EEXIST && !(flags & kOpenExclusive));
+    if (!raced || !(flags & kOpenCreate) || !HasLiveMounts()) break;
+  }
+  return error;
+}
+
 int64_t StatPath(Node* base, const char* path, bool follow, Stat* stat) {
   Walked walked;
   if (const int64_t error = WalkExisting(base, path, follow, &walked); error != 0) return error;
   if (walked.special != nullptr) return walked.special->GetStat(walked.rest, follow, stat);
+  if (IsLiveMount(walked.node)) {
+    if (const int64_t error = ConfirmMount(walked.node); error != 0) return error;
+  }
   FillStat(*walked.node->inode, stat);
   return 0;
 }
@@ -160,13 +208,14 @@ int64_t Remove(Node* base, const char* path, bool directory) {
   if (directory) {
     if (walked.last_size == 1 && walked.last[0] == '.') return -EINVAL;
     if (walked.last_size == 2 && walked.last[0] == '.' && walked.last[1] == '.') return -ENOTEMPTY;
-    if (HasChildren(node)) return -ENOTEMPTY;
+    if (HasOwnChildren(node)) return -ENOTEMPTY;
   }
   Inode* inode = node->inode;
   if (inode->mount != 0) return -EBUSY;
   const int64_t refused =
       ChangeNode(node, {.op = directory ? abi::MountOp::kRemoveDirectory : abi::MountOp::kRemove});
   if (refused != 0) return refused;
+  if (directory && IsLive(node)) HideBelow(node);  // what others have removed
   inode->home = nullptr;
   node->inode = nullptr;
   node->lower.count = 0;
@@ -182,6 +231,7 @@ int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to,
   if (flags & ~static_cast<uint32_t>(kRenameNoReplace | kRenameExchange)) return -EINVAL;
   Walked source, target;
   if (const int64_t error = WalkExisting(from_base, from, false, &source); error != 0) return error;
+  const NodeUser user(source.node);  // so that the second walk leaves it and what is above
   if (const int64_t error = Walk(to_base, to, false, &target); error != 0) return error;
   if (source.special != nullptr || target.special != nullptr) return -EXDEV;
   Node* node = source.node;
@@ -207,12 +257,13 @@ int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to,
     if (target.node->inode == node->inode) return 0;
     if (IsDirectory(node) && !IsDirectory(target.node)) return -ENOTDIR;
     if (!IsDirectory(node) && IsDirectory(target.node)) return -EISDIR;
-    if (IsDirectory(target.node) && HasChildren(target.node)) return -ENOTEMPTY;
+    if (IsDirectory(target.node) && HasOwnChildren(target.node)) return -ENOTEMPTY;
   }
   if (const int64_t error = RenameOnHost(node, target.parent, target.last); error != 0) {
     return error;
   }
   if (Exists(target.node)) {
+    if (IsDirectory(target.node) && IsLive(target.node)) HideBelow(target.node);
     Inode* gone = target.node->inode;
     target.node->inode = nullptr;
     gone->home = nullptr;
@@ -237,6 +288,7 @@ int64_t MakeLink(Node* from_base, const char* from, Node* to_base, const char* t
     return error;
   if (source.special != nullptr) return -EXDEV;
   if (IsDirectory(source.node)) return -EPERM;
+  const NodeUser user(source.node);
   if (const int64_t error = WalkToNew(to_base, to, false, &target); error != 0) return error;
   if (MountOf(source.node) != MountOf(target.parent)) return -EXDEV;
   if (const int64_t error = MayChange(target.parent); error != 0) return error;
@@ -311,7 +363,16 @@ int64_t TruncatePath(Node* base, const char* path, uint64_t size) {
   if (const int64_t error = FindInode(base, path, true, &inode); error != 0) return error;
   if (inode->type == InodeType::kDirectory) return -EISDIR;
   if (inode->type == InodeType::kSocket) return -EINVAL;
-  return TruncateInode(inode, size);
+  if (inode->host == nullptr) return TruncateInode(inode, size);
+  Node* node = inode->home;
+  if (const int64_t error = MayChange(node); error != 0) return error;
+  const HostAccess access{.reads = false, .writes = true, .truncates = size == 0};
+  if (const int64_t error = OpenHostFile(node, access); error != 0) return error;
+  inode = node->inode;
+  RefInode(inode);
+  const int64_t error = size == 0 ? 0 : TruncateInode(inode, size);
+  UnrefInode(inode);  // closes it, unless somebody else has it open
+  return error;
 }
 
 File* NewNamelessFile(uint32_t mode) {

@@ -2,6 +2,7 @@
 
 #include "guest/kernel/fs/host_region.h"
 #include "guest/kernel/fs/image.h"
+#include "guest/kernel/fs/live.h"
 #include "guest/kernel/memory/allocator.h"
 #include "guest/kernel/memory/bytes.h"
 
@@ -31,6 +32,7 @@ int64_t WalkFrom(Node* base, const char* path, bool follow, int* links, Walked* 
   walked->special = nullptr;
   walked->must_be_directory = false;
   while (*path == '/') ++path;
+  const char* confirmed = path;  // what lies before it is as the host says
   if (*path == 0) {
     walked->parent = walked->node = RootNode();
     walked->last_size = 0;
@@ -52,6 +54,11 @@ int64_t WalkFrom(Node* base, const char* path, bool follow, int* links, Walked* 
       node = directory;
     } else if (size == 2 && path[0] == '.' && path[1] == '.') {
       node = directory->parent;
+    } else if (path >= confirmed && HasLiveMounts()) {
+      const int64_t size_confirmed = ConfirmNames(directory, path);
+      if (size_confirmed < 0) return size_confirmed;
+      confirmed = path + size_confirmed;
+      if (const int64_t error = FindChild(directory, path, size, &node); error != 0) return error;
     } else if (const int64_t error = FindChild(directory, path, size, &node); error != 0) {
       return error;
     }
@@ -101,6 +108,7 @@ int64_t WalkFrom(Node* base, const char* path, bool follow, int* links, Walked* 
 }  // namespace
 
 int64_t Walk(Node* base, const char* path, bool follow, Walked* walked) {
+  PruneNames();
   RefreshImage();
   RefreshHostRegion();
   return WalkTree(base, path, follow, walked);

@@ -3,6 +3,7 @@
 #include "guest/kernel/file/devices.h"
 #include "guest/kernel/fs/body.h"
 #include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/host_file.h"
 #include "guest/kernel/fs/host_region.h"
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/operations.h"
@@ -109,6 +110,15 @@ Node* MakeDirectories(const char* const* names) {
   return node;
 }
 
+int64_t CopyContent(Inode* from, uint64_t size, Inode* to) {
+  if (from->host == nullptr) {
+    return WriteInode(to, reinterpret_cast<void*>(from->address), size, 0);
+  }
+  if (const int64_t error = EnsureWritable(to, size); error != 0) return error;
+  to->size = size;
+  return ReadHostFile(from, GuestRegionAt(to->offset), size, 0);
+}
+
 }  // namespace
 
 void InitRoot() {
@@ -124,10 +134,15 @@ void InitRoot() {
   MakeDirectories(results)->inode->mount = kPlainMount;
   MakeDirectories(body)->special = &g_bodies;
   g_current_directory = MakeDirectories(function);
+  ++g_current_directory->users;
 }
 
 Node* CurrentDirectory() { return g_current_directory; }
-void SetCurrentDirectory(Node* node) { g_current_directory = node; }
+void SetCurrentDirectory(Node* node) {
+  ++node->users;
+  --g_current_directory->users;
+  g_current_directory = node;
+}
 
 int64_t OpenForExec(const char* path, File** file) {
   constexpr int kExecute = 1;
@@ -150,7 +165,7 @@ int64_t PinBody(File* file, uint64_t size, File** pinned, uint64_t* offset) {
   } else {
     File* copy = NewNamelessFile(0600);
     if (copy == nullptr) return -ENOSPC;
-    const int64_t put = WriteInode(InodeOf(copy), reinterpret_cast<void*>(inode->address), size, 0);
+    const int64_t put = CopyContent(inode, size, InodeOf(copy));
     if (put != static_cast<int64_t>(size)) {
       copy->Unref();
       return put < 0 ? put : -ENOSPC;

@@ -1,5 +1,8 @@
 #include "guest/kernel/fs/tree_file.h"
 
+#include "guest/kernel/fs/directory_record.h"
+#include "guest/kernel/fs/host_file.h"
+#include "guest/kernel/fs/live.h"
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/sparse.h"
 #include "guest/kernel/linux/abi.h"
@@ -18,6 +21,7 @@ class TreeFile : public File {
  public:
   TreeFile(Kind kind, Inode* inode, Node* node) : kind_(kind), inode_(inode), node_(node) {
     if (inode_ != nullptr) RefInode(inode_);
+    if (node_ != nullptr) ++node_->users;
     next_ = g_files;
     if (g_files != nullptr) g_files->previous_ = this;
     g_files = this;
@@ -25,6 +29,7 @@ class TreeFile : public File {
   ~TreeFile() override {
     (previous_ != nullptr ? previous_->next_ : g_files) = next_;
     if (next_ != nullptr) next_->previous_ = previous_;
+    if (node_ != nullptr) --node_->users;
     if (inode_ != nullptr) UnrefInode(inode_);
   }
   int64_t GetStat(Stat* stat) override {
@@ -64,21 +69,25 @@ class RegularFile final : public TreeFile {
   RegularFile(Inode* inode, Node* node) : TreeFile(Kind::kRegular, inode, node) {}
 
   int64_t Read(void* user, uint64_t size) override {
-    const int64_t got = ReadInode(*inode_, user, size, position_);
+    const int64_t got = ReadInode(inode_, user, size, position_);
     if (got > 0) position_ += got;
     return got;
   }
   int64_t Write(const void* user, uint64_t size) override {
     if (status_flags & kAppend) position_ = inode_->size;
-    const int64_t put = WriteInode(inode_, user, size, position_);
+    const int64_t put = WriteAt(user, size, position_);
     if (put > 0) position_ += put;
+    // Behind what others have appended meanwhile.
+    if (put > 0 && (status_flags & kAppend)) position_ = inode_->size;
     return put;
   }
   int64_t ReadAt(void* user, uint64_t size, uint64_t offset) override {
-    return ReadInode(*inode_, user, size, offset);
+    return ReadInode(inode_, user, size, offset);
   }
   int64_t WriteAt(const void* user, uint64_t size, uint64_t offset) override {
-    return WriteInode(inode_, user, size, (status_flags & kAppend) ? inode_->size : offset);
+    const bool append = status_flags & kAppend;
+    if (inode_->host != nullptr) return WriteHostFile(inode_, user, size, offset, append);
+    return WriteInode(inode_, user, size, append ? inode_->size : offset);
   }
   int64_t Seek(int64_t offset, int whence) override {
     const auto size = static_cast<int64_t>(inode_->size);
@@ -114,6 +123,9 @@ class RegularFile final : public TreeFile {
     return PutUser(reinterpret_cast<int32_t*>(argument), static_cast<int32_t>(left)) ? 0 : -EFAULT;
   }
   int64_t Map(uint64_t offset, uint64_t, bool shared_writable, MapSource* source) override {
+    if (inode_->host != nullptr) {
+      return shared_writable ? -ENODEV : MapHostFile(inode_, offset, source);
+    }
     if (shared_writable) {
       if ((status_flags & kAccessMode) != kReadWriteMode) return -EACCES;
       if (IsOfHost(inode_->home)) return -ENODEV;  // the host would not see what changes
@@ -133,44 +145,6 @@ class RegularFile final : public TreeFile {
   }
 };
 
-// Copies one linux_dirent64 out; false when it does not fit any more.
-bool PutRecord(uint8_t* user, uint64_t size, uint64_t* done, uint64_t inode, int64_t next,
-               uint8_t type, const char* name, bool* fault) {
-  uint8_t buffer[sizeof(DirectoryRecord) + kMaxComponent + 8] = {};
-  constexpr uint64_t kHead = 19;  // without the padding of the structure
-  const uint64_t name_size = strlen(name);
-  const uint64_t length = (kHead + name_size + 1 + 7) & ~7ull;
-  if (*done + length > size) return false;
-  const auto short_length = static_cast<uint16_t>(length);
-  memcpy(buffer, &inode, 8);
-  memcpy(buffer + 8, &next, 8);
-  memcpy(buffer + 16, &short_length, 2);
-  buffer[18] = type;
-  memcpy(buffer + kHead, name, name_size + 1);
-  if (!CopyToUser(user + *done, buffer, length)) {
-    *fault = true;
-    return false;
-  }
-  *done += length;
-  return true;
-}
-
-constexpr uint8_t kTypeDirectory = 4, kTypeRegular = 8, kTypeLink = 10, kTypeSocket = 12;
-
-uint8_t TypeOf(const Inode& inode) {
-  switch (inode.type) {
-    case InodeType::kDirectory:
-      return kTypeDirectory;
-    case InodeType::kSymlink:
-      return kTypeLink;
-    case InodeType::kSocket:
-      return kTypeSocket;
-    case InodeType::kRegular:
-      break;
-  }
-  return kTypeRegular;
-}
-
 class DirectoryFile final : public TreeFile {
  public:
   explicit DirectoryFile(Node* node) : TreeFile(Kind::kDirectory, node->inode, node) {}
@@ -180,28 +154,25 @@ class DirectoryFile final : public TreeFile {
     if (whence == kSeekCurrent) offset += static_cast<int64_t>(position_);
     if (whence > kSeekCurrent || offset < 0) return -EINVAL;
     position_ = static_cast<uint64_t>(offset);
+    if (offset == 0) mounts_ = 0;
     return offset;
   }
   // Positions: 0 ".", 1 "..", then 2 + the child's index from the oldest. Children are put in
   // front, so an index stays right while names are added.
   int64_t ReadDirectory(void* user, uint64_t size) override {
+    if (IsLive(node_)) return ListLive(node_, user, size, &position_, &mounts_);
     if (!CompleteDirectory(node_)) return -ENOMEM;
-    auto* to = static_cast<uint8_t*>(user);
-    uint64_t done = 0;
-    bool fault = false;
+    DirectoryWriter out(user, size);
     uint64_t count = 0;
     for (Node* c = node_->first_child; c != nullptr; c = c->next_sibling) ++count;
     if (count == 0 || position_ < 2) {
       for (; position_ < 2; ++position_) {
         const Node* n = position_ == 0 ? node_ : node_->parent;
         const uint64_t number = n->inode != nullptr ? n->inode->number : 1;
-        if (!PutRecord(to, size, &done, number, static_cast<int64_t>(position_ + 1), kTypeDirectory,
-                       position_ == 0 ? "." : "..", &fault)) {
-          return Ended(done, fault);
-        }
+        if (!out.Put(number, Next(), kTypeDirectory, position_ == 0 ? "." : "..")) return out.End();
       }
     }
-    if (position_ - 2 >= count) return static_cast<int64_t>(done);
+    if (position_ - 2 >= count) return out.End();
     auto** children = static_cast<Node**>(Allocate(count * sizeof(Node*)));
     if (children == nullptr) return -ENOMEM;
     uint64_t i = count;
@@ -209,21 +180,16 @@ class DirectoryFile final : public TreeFile {
     for (; position_ - 2 < count; ++position_) {
       const Node* child = children[position_ - 2];
       if (child->inode == nullptr) continue;
-      if (!PutRecord(to, size, &done, child->inode->number, static_cast<int64_t>(position_ + 1),
-                     TypeOf(*child->inode), child->name, &fault)) {
-        Free(children);
-        return Ended(done, fault);
-      }
+      if (!out.Put(child->inode->number, Next(), KindOf(child->inode->type), child->name)) break;
     }
     Free(children);
-    return static_cast<int64_t>(done);
+    return out.End();
   }
 
  private:
-  static int64_t Ended(uint64_t done, bool fault) {
-    if (done != 0) return static_cast<int64_t>(done);
-    return fault ? -EFAULT : -EINVAL;  // the buffer is too small for one record
-  }
+  int64_t Next() const { return static_cast<int64_t>(position_ + 1); }
+
+  uint32_t mounts_ = 0;  // those within that were listed
 };
 
 class SpecialDirectoryFile final : public File {
@@ -239,20 +205,15 @@ class SpecialDirectoryFile final : public File {
     return offset;
   }
   int64_t ReadDirectory(void* user, uint64_t size) override {
-    uint64_t done = 0;
-    bool fault = false;
+    DirectoryWriter out(user, size);
     for (;; ++position_) {
       uint8_t type = kTypeDirectory;
       const char* name = position_ == 0   ? "."
                          : position_ == 1 ? ".."
                                           : special_->List(rest_, position_ - 2, &type);
-      if (name == nullptr) break;
-      if (!PutRecord(static_cast<uint8_t*>(user), size, &done, 1,
-                     static_cast<int64_t>(position_ + 1), type, name, &fault)) {
-        break;
-      }
+      if (name == nullptr || !out.Put(1, static_cast<int64_t>(position_ + 1), type, name)) break;
     }
-    return fault && done == 0 ? -EFAULT : static_cast<int64_t>(done);
+    return out.End();
   }
 
  private:

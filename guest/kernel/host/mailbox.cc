@@ -22,7 +22,12 @@ InputSink g_input_sink = nullptr;
 uint32_t g_input_taken = 0;  // and not said yet
 uint64_t g_change = 0;       // the id of the last kMountChange
 bool g_change_done = true;
-int32_t g_change_error = 0;
+HostAnswer g_answer;
+// What MountDone announces; its parts are as they lie in the record.
+alignas(16) uint8_t g_answer_bytes[abi::kMaxMountDone];
+// Given back and not said yet.
+uint64_t g_released[(abi::kHostEntries + 63) / 64], g_closed[(abi::kMaxMountHandles + 63) / 64];
+bool g_unsaid = false;
 alignas(16) uint8_t g_payload[abi::kMaxRecord];
 
 uint8_t* ControlAt(uint64_t offset) {
@@ -40,11 +45,42 @@ bool IsInput(uint16_t type) {
 }
 
 void TakeMountDone(const abi::RecordHeader& header, uint32_t size) {
-  abi::MountDone done;
-  if (header.id != g_change || size != sizeof done) Panic("the host answered what nobody asked");
+  abi::MountDone& done = g_answer.done;
+  if (header.id != g_change || size < sizeof done || size > sizeof g_answer_bytes) {
+    Panic("the host answered what nobody asked");
+  }
   memcpy(&done, g_payload, sizeof done);
-  g_change_error = done.error;
+  const uint64_t files = uint64_t{done.files} * sizeof(abi::MountedFile);
+  if (files + done.text_size != size - sizeof done) Panic("the host's answer has the wrong size");
+  memcpy(g_answer_bytes, g_payload + sizeof done, size - sizeof done);
+  g_answer.files = reinterpret_cast<const abi::MountedFile*>(g_answer_bytes);
+  g_answer.text = reinterpret_cast<const char*>(g_answer_bytes + files);
   g_change_done = true;
+}
+
+template <typename T>
+bool Say(abi::RecordType type, const T& record) {
+  return g_to_host.Put(static_cast<uint16_t>(type), 0, &record, sizeof record, nullptr, 0);
+}
+
+// Says for each bit that is set what `record` makes of its number, as far as there is room.
+template <typename Record>
+bool SayAll(abi::RecordType type, uint64_t* bits, uint32_t words) {
+  for (uint32_t i = 0; i < words; ++i) {
+    while (bits[i] != 0) {
+      const auto number = i * 64 + static_cast<uint32_t>(__builtin_ctzll(bits[i]));
+      if (!Say(type, Record{number, 0})) return false;
+      bits[i] &= bits[i] - 1;
+    }
+  }
+  return true;
+}
+
+void SayReleased() {
+  constexpr uint32_t kReleased = sizeof g_released / 8, kClosed = sizeof g_closed / 8;
+  const bool all = SayAll<abi::HostRegionEntry>(abi::RecordType::kRelease, g_released, kReleased) &&
+                   SayAll<abi::MountClose>(abi::RecordType::kMountClose, g_closed, kClosed);
+  g_unsaid = !all;
 }
 
 // Announces that a producer waits for room, or that it no longer does.
@@ -127,6 +163,9 @@ void ForgetMail() {
   g_room_waiters.Forget();
   g_agent_records = RecordQueue();
   g_agent_reads = false;
+  memset(g_released, 0, sizeof g_released);
+  memset(g_closed, 0, sizeof g_closed);
+  g_unsaid = false;
   ResetMailbox();
 }
 
@@ -159,6 +198,7 @@ void PollMailbox() {
     }
   }
   if (g_input_taken != 0) AcknowledgeInput(0);
+  if (g_unsaid) SayReleased();
   if (!g_room_waiters.empty()) g_room_waiters.Wake();
 }
 
@@ -177,6 +217,7 @@ int64_t AskHost(const abi::MountChange& change, const void* body, uint32_t body_
   constexpr auto kType = static_cast<uint16_t>(abi::RecordType::kMountChange);
   g_change_done = false;
   ++g_change;
+  if (g_unsaid) SayReleased();
   while (!g_to_host.Put(kType, g_change, &change, sizeof change, body, body_size)) {
     if (g_to_host.BellDue()) KickWorker();
     SetRoomWanted(true);
@@ -186,9 +227,22 @@ int64_t AskHost(const abi::MountChange& change, const void* body, uint32_t body_
   if (g_to_host.BellDue()) KickWorker();
   for (;;) {
     PollMailbox();
-    if (g_change_done) return -int64_t{g_change_error};
+    if (g_change_done) return -int64_t{g_answer.done.error};
     Idle(kNever);
   }
+}
+
+const HostAnswer& LastAnswer() { return g_answer; }
+
+void ReleaseEntry(uint32_t entry) {
+  g_released[entry / 64] |= 1ull << (entry % 64);
+  SayReleased();  // nobody needs the room before the worker looks at the ring anyway
+}
+
+void CloseMounted(uint32_t handle) {
+  g_closed[handle / 64] |= 1ull << (handle % 64);
+  SayReleased();
+  if (g_to_host.BellDue()) KickWorker();  // a file that was removed takes room until then
 }
 
 int64_t WriteOutput(int stream, const void* user, uint64_t size) {

@@ -62,9 +62,21 @@ void TakeStopBehind();
 int64_t PostRecord(abi::RecordType type, uint64_t id, const void* head, uint32_t head_size,
                    const void* body = nullptr, uint32_t body_size = 0);
 
-// Posts a change of a mount and waits for what the host says. Other threads do not run meanwhile:
+// Asks something of a mount and waits for what the host says. Other threads do not run meanwhile:
 // to them, the change and what the caller does beside it are one. 0 or -errno.
 int64_t AskHost(const abi::MountChange& change, const void* body, uint32_t body_size);
+// What it said, until the next AskHost().
+struct HostAnswer {
+  abi::MountDone done;
+  const abi::MountedFile* files;
+  const char* text;
+};
+const HostAnswer& LastAnswer();
+
+// Gives back an entry of the host region, a file of a mount. Without sleeping: when the ring is
+// full it is said later.
+void ReleaseEntry(uint32_t entry);
+void CloseMounted(uint32_t handle);
 
 // Bytes of stdout (1) or stderr (2) from application memory; sleeps while the ring is full. Bytes
 // written, or -EFAULT.

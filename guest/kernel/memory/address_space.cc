@@ -115,7 +115,7 @@ int64_t MapMemory(uint64_t address, uint64_t length, uint32_t protection, uint32
   // The guest region is writable at its own address: the host would refuse to make it executable.
   if ((protection & abi::kProtExec) && source.writable) return -EACCES;
   const bool plain = !(protection & abi::kProtExec) && !(flags & kMapDenyWrite) && !fixed &&
-                     length <= PageUp(source.available);
+                     !source.kept && length <= PageUp(source.available);
   if (plain && (shared_writable || !(protection & abi::kProtWrite)) && protection != 0) {
     return static_cast<int64_t>(source.address);
   }

@@ -2,6 +2,7 @@
 #include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/file/event_file.h"
 #include "guest/kernel/file/pipe.h"
+#include "guest/kernel/fs/host_file.h"
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/sparse.h"
 #include "guest/kernel/fs/tree_file.h"
@@ -58,6 +59,12 @@ class CopyBuffer {
   void* bytes_ = nullptr;
 };
 
+// A file of a mounted directory: what it holds is elsewhere.
+bool IsOnHost(File* file) {
+  const Inode* inode = InodeOf(file);
+  return inode != nullptr && inode->host != nullptr;
+}
+
 // Copies between files through their content in place, or a small buffer.
 int64_t CopyBetween(File* from, uint64_t* from_offset, File* to, uint64_t* to_offset,
                     uint64_t size) {
@@ -67,7 +74,7 @@ int64_t CopyBetween(File* from, uint64_t* from_offset, File* to, uint64_t* to_of
     const void* source;
     uint64_t chunk = size - done;
     // In place what nobody can move meanwhile.
-    const Inode* inode = from_offset != nullptr ? InodeOf(from) : nullptr;
+    const Inode* inode = from_offset != nullptr && !IsOnHost(from) ? InodeOf(from) : nullptr;
     if (inode != nullptr && !inode->own) {
       if (*from_offset >= inode->size) break;
       source = reinterpret_cast<const uint8_t*>(inode->address) + *from_offset;
@@ -321,8 +328,12 @@ int64_t sys_ioctl(int fd, uint64_t request, uint64_t argument) {
 }
 
 int64_t sys_flock(int fd) { return GetFile(fd) == nullptr ? -EBADF : 0; }
-int64_t sys_fsync(int fd) { return GetFile(fd) == nullptr ? -EBADF : 0; }
-int64_t sys_fdatasync(int fd) { return GetFile(fd) == nullptr ? -EBADF : 0; }
+int64_t sys_fsync(int fd) {
+  File* file = GetFile(fd);
+  if (file == nullptr) return -EBADF;
+  return IsOnHost(file) ? SyncHostFile(InodeOf(file)) : 0;
+}
+int64_t sys_fdatasync(int fd) { return sys_fsync(fd); }
 
 int64_t sys_ftruncate(int fd, int64_t size) {
   File* file = GetFile(fd);
@@ -337,7 +348,7 @@ int64_t sys_fallocate(int fd, int mode, int64_t offset, int64_t length) {
   if (file == nullptr || !Writable(*file)) return -EBADF;
   if (offset < 0 || length <= 0) return -EINVAL;
   if (mode == kKeepSize) return 0;  // advice
-  if (mode != 0) return -EOPNOTSUPP;
+  if (mode != 0 || IsOnHost(file)) return -EOPNOTSUPP;
   Inode* inode = InodeOf(file);
   int64_t end;
   if (inode == nullptr) return -ENODEV;

@@ -270,12 +270,21 @@ int64_t sys_utimensat(int directory, const char* path, const TimeSpec* user, int
   if (error != 0) return error;
   if (const int64_t refused = MayChangeFile(inode); refused != 0) return refused;
   uint64_t* const fields[2] = {&inode->accessed_ns, &inode->modified_ns};
+  uint64_t changed[2] = {~0ull, ~0ull};
   for (int i = 0; i < 2; ++i) {
     if (times[i].nanoseconds == kOmit) continue;
     const int64_t ns =
         times[i].nanoseconds == kNow ? static_cast<int64_t>(Realtime()) : ToNanoseconds(times[i]);
     if (ns < 0) return -EINVAL;
-    *fields[i] = static_cast<uint64_t>(ns);
+    changed[i] = static_cast<uint64_t>(ns);
+  }
+  if (inode->host != nullptr) {
+    const int64_t refused = ChangeFile(
+        inode, {.op = abi::MountOp::kTimes, .offset = changed[0], .position = changed[1]});
+    if (refused != 0) return refused;
+  }
+  for (int i = 0; i < 2; ++i) {
+    if (changed[i] != ~0ull) *fields[i] = changed[i];
   }
   inode->changed_ns = Realtime();
   PublishInode(inode, nullptr);

@@ -43,16 +43,16 @@ constexpr uint64_t kNameField = 65;  // of uname(2), zero-terminated
 
 // A pod's containers have its name as the first line of /etc/hostname; elsewhere `name` stays.
 void ReadNodeName(char* name) {
-  Inode* inode;
-  if (FindInode(RootNode(), "/etc/hostname", true, &inode) != 0) return;
-  if (inode->type != InodeType::kRegular || inode->size == 0) return;
-  if (inode->sparse) return;
-  const char* line = reinterpret_cast<const char*>(inode->address);
-  uint64_t size = 0;
-  while (size < inode->size && size < kNameField - 1 && line[size] != '\n') ++size;
+  File* file;
+  if (OpenPath(RootNode(), "/etc/hostname", 0, 0, &file) != 0) return;
+  char line[kNameField];
+  const int64_t got = file->ReadAt(line, kNameField - 1, 0);
+  file->Unref();
+  int64_t size = 0;
+  while (size < got && line[size] != '\n') ++size;
   if (size == 0) return;
   memset(name, 0, kNameField);
-  memcpy(name, line, size);
+  memcpy(name, line, static_cast<uint64_t>(size));
 }
 
 }  // namespace

@@ -131,12 +131,20 @@ constexpr int kMountCalls[] = {
     SCMP_SYS(sendmsg),          // the worker
     SCMP_SYS(write),            // complaints
     SCMP_SYS(close),            // whatever was open
-    SCMP_SYS(openat2),          // everything that is changed
+    SCMP_SYS(openat2),          // everything that is read or changed
     SCMP_SYS(fstat),            // what it is
     SCMP_SYS(newfstatat),       // as fstat
+    SCMP_SYS(clock_gettime),    // whether it has just changed, where the vDSO cannot answer
+    SCMP_SYS(readlinkat),       // links
+    SCMP_SYS(lseek),            // directories, files that were appended to
+    SCMP_SYS(getdents64),       // directories
+    SCMP_SYS(pread64),          // files
     SCMP_SYS(pwrite64),         // files
+    SCMP_SYS(pwritev2),         // files, behind what they have
     SCMP_SYS(ftruncate),        // files
+    SCMP_SYS(fsync),            // files
     SCMP_SYS(fchmod),           // files, directories
+    SCMP_SYS(utimensat),        // files, directories
     SCMP_SYS(mkdirat),          // directories
     SCMP_SYS(unlinkat),         // files, directories
     SCMP_SYS(renameat),         // files, directories

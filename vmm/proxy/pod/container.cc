@@ -34,7 +34,8 @@ std::string Explain(const Status& status) {
 
 }  // namespace
 
-Container::Container(Fd usetld, Join join, Fd mount_service, Fd vmmd, etl::ObjectStore objects)
+Container::Container(Fd usetld, Join join, MountService mount_service, Fd vmmd,
+                     etl::ObjectStore objects)
     : vmmd_(std::move(vmmd)),
       objects_(std::move(objects)),
       cgroups_(std::move(join.cgroups)),
@@ -227,7 +228,21 @@ Status Container::TakeLastRecords() {
 
 Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
   const auto type = static_cast<abi::RecordType>(header.type);
-  if (type == abi::RecordType::kMountChange) return mounts_->OnChange(header.id, payload);
+  if (type == abi::RecordType::kMountChange) {
+    return mounts_->OnChange(&mount_asker_, header.id, payload);
+  }
+  abi::HostRegionEntry released;
+  if (type == abi::RecordType::kRelease && payload.size() == sizeof released) {
+    std::memcpy(&released, payload.data(), sizeof released);
+    if (mounts_->OnRelease(&mount_asker_, released.entry)) return Status();
+  }
+  if (type == abi::RecordType::kMountClose) {
+    abi::MountClose close;
+    if (payload.size() != sizeof close) return Status(EPROTO, "the close of a file: wrong size");
+    std::memcpy(&close, payload.data(), sizeof close);
+    mounts_->OnClose(&mount_asker_, close.handle);
+    return Status();
+  }
   const bool loading = type == abi::RecordType::kLoaded;
   if (loading ? loaded_ : !loaded_ && type == abi::RecordType::kResult) {
     return Status(EPROTO, "the guest answered what nobody asked");
@@ -279,8 +294,8 @@ void Container::OnUpdateMount(const UpdateMountRecord& record, std::vector<Fd> f
 }
 
 void Container::AnswerMounts() {
-  mounts_->Answer([this](uint64_t id, const abi::MountDone& done) {
-    return link_->Post(abi::RecordType::kMountDone, id, ipc::Bytes(done));
+  mounts_->Answer(&mount_asker_, [this](uint64_t id, std::span<const uint8_t> answer) {
+    return link_->Post(abi::RecordType::kMountDone, id, answer);
   });
 }
 
@@ -308,6 +323,7 @@ void Container::TakeLastOutput() {
 }
 
 void Container::GiveBackUsf() {
+  mounts_.reset();
   if (usf_charged_ && link_ != nullptr) {
     // Who hears of the end may kill whatever is in the cgroups.
     const Status left = link_->Leave();
@@ -344,7 +360,7 @@ void Container::TellEnd() {
     PublishCounts();
   }
   etl_.reset();
-  if (!mounts_->Finish(kDiskPatience) && outcome_->text.empty()) {
+  if (!mounts_->Finish(mount_asker_, kDiskPatience) && outcome_->text.empty()) {
     outcome_->text = "the disk of a mount hangs";
   }
   control_.WriteExited(record, outcome_->text);

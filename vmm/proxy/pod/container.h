@@ -35,7 +35,7 @@ class Container {
  public:
   // `usetld` has sent `join`, whose network this process is in already. `vmmd` is a connection to
   // usetl-vmmd. `mount_service`: of the join's directories, if there are any.
-  Container(Fd usetld, Join join, Fd mount_service, Fd vmmd, etl::ObjectStore objects);
+  Container(Fd usetld, Join join, MountService mount_service, Fd vmmd, etl::ObjectStore objects);
 
   // Until the container has ended and its end is written and told. `start`: usetld's second
   // message, or why there is none.
@@ -104,14 +104,15 @@ class Container {
   std::vector<Fd> usf_cgroups_;  // until the claim
   const bool usf_charged_;       // to such
   const int oom_score_;          // of the USF
-  Fd mount_service_;             // until the claim
+  MountService mount_service_;   // until the claim
   uint32_t mounted_directories_;
   Control control_;
   std::string id_, mode_;
   std::unique_ptr<Log> log_;
   std::unique_ptr<UsfLink> link_;
   std::vector<Fd> packs_;         // of the image, for clones
-  std::optional<Mounts> mounts_;  // from the claim on
+  std::optional<Mounts> mounts_;  // from the claim until the USF is given back
+  MountAsker mount_asker_{/*clone=*/false};
   Ports ports_;
   etl::Policy policy_;
   etl::NameConfig names_;

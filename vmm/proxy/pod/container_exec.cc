@@ -44,7 +44,8 @@ void Container::OnExec(const ExecRecord& record, std::string_view arguments, std
   order.environment = exec_environment_;
   if (record.terminal != 0) order.environment.push_back("TERM=xterm");
   order.directory = exec_directory_;
-  auto exec = std::make_unique<Exec>(record, std::move(fds), std::move(order));
+  auto exec = std::make_unique<Exec>(record, std::move(fds), std::move(order),
+                                     mounts_ ? &*mounts_ : nullptr);
   if (!parsed.ok()) return exec->Fail(parsed.status());
   if (!loaded_ || stopping_) return exec->Fail(Status(ESRCH, "the container is not running"));
   if (execs_.size() >= kMostExecs) {

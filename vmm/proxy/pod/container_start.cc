@@ -62,9 +62,9 @@ Status Container::Claim(StartRequest* request) {
   if (!link.ok()) return link.status();
   link_ = std::move(*link);
   usf_cpu_before_ = UsfCpuNs();
-  Result<Mounts> mounts =
-      Mounts::Create(std::move(mount_service_), mounted_directories_,
-                     std::move(request->mounted_files), &link_->guest_region(), region_file);
+  Result<Mounts> mounts = Mounts::Create(std::move(mount_service_), mounted_directories_,
+                                         std::move(request->mounted_files),
+                                         {&link_->region(), &link_->guest_region(), region_file});
   if (!mounts.ok()) return mounts.status();
   mounts_.emplace(std::move(*mounts));
   return Status();

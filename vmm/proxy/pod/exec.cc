@@ -39,8 +39,8 @@ Result<std::vector<std::string>> ParseArguments(std::string_view json) {
   return arguments;
 }
 
-Exec::Exec(const ExecRecord& record, std::vector<Fd> fds, ExecOrder order)
-    : order_(std::move(order)), session_(std::move(fds[kSessionFd])) {
+Exec::Exec(const ExecRecord& record, std::vector<Fd> fds, ExecOrder order, Mounts* mounts)
+    : order_(std::move(order)), mounts_(mounts), session_(std::move(fds[kSessionFd])) {
   size_t next = kFirstStreamFd;
   if (record.has_in != 0) in_ = std::move(fds[next++]);
   if (record.has_out != 0) outputs_[0] = StreamWriter(std::move(fds[next++]));
@@ -112,6 +112,9 @@ void Exec::Turn() {
   for (StreamWriter& output : outputs_) output.Flush();
   if (!ended_) TakeInput();
   TakeRecords();
+  mounts_->Answer(&asker_, [this](uint64_t id, std::span<const uint8_t> answer) {
+    return link_->Post(abi::RecordType::kMountDone, id, answer);
+  });
   TakeOutput();
   if (!ended_ && !done_) TakeEnd();
   if (ended_ && !done_ && Flushed()) TellEnd();
@@ -171,13 +174,30 @@ void Exec::TakeRecords() {
     const abi::RingRead read = link_->Take(&header, &payload);
     if (read == abi::RingRead::kEmpty) return;
     if (read == abi::RingRead::kBroken) return Fail(Status(EPROTO, "the guest broke its ring"));
-    const auto type = static_cast<abi::RecordType>(header.type);
-    if (type == abi::RecordType::kHttpRequest) OnHttpRequest(header);
-    if (type != abi::RecordType::kInputTaken || payload.size() != sizeof(abi::InputTaken)) continue;
-    abi::InputTaken taken;
+    if (const Status taken = OnRecord(header, payload); !taken.ok()) return Fail(taken);
+  }
+}
+
+Status Exec::OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload) {
+  const auto type = static_cast<abi::RecordType>(header.type);
+  abi::HostRegionEntry released;
+  abi::MountClose closed;
+  abi::InputTaken taken;
+  if (type == abi::RecordType::kHttpRequest) {
+    OnHttpRequest(header);
+  } else if (type == abi::RecordType::kMountChange) {
+    return mounts_->OnChange(&asker_, header.id, payload);
+  } else if (type == abi::RecordType::kRelease && payload.size() == sizeof released) {
+    std::memcpy(&released, payload.data(), sizeof released);
+    (void)mounts_->OnRelease(&asker_, released.entry);  // else nobody's
+  } else if (type == abi::RecordType::kMountClose && payload.size() == sizeof closed) {
+    std::memcpy(&closed, payload.data(), sizeof closed);
+    mounts_->OnClose(&asker_, closed.handle);
+  } else if (type == abi::RecordType::kInputTaken && payload.size() == sizeof taken) {
     std::memcpy(&taken, payload.data(), sizeof taken);
     window_ = std::min(abi::kInputWindow, window_ + std::min(taken.bytes, abi::kInputWindow));
   }
+  return Status();
 }
 
 void Exec::OnHttpRequest(const abi::RecordHeader& header) {

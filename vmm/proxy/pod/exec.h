@@ -1,8 +1,8 @@
 // exec.h: a program in a clone of the container's USF, joined to usetld's streams.
 //
 // Nothing here waits: not for the program, not for who reads its output. The clone sees the files
-// of the container as they were when it was made; what it writes is gone with it. It reaches no
-// network.
+// of the container as they were when it was made, those of mounted directories as they are; what it
+// writes is gone with it. It reaches no network.
 #ifndef USETL_VMM_PROXY_POD_EXEC_H_
 #define USETL_VMM_PROXY_POD_EXEC_H_
 
@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "vmm/proxy/pod/mounts.h"
 #include "vmm/proxy/pod/protocol.h"
 #include "vmm/proxy/pod/stream_writer.h"
 #include "vmm/proxy/worker/output_frames.h"
@@ -33,7 +34,13 @@ Result<std::vector<std::string>> ParseArguments(std::string_view json);
 class Exec {
  public:
   // `fds` as `record` announces them (protocol.h).
-  Exec(const ExecRecord& record, std::vector<Fd> fds, ExecOrder order);
+  // `mounts`: the container's; must outlive this. Null: there are none yet, it only fails.
+  Exec(const ExecRecord& record, std::vector<Fd> fds, ExecOrder order, Mounts* mounts);
+  ~Exec() {
+    if (mounts_ != nullptr) mounts_->Leave(&asker_);
+  }
+  Exec(const Exec&) = delete;
+  Exec& operator=(const Exec&) = delete;
 
   // The clone is there: the program starts.
   void Begin(Result<std::unique_ptr<UsfLink>> link);
@@ -55,6 +62,7 @@ class Exec {
   void TakeRecords();
   void TakeOutput();
   void TakeEnd();
+  Status OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload);
   void OnHttpRequest(const abi::RecordHeader& header);
   void Write(uint32_t stream, std::string_view bytes);
   bool Flushed() const { return outputs_[0].flushed() && outputs_[1].flushed(); }
@@ -62,6 +70,8 @@ class Exec {
   void Say(std::span<const uint8_t> record, std::string_view text);
 
   ExecOrder order_;
+  Mounts* const mounts_;
+  MountAsker asker_{/*clone=*/true};
   Fd session_, in_;
   std::array<StreamWriter, 2> outputs_;  // standard output, standard error
   std::unique_ptr<UsfLink> link_;        // none: the clone is not there yet

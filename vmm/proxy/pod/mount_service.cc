@@ -15,7 +15,7 @@
 #include <cstring>
 
 #include "vmm/ipc/socket.h"
-#include "vmm/proxy/pod/mount_writer.h"
+#include "vmm/proxy/pod/mount_server.h"
 
 namespace usetl::pod {
 namespace {
@@ -83,37 +83,40 @@ Result<Mapping> ReceiveRegion(int socket) {
   return Mapping(at, size);
 }
 
-Status Serve(std::vector<Fd> directories, int socket) {
+Status Serve(std::vector<Fd> directories, int socket, std::span<uint8_t> buffer) {
   Result<Mapping> region = ReceiveRegion(socket);
   if (!region.ok()) return region.status();
   const GuestRegionView view(region->data(), region->size());
-  const MountWriter writer(std::move(directories), 0, &view);
+  MountServer server(std::move(directories), &view, buffer);
   for (;;) {
     Result<ipc::Message> message = ipc::Receive(socket);
     if (!message.ok()) return message.status();
     const Result<MountOrder> order = ReadMountChange(message->bytes);
     if (!order.ok()) return order.status();
-    const int32_t error = writer.Apply(*order);
-    USETL_RETURN_IF_ERROR(ipc::Send(socket, ipc::Bytes(error)));
+    USETL_RETURN_IF_ERROR(ipc::Send(socket, server.Answer(*order).Pack()));
   }
 }
 
 }  // namespace
 
-Result<Fd> StartMountService(const Join& join, const std::function<Status()>& jail) {
+Result<MountService> StartMountService(const Join& join, const std::function<Status()>& jail) {
   Result<std::pair<Fd, Fd>> ends = ipc::Pair();
   if (!ends.ok()) return ends.status();
+  constexpr size_t kSize = MountService::kBuffer;
+  void* at = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED) return Status::Errno("a buffer for mounts");
+  Mapping buffer(at, kSize);
   const pid_t worker = getpid();
   const pid_t service = fork();
   if (service < 0) return Status::Errno("fork for mounts");
-  if (service != 0) return std::move(ends->first);
+  if (service != 0) return MountService{std::move(ends->first), std::move(buffer)};
   const int socket = ends->second.get();
   Status status = LockUp(join, socket, worker, jail);
   if (status.ok()) {
     // This process ends by _exit: nobody else's Fd may close these.
     std::vector<Fd> directories;
     for (const Fd& directory : join.directories) directories.emplace_back(directory.get());
-    status = Serve(std::move(directories), socket);
+    status = Serve(std::move(directories), socket, {buffer.data(), buffer.size()});
   }
   if (status.code() != ECONNRESET) {
     std::fprintf(stderr, "usetl-proxy: mounts: %s\n", status.message().c_str());

@@ -1,50 +1,22 @@
 #include "vmm/proxy/pod/mount_writer.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <string>
 
+#include "vmm/proxy/pod/mount_paths.h"
+
 namespace usetl::pod {
 namespace {
 
 using abi::MountOp;
 
-constexpr size_t kMaxComponent = 255;
-constexpr mode_t kFileMode = 0777, kDirectoryMode = 01777;
-
-bool PlainPath(std::string_view path) {
-  if (path.size() > abi::kMaxName || path.find('\0') != path.npos) return false;
-  for (size_t at = 0; at <= path.size();) {
-    const size_t end = std::min(path.find('/', at), path.size());
-    const std::string_view part = path.substr(at, end - at);
-    if (part.empty() || part == "." || part == ".." || part.size() > kMaxComponent) return false;
-    at = end + 1;
-  }
-  return true;
-}
-
-Fd OpenBelow(int root, const std::string& path, uint64_t flags, mode_t mode = 0) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  return Fd(static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
-}
-
-// A file to write: never one that waits for somebody or does something when it is opened.
-Fd OpenFile(int root, const std::string& path, uint64_t flags, mode_t mode = 0) {
-  Fd file = OpenBelow(root, path, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode);
-  struct stat info;
-  if (!file.ok() || (fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode))) return file;
-  errno = EPERM;
-  return Fd();
-}
+constexpr mode_t kDirectoryMode = 01777;
 
 // The directory of a path's last name.
 struct Place {
@@ -62,10 +34,27 @@ struct Place {
 
 int Error(int result) { return result == 0 ? 0 : errno; }
 
-int ChangeMode(int root, const std::string& path, mode_t mode) {
+// For what is done to a file or directory itself.
+Fd OpenAny(int root, const std::string& path) {
   Fd file = OpenBelow(root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-  if (!file.ok() && errno == EACCES) file = OpenFile(root, path, O_WRONLY);
+  return file.ok() || errno != EACCES ? std::move(file) : OpenFileBelow(root, path, O_WRONLY);
+}
+
+int ChangeMode(int root, const std::string& path, mode_t mode) {
+  const Fd file = OpenAny(root, path);
   return file.ok() ? Error(fchmod(file.get(), mode)) : errno;
+}
+
+timespec TimeOf(uint64_t ns) {
+  constexpr uint64_t kStays = ~0ull, kSecond = 1'000'000'000;
+  if (ns == kStays) return {0, UTIME_OMIT};
+  return {static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)};
+}
+
+int ChangeTimes(int root, const std::string& path, const abi::MountChange& change) {
+  const Fd file = OpenAny(root, path);
+  const timespec times[] = {TimeOf(change.offset), TimeOf(change.position)};
+  return file.ok() ? Error(futimens(file.get(), times)) : errno;
 }
 
 }  // namespace
@@ -85,23 +74,46 @@ Result<MountOrder> ReadMountChange(std::span<const uint8_t> payload) {
   return order;
 }
 
+int TruncateMounted(int file, const abi::MountChange& change) {
+  if (change.position > INT64_MAX) return EFBIG;
+  return Error(ftruncate(file, static_cast<off_t>(change.position)));
+}
+
+int WriteMounted(int file, const abi::MountChange& change, const GuestRegionView& region) {
+  const Result<std::span<const uint8_t>> bytes = region.Span(change.offset, change.size);
+  if (!bytes.ok()) return EINVAL;
+  const bool append = (change.flags & abi::kMountAppend) != 0;
+  const uint64_t position = append ? 0 : change.position;
+  if (position > INT64_MAX - bytes->size()) return EFBIG;
+  for (size_t done = 0; done < bytes->size();) {
+    iovec rest{const_cast<uint8_t*>(bytes->data()) + done, bytes->size() - done};
+    const ssize_t count =
+        append ? pwritev2(file, &rest, 1, -1, RWF_APPEND)
+               : pwrite(file, rest.iov_base, rest.iov_len, static_cast<off_t>(position + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return errno;
+    if (count == 0) return EIO;
+    done += static_cast<size_t>(count);
+  }
+  return 0;
+}
+
 int MountWriter::Apply(const MountOrder& order) const {
   if (!Has(order.change.mount)) return EINVAL;
   if (!order.path.empty() && !PlainPath(order.path)) return EINVAL;
-  const int root = roots_[order.change.mount - first_].get();
+  const int root = this->root(order.change.mount);
   struct stat info;
   if (fstat(root, &info) != 0) return errno;
-  return S_ISDIR(info.st_mode) ? ApplyToDirectory(root, order) : ApplyToFile(root, order);
+  if (S_ISDIR(info.st_mode)) return ApplyToDirectory(root, order);
+  return order.path.empty() ? ApplyToFile(root, order.change) : ENOTDIR;
 }
 
-int MountWriter::ApplyToFile(int file, const MountOrder& order) const {
-  if (!order.path.empty()) return ENOTDIR;
-  switch (order.change.op) {
+int MountWriter::ApplyToFile(int file, const abi::MountChange& change) const {
+  switch (change.op) {
     case MountOp::kWrite:
-      return Write(file, order.change);
+      return WriteMounted(file, change, *region_);
     case MountOp::kTruncate:
-      if (order.change.position > region_->size()) return EFBIG;
-      return Error(ftruncate(file, static_cast<off_t>(order.change.position)));
+      return TruncateMounted(file, change);
     default:
       return EPERM;
   }
@@ -111,25 +123,8 @@ int MountWriter::ApplyToDirectory(int root, const MountOrder& order) const {
   const abi::MountChange& change = order.change;
   const std::string path(order.path.empty() ? "." : order.path);
   if (change.op == MountOp::kMode) return ChangeMode(root, path, change.mode & kDirectoryMode);
+  if (change.op == MountOp::kTimes) return ChangeTimes(root, path, change);
   if (order.path.empty()) return EBUSY;
-  switch (change.op) {
-    case MountOp::kCreate:
-    case MountOp::kReplace: {
-      const int how = change.op == MountOp::kCreate ? O_EXCL : O_TRUNC;
-      return OpenFile(root, path, O_WRONLY | O_CREAT | how, change.mode & kFileMode).ok() ? 0
-                                                                                          : errno;
-    }
-    case MountOp::kWrite:
-    case MountOp::kTruncate: {
-      const Fd file = OpenFile(root, path, O_WRONLY);
-      if (!file.ok()) return errno;
-      if (change.op == MountOp::kWrite) return Write(file.get(), change);
-      if (change.position > region_->size()) return EFBIG;
-      return Error(ftruncate(file.get(), static_cast<off_t>(change.position)));
-    }
-    default:
-      break;
-  }
   const Place place(root, path);
   if (!place.ok()) return errno;
   switch (change.op) {
@@ -155,23 +150,6 @@ int MountWriter::ApplyToDirectory(int root, const MountOrder& order) const {
     default:
       return EINVAL;
   }
-}
-
-int MountWriter::Write(int file, const abi::MountChange& change) const {
-  const Result<std::span<const uint8_t>> bytes = region_->Span(change.offset, change.size);
-  if (!bytes.ok()) return EINVAL;
-  if (change.position > region_->size() || change.size > region_->size() - change.position) {
-    return EFBIG;
-  }
-  for (size_t done = 0; done < bytes->size();) {
-    const ssize_t count = pwrite(file, bytes->data() + done, bytes->size() - done,
-                                 static_cast<off_t>(change.position + done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return errno;
-    if (count == 0) return EIO;
-    done += static_cast<size_t>(count);
-  }
-  return 0;
 }
 
 }  // namespace usetl::pod

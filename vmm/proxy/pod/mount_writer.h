@@ -24,6 +24,11 @@ struct MountOrder {
 // EPROTO: sizes that do not match.
 Result<MountOrder> ReadMountChange(std::span<const uint8_t> payload);
 
+// kWrite and kTruncate of an open file: 0 or an errno.
+int WriteMounted(int file, const abi::MountChange& change, const GuestRegionView& region);
+int TruncateMounted(int file, const abi::MountChange& change);
+
+// Changes names below directories, and files that are mounts of their own.
 class MountWriter {
  public:
   // `roots`: mount `first` and those behind it, directories or regular files open for writing.
@@ -32,15 +37,15 @@ class MountWriter {
       : roots_(std::move(roots)), first_(first), region_(region) {}
 
   bool Has(uint32_t mount) const { return mount - first_ < roots_.size(); }
+  // REQUIRES: Has(mount).
+  int root(uint32_t mount) const { return roots_[mount - first_].get(); }
 
-  // 0 or an errno for the function: EINVAL for what no kernel would send, EFBIG beyond the size of
-  // the region, which bounds every file.
+  // 0 or an errno for the function: EINVAL for what no kernel would send.
   int Apply(const MountOrder& order) const;
 
  private:
-  int ApplyToFile(int file, const MountOrder& order) const;
+  int ApplyToFile(int file, const abi::MountChange& change) const;
   int ApplyToDirectory(int root, const MountOrder& order) const;
-  int Write(int file, const abi::MountChange& change) const;
 
   std::vector<Fd> roots_;
   uint32_t first_;

@@ -74,9 +74,9 @@ void Work(Fd usetld, Result<Fd> vmmd, const etl::ObjectStore& objects,
   Status status = TellWho(usetld);
   Result<Join> join = status.ok() ? EnterPod(usetld) : Result<Join>(status);
   status = join.status();
-  Fd mount_service;
+  MountService mount_service;
   if (status.ok() && !join->directories.empty()) {
-    Result<Fd> service = StartMountService(*join, jail_mount_service);
+    Result<MountService> service = StartMountService(*join, jail_mount_service);
     status = service.status();
     if (service.ok()) mount_service = std::move(*service);
   }

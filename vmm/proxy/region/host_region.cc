@@ -37,7 +37,7 @@ void HostRegion::Format() {
   t.capacity = abi::kHostEntries;
   t.used = 0;
   t.data_base = data_base();
-  t.generation = 1;
+  t.generation = t.names = 1;
   __atomic_store_n(&t.magic, abi::kFileTableMagic, __ATOMIC_RELEASE);
   used_ = 0;
   first_free_ = 0;
@@ -53,6 +53,7 @@ void HostRegion::Reset() {
   for (uint32_t slot = 0; slot < used_; ++slot) {
     if (books_[slot].slot != Slot::kFree) Write(slot, abi::FileEntry{});
   }
+  NamesChanged();
   books_.clear();
   names_.clear();
   retired_.clear();
@@ -89,6 +90,10 @@ void HostRegion::Write(uint32_t slot, abi::FileEntry entry) {
   __atomic_store_n(&table().generation, table().generation + 1, __ATOMIC_RELEASE);
 }
 
+void HostRegion::NamesChanged() {
+  __atomic_store_n(&table().names, table().names + 1, __ATOMIC_RELEASE);
+}
+
 Result<BodyCursor> HostRegion::ReserveFile(std::string_view path, uint64_t size) {
   if (size > size_) return Status(ENOSPC, "the host region is full");
   const uint64_t room =
@@ -123,6 +128,7 @@ Status HostRegion::AddEntry(std::string_view path, BodyCursor content, abi::File
   entry->mount = mount;
   names_.emplace(path, *slot);
   Write(*slot, *entry);
+  NamesChanged();
   return Status();
 }
 
@@ -213,6 +219,7 @@ Status HostRegion::ReplaceLink(std::string_view path, std::string_view target) {
   entry->type = abi::FileType::kSymlink;
   entry->mode = 0777;
   Write(slot, *entry);
+  NamesChanged();
   retired_.push_back(before);
   return Status();
 }
@@ -226,6 +233,7 @@ void HostRegion::Remove(std::string_view path) {
   books_[slot] = {};
   first_free_ = std::min(first_free_, slot);
   Write(slot, abi::FileEntry{});
+  NamesChanged();
 }
 
 Result<BodyCursor> HostRegion::Reserve(uint64_t size_hint) {

@@ -103,6 +103,8 @@ class HostRegion {
 
   // A cursor with room for `size_hint` bytes (at least one page). ENOSPC: no such room.
   Result<BodyCursor> Reserve(uint64_t size_hint);
+  // The same for what there may be many of: begins on a 2 MB page only when it is large.
+  Result<BodyCursor> ReserveContent(uint64_t size) { return ReserveFile({}, size); }
   // A window for a streamed body: `wanted` bytes, or less when the region is short of room, but
   // never less than 64 kB (or `wanted` if smaller). Its entry is never published.
   Result<BodyCursor> ReserveWindow(uint64_t wanted = kWindowSize);
@@ -139,6 +141,7 @@ class HostRegion {
   Result<abi::FileEntry> Finish(std::string_view path, BodyCursor* content, Book* book);
   Result<BodyCursor> WriteTarget(std::string_view path, std::string_view target);
   void Write(uint32_t slot, abi::FileEntry entry);
+  void NamesChanged();
   abi::FileTable& table() const { return *reinterpret_cast<abi::FileTable*>(base_); }
 
   uint8_t* base_;
