@@ -30,12 +30,21 @@ def find_mounts(paths: Iterable[str]) -> None:
     """The kernel leaves out what it cannot put into the tree; a function must not run without."""
     for path in paths:
         try:
-            if os.lstat(path).st_ino != os.lstat(_device.RESULTS).st_ino:
+            if _inode_number(path) != _inode_number(_device.RESULTS):
                 continue
             cause = f"it leads to {_device.RESULTS}"
         except OSError as error:
             cause = "a part of the path is a file" if error.errno == ENOTDIR else error.strerror
         raise UsetlError(f"mount {path}: {cause}; mount elsewhere")
+
+
+def _inode_number(path: str) -> int:
+    # Of a mounted directory the host is asked by stat(2), but not by this.
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.fstat(file).st_ino
+    finally:
+        os.close(file)
 
 
 def _set_environment(variables: dict[str, Union[str, None]]) -> None:
