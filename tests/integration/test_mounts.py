@@ -267,8 +267,7 @@ pathlib.Path("/data/f").write_text("x")
 refused(errno.EROFS, lambda: open("/data/in/key", "w"))
 refused(errno.EXDEV, lambda: os.rename("/data/f", "/data/in/f"), lambda: os.rename("/data/f", "/tmp/f"))
 refused(errno.EPERM, lambda: os.link("/data/f", "/data/g"))
-refused(errno.ENOTEMPTY, lambda: os.rmdir("/data/in"))
-refused(errno.EBUSY, lambda: os.rename("/data/in", "/data/on"))
+refused(errno.EBUSY, lambda: os.rmdir("/data/in"), lambda: os.rename("/data/in", "/data/on"))
 """, [self.mount("inner", "/data/in", readonly=True), self.mount("outer", "/data")])
         self.assertEqual(sorted(os.listdir(outer)), ["f", "in"])
 
@@ -291,11 +290,11 @@ assert mmap.mmap(f.fileno(), 4096, access=mmap.ACCESS_READ)[:1] == b"x"
 
     def test_too_many(self):
         mounts = []
-        for i in range(17):
+        for i in range(31):
             self.volume(f"v{i}")
             mounts.append(self.mount(f"v{i}", f"/v{i}"))
         container = self.create(self.run_pod(), mounts=mounts)
-        with self.assertRaisesRegex(Exception, "more than 16 writable mounts"):
+        with self.assertRaisesRegex(Exception, "more than 30 mounts of directories and of files to write"):
             self.client.StartContainer(container_id=container)
         self.assertEqual(self.status(container).state, EXITED)
 
