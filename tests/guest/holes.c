@@ -111,6 +111,43 @@ static void filled_by_writes(void) {
   CHECK(munmap((void*)memory, kSize) == 0 && close(fd) == 0 && unlink("filled") == 0);
 }
 
+// A mapping lasts longer than the descriptor and the name.
+static void mapped_and_closed(void) {
+  static char block[65536];
+  const int fd = memfd_create("mapped", MFD_CLOEXEC);
+  CHECK(fd >= 0 && ftruncate(fd, sizeof block) == 0);
+  char* memory = mmap(NULL, sizeof block, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  char* again = mmap(NULL, sizeof block, PROT_READ, MAP_SHARED, fd, 0);
+  CHECK(memory != MAP_FAILED && again != MAP_FAILED && close(fd) == 0);
+  memory[0] = 'm';
+  for (int i = 0; i < 20; ++i) {
+    const int other = put("other", "");
+    memset(block, 'n', sizeof block);
+    CHECK(write(other, block, sizeof block) == sizeof block);
+    CHECK(memory[0] == 'm' && memory[1] == 0 && memory[65535] == 0 && again[0] == 'm');
+    memory[1] = 0;
+    CHECK(pread(other, block, sizeof block, 0) == sizeof block && block[0] == 'n');
+    CHECK(block[1] == 'n' && close(other) == 0 && unlink("other") == 0);
+  }
+  CHECK(munmap(again, sizeof block) == 0 && memory[0] == 'm');
+  CHECK(munmap(memory, 4096) == 0 && memory[4096] == 0);
+  CHECK(munmap(memory + 4096, sizeof block - 4096) == 0);
+}
+
+// What was mapped once grows as before.
+static void mapped_and_grown(void) {
+  static char block[4096];
+  const int fd = put("grows", "first");
+  const char* memory = mmap(NULL, 5, PROT_READ, MAP_SHARED, fd, 0);
+  CHECK(memory != MAP_FAILED && memcmp(memory, "first", 5) == 0);
+  const int other = put("behind", "x");
+  for (int i = 0; i < 100; ++i) CHECK(write(fd, block, sizeof block) == sizeof block);
+  CHECK(memcmp(memory, "first", 5) == 0 && munmap((void*)memory, 5) == 0);
+  for (int i = 0; i < 100; ++i) CHECK(write(fd, block, sizeof block) == sizeof block);
+  CHECK(pread(fd, block, 5, 0) == 5 && memcmp(block, "first", 5) == 0);
+  CHECK(close(fd) == 0 && close(other) == 0 && unlink("grows") == 0 && unlink("behind") == 0);
+}
+
 int main(void) {
   char directory[64];
   make_directory(directory);
@@ -120,5 +157,7 @@ int main(void) {
   RUN(cut_and_mapped);
   RUN(bad_memory);
   RUN(filled_by_writes);
+  RUN(mapped_and_closed);
+  RUN(mapped_and_grown);
   return check_done();
 }

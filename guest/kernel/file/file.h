@@ -47,6 +47,9 @@ class File {
   virtual int64_t Truncate(uint64_t size);
   virtual int64_t ReadDirectory(void* user, uint64_t size);  // linux_dirent64 records
   virtual int64_t Map(uint64_t offset, uint64_t length, bool shared_writable, MapSource* source);
+  // While it is pinned, what Map has given stays where it is. Each mapping pins once.
+  virtual void Pin() {}
+  virtual void Unpin() {}
   // POLLIN, POLLOUT, ... that hold now. Files that never block answer both at once.
   virtual uint32_t Poll();
   // Woken when Poll's answer may have changed; null for files that never block.

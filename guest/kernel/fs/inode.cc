@@ -178,6 +178,10 @@ int64_t WriteInode(Inode* inode, const void* user, uint64_t size, uint64_t offse
     return WriteWithHoles(inode, user, size, offset);
   }
   int64_t error = EnsureWritable(inode, end);
+  // A file that is mapped cannot move to where it would fit: what is new lies elsewhere.
+  if (error == -ENOSPC && inode->own && inode->pins != 0 && !IsOfHost(inode->home)) {
+    return WriteWithHoles(inode, user, size, offset);
+  }
   if (error == -ENOSPC && inode->own && offset < inode->capacity) {
     end = inode->capacity;  // what still fits, as a full disk does
     size = end - offset;

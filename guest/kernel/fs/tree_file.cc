@@ -133,10 +133,11 @@ class RegularFile final : public TreeFile {
     }
     if (offset >= inode_->size) return -ENXIO;
     if (FillHoles(inode_) != 0) return -ENOMEM;
-    if (inode_->own) ++inode_->pins;
     *source = {inode_->address + offset, inode_->size - offset, inode_->own};
     return 0;
   }
+  void Pin() override { ++inode_->pins; }
+  void Unpin() override { --inode_->pins; }
 
  private:
   int64_t FindPart(uint64_t offset, bool data) const {

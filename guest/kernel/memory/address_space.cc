@@ -4,6 +4,7 @@
 #include "guest/kernel/memory/area.h"
 #include "guest/kernel/memory/bytes.h"
 #include "guest/kernel/memory/heap.h"
+#include "guest/kernel/memory/in_place.h"
 
 namespace usetl::kernel {
 namespace {
@@ -72,7 +73,10 @@ int64_t MapInZoneC(uint64_t address, uint64_t length, uint32_t protection, uint3
   area.protection = protection;
   area.shared = flags & kMapShared;
   if (!g_areas.Insert(area)) return -ENOMEM;
-  if (file != nullptr) file->Ref();
+  if (file != nullptr) {
+    file->Ref();
+    file->Pin();
+  }
   return static_cast<int64_t>(address);
 }
 
@@ -117,6 +121,8 @@ int64_t MapMemory(uint64_t address, uint64_t length, uint32_t protection, uint32
   const bool plain = !(protection & abi::kProtExec) && !(flags & kMapDenyWrite) && !fixed &&
                      !source.kept && length <= PageUp(source.available);
   if (plain && (shared_writable || !(protection & abi::kProtWrite)) && protection != 0) {
+    const bool moves = abi::kGuestRegion.Contains(source.address, length);
+    if (moves && !AddInPlace(source.address, source.address + length, file)) return -ENOMEM;
     return static_cast<int64_t>(source.address);
   }
   if (shared_writable) return -ENODEV;
@@ -130,6 +136,7 @@ int64_t UnmapMemory(uint64_t address, uint64_t length) {
     HeapFree(address, length);
     return 0;
   }
+  if (abi::kGuestRegion.Contains(address, length)) return RemoveInPlace(address, address + length);
   if (InPlace(address, length)) return 0;
   if (InMapped(address, length)) return RemoveAreas(address, address + length);
   return length > abi::kMapped.end() ? -EINVAL : 0;
@@ -234,8 +241,10 @@ int64_t RemapMemory(uint64_t address, uint64_t old_length, uint64_t new_length, 
 void ResetMappings(bool present) {
   if (!present) {
     g_areas = AreaList();  // files too are forgotten, not closed
+    ResetInPlace(/*release=*/false);
     return;
   }
+  ResetInPlace(/*release=*/true);
   if (RemoveAreas(0, abi::kMapped.end()) != 0) Panic("the address space cannot be emptied");
 }
 

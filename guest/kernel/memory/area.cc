@@ -43,7 +43,10 @@ void AreaList::Remove(uint32_t index) {
   File* file = areas_[index].file;
   memmove(&areas_[index], &areas_[index + 1], (count_ - index - 1) * sizeof(Area));
   --count_;
-  if (file != nullptr) file->Unref();
+  if (file != nullptr) {
+    file->Unpin();
+    file->Unref();
+  }
 }
 
 bool AreaList::Split(uint32_t index, uint64_t address) {
@@ -58,7 +61,10 @@ bool AreaList::Split(uint32_t index, uint64_t address) {
   }
   areas_[index].end = address;
   if (areas_[index].source_bytes > cut) areas_[index].source_bytes = cut;
-  if (tail.file != nullptr) tail.file->Ref();
+  if (tail.file != nullptr) {
+    tail.file->Ref();
+    tail.file->Pin();
+  }
   memmove(&areas_[index + 2], &areas_[index + 1], (count_ - index - 1) * sizeof(Area));
   areas_[index + 1] = tail;
   ++count_;

@@ -14,7 +14,7 @@ struct Area {
   uint64_t source;        // address of the content of `begin`; 0: zeros
   uint64_t source_bytes;  // content from `begin` on; zeros up to the end of its page, then SIGBUS
   uint64_t file_offset;   // of `begin`
-  File* file;             // a reference; null for anonymous
+  File* file;             // a reference, and pinned; null for anonymous
   uint32_t protection;
   bool shared;
   bool populated;  // every page (up to source_bytes, when there is a source) is present
@@ -30,7 +30,7 @@ class AreaList {
   Area& operator[](uint32_t index) { return areas_[index]; }
   uint32_t end() const { return count_; }
 
-  // Takes over the reference in `area`. False: out of memory.
+  // Takes over the reference in `area`, which is pinned. False: out of memory.
   bool Insert(const Area& area);
   void Remove(uint32_t index);  // drops the reference
   // Cuts the area at `address`, which lies inside it. False: out of memory.
