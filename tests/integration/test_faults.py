@@ -32,7 +32,7 @@ class Stacks(NodeCase):
 
     def test_deep_event(self):
         event = "[" * 5000 + "]" * 5000
-        self.check("def handler(e, c):\n return 1\n", 125, "nested too deeply", "--event", event)
+        self.check("def handler(e, c):\n return 1\n", 2, "nested too deeply", "--event", event)
 
     def test_deep_result(self):
         self.check("def handler(e, c):\n nest = []\n for _ in range(10**5): nest = [nest]\n return nest\n", 1,

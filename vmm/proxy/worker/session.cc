@@ -45,13 +45,13 @@ void Session::Mark(const char* step) {
 void Session::Run() {
   Status status = ReadRequest();
   if (status.ok()) status = Prepare();
+  // 124: as timeout(1); 2: what was asked for is wrong; 125: the runtime itself failed, as container
+  // tools have it.
+  const bool wrong = status.code() == EINVAL;
   if (status.ok()) status = Loop();
-  if (!status.ok()) {
-    // 124: as timeout(1); 2: what was asked for is wrong; 125: the runtime itself failed, as
-    // container tools have it.
-    const uint32_t exit = status.code() == ETIMEDOUT ? 124 : status.code() == EINVAL ? 2 : 125;
-    Tell(run::Type::kFailed, exit, status.message());
-  }
+  if (status.ok()) return;
+  const uint32_t exit = status.code() == ETIMEDOUT ? 124 : wrong ? 2 : 125;
+  Tell(run::Type::kFailed, exit, status.message());
 }
 
 Status Session::EnsureEtl() {
