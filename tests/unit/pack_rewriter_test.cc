@@ -198,6 +198,20 @@ TEST(Rewriter, LeavesWhatMustNotMove) {
   ExpectUntouched(Program(Move(202) + Bytes{0x31, 0xd2} + kSyscall + Bytes{0xeb, 0xfa}), 1);
 }
 
+TEST(Rewriter, LeavesFunctionsThatUseTheRedZone) {
+  const Bytes store = {0x48, 0x89, 0x74, 0x24, 0xf8};                  // mov %rsi,-8(%rsp)
+  const Bytes far = {0x48, 0x8b, 0x94, 0x24, 0x80, 0xff, 0xff, 0xff};  // mov -128(%rsp),%rdx
+  const Bytes above = {0x48, 0x8b, 0x54, 0x24, 0x08};                  // mov 8(%rsp),%rdx
+  const Bytes other = {0x49, 0x8b, 0x54, 0x24, 0xf8};                  // mov -8(%r12),%rdx
+  ExpectUntouched(Program(store + Site(110) + kReturn), 1);
+  ExpectUntouched(Program(Site(110) + far + kReturn), 1);
+  ExpectUntouched(Program(Move(110) + store + kSyscall + kReturn), 1);
+  for (const Bytes& harmless : {above, other}) {
+    Program program(harmless + Site(110) + kReturn);
+    EXPECT_EQ(program.Rewrite().rewritten, 1u);
+  }
+}
+
 TEST(Rewriter, RewritesReadWithItsComparison) {
   for (const uint8_t opcode : {0x31, 0x33}) {
     Bytes site = kZeroSite;

@@ -34,6 +34,17 @@ bool IsZero(const uint8_t* bytes) {
   return (bytes[0] == 0x31 || bytes[0] == 0x33) && bytes[1] == 0xc0;
 }
 
+// Whether it names memory below the stack pointer, which calls write to.
+bool UsesRedZone(const ZydisDecodedInstruction& instruction) {
+  constexpr uint8_t kStackPointer = 4;
+  constexpr uint8_t kSib = 4, kRegister = 3;  // of a ModRM byte
+  const auto& raw = instruction.raw;
+  const bool sib = (instruction.attributes & ZYDIS_ATTRIB_HAS_MODRM) != 0 &&
+                   raw.modrm.mod != kRegister && raw.modrm.rm == kSib;
+  return sib && raw.sib.base == kStackPointer && raw.rex.B == 0 && raw.disp.size != 0 &&
+         raw.disp.value < 0;
+}
+
 // Of instructions that only compute: RAX holds the number meanwhile, and unwinding tables know of
 // changes of the other two where they are.
 bool MustStay(ZydisRegister name, bool written) {
@@ -174,7 +185,9 @@ bool SiteScanner::IsNearSyscallBytes(uint64_t start, uint64_t stop) const {
 }
 
 void SiteScanner::Decode(std::span<const uint8_t> bytes, uint64_t address) {
-  std::deque<Step> before;  // last first
+  const size_t known = sites_.size();
+  std::vector<size_t> red_zone;  // where it is used
+  std::deque<Step> before;       // last first
   std::vector<Step> steps;
   for (size_t at = 0; at < bytes.size();) {
     ZydisDecodedInstruction instruction;
@@ -196,12 +209,25 @@ void SiteScanner::Decode(std::span<const uint8_t> bytes, uint64_t address) {
     }
     before.push_front({at, length});
     if (before.size() > kRemembered) before.pop_back();
+    if (UsesRedZone(instruction)) red_zone.push_back(at);
     const auto& immediate = instruction.raw.imm[0];
     if (immediate.is_relative) {
       AddTarget(address + at + length + static_cast<uint64_t>(immediate.value.s));
     }
     at += length;
   }
+  // The call's return address would lie where the function keeps something. Where functions begin
+  // is not always known: a leaf is no longer than this.
+  constexpr size_t kLongestLeaf = 4096;
+  const size_t first = address - image_.code()[range_].address;
+  const auto endangered = [&](const Site& site) {
+    const size_t site_at = site.at - first;
+    const size_t from = site_at > kLongestLeaf ? site_at - kLongestLeaf : 0;
+    const auto near = std::lower_bound(red_zone.begin(), red_zone.end(), from);
+    return near != red_zone.end() && *near < site_at + kLongestLeaf;
+  };
+  const auto added = sites_.begin() + static_cast<ptrdiff_t>(known);
+  sites_.erase(std::remove_if(added, sites_.end(), endangered), sites_.end());
 }
 
 void SiteScanner::AddTarget(uint64_t address) {

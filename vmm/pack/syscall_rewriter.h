@@ -35,10 +35,9 @@ struct RewriteCounts {
 // direct branch, symbol, unwind entry, address in data (relocation addends and absolute jump tables
 // among them) or entry of a relative jump table.
 //
-// The call writes its return address to [-8,0)(%rsp), which leaf functions use. The guest kernel
-// takes it off at once and never reads the slot again, so what a system call writes there survives.
-// Only a site that passes memory in [-8,0) as *input* would break; glibc has none that matters, and
-// this is not looked for.
+// The call writes its return address to [-8,0)(%rsp), which leaf functions may use. The guest
+// kernel takes it off at once and never reads the slot again, so what a system call writes there
+// survives. Functions that name memory below RSP are left alone.
 RewriteCounts RewriteSyscalls(std::span<uint8_t> file);
 
 }  // namespace usetl::pack

@@ -12,6 +12,7 @@ namespace usetl::kernel {
 bool DirectoryWriter::Put(uint64_t inode, int64_t next, uint8_t type, const char* name) {
   uint8_t buffer[sizeof(DirectoryRecord) + kMaxComponent + 8] = {};
   const uint64_t name_size = strlen(name);
+  if (name_size > kMaxComponent) return true;  // no path can name it: left out
   const uint64_t length = (kRecordHead + name_size + 1 + 7) & ~7ull;
   if (written_ + length > size_) {
     full_ = true;

@@ -111,19 +111,33 @@ bool SetTarget(Inode* inode, const char* target, uint64_t size) {
 Node* AddName(Node* directory, const char* name, uint32_t size) {
   Node* known = Known(directory, name, size);
   if (known != nullptr) return known;
-  ++g_names_made;
+  NoteLiveName();
   return FindOrAddChild(directory, name, size);
 }
 
+void PruneOne(Node* node) {
+  if (IsMount(node)) return;
+  const bool open = node->inode != nullptr && node->inode->references != 1;
+  if (open || node->users != 0 || node->first_child != nullptr || !Hide(node)) return;
+  ForgetNode(node);
+}
+
+// What is below first; without recursion, for trees of others are as deep as they like.
 void Prune(Node* directory) {
-  Node* next;
-  for (Node* node = directory->first_child; node != nullptr; node = next) {
-    next = node->next_sibling;
-    if (IsMount(node)) continue;
-    Prune(node);
-    const bool open = node->inode != nullptr && node->inode->references != 1;
-    if (open || node->users != 0 || node->first_child != nullptr || !Hide(node)) continue;
-    ForgetNode(node);
+  Node* node = directory->first_child;
+  while (node != nullptr) {
+    while (!IsMount(node) && node->first_child != nullptr) node = node->first_child;
+    for (;;) {
+      Node* next = node->next_sibling;
+      Node* parent = node->parent;
+      PruneOne(node);
+      if (next != nullptr) {
+        node = next;
+        break;
+      }
+      if (parent == directory) return;
+      node = parent;
+    }
   }
 }
 
@@ -137,6 +151,8 @@ Node* OwnChild(Node* directory, uint32_t index) {
 }
 
 }  // namespace
+
+void NoteLiveName() { ++g_names_made; }
 
 bool HasLiveMounts() { return g_has_mounts; }
 
@@ -155,8 +171,9 @@ bool IsLiveMount(const Node* node) {
 bool IsLive(Node* node) { return IsLiveMount(MountOf(node)); }
 
 bool HasMountBelow(const Node* directory) {
-  for (const Node* child = directory->first_child; child != nullptr; child = child->next_sibling) {
-    if (IsMount(child) || HasMountBelow(child)) return true;
+  for (const Node* node = NextBelow(directory, directory); node != nullptr;
+       node = NextBelow(node, directory)) {
+    if (IsMount(node)) return true;
   }
   return false;
 }

@@ -26,6 +26,8 @@ int64_t ConfirmNames(Node* directory, const char* path);
 // The same of the mount itself.
 int64_t ConfirmMount(Node* mount);
 
+// A name was made below a mounted directory.
+void NoteLiveName();
 // Forgets names that nobody uses when there are many. REQUIRES: no walk is under way.
 void PruneNames();
 

@@ -76,6 +76,34 @@ bool FillFromPacks(Node* node) {
   return true;
 }
 
+constexpr uint32_t kMostSpecials = 4;
+Node* g_specials[kMostSpecials];
+uint32_t g_special_count = 0;
+
+// Whether it is a special directory, or on the way to one.
+bool LeadsToSpecial(const Node* node) {
+  for (uint32_t i = 0; i < g_special_count; ++i) {
+    for (const Node* n = g_specials[i]; n != g_root; n = n->parent) {
+      if (n == node) return true;
+    }
+  }
+  return false;
+}
+
+// Without what is below. False: it stays.
+bool HideOne(Node* node) {
+  if (node->special == nullptr) {
+    node->lower.count = 0;
+    node->complete = true;
+  }
+  if (LeadsToSpecial(node)) return false;
+  if (node->inode == nullptr) return true;
+  node->inode->home = nullptr;
+  UnrefInode(node->inode);
+  node->inode = nullptr;
+  return true;
+}
+
 }  // namespace
 
 Node* RootNode() { return g_root; }
@@ -229,27 +257,30 @@ void MoveNode(Node* node, Node* target) {
   }
 }
 
+const Node* NextBelow(const Node* node, const Node* top) {
+  if (node->first_child != nullptr) return node->first_child;
+  while (node != top && node->next_sibling == nullptr) node = node->parent;
+  return node == top ? nullptr : node->next_sibling;
+}
+
+void SetSpecial(Node* node, SpecialDirectory* special) {
+  if (g_special_count == kMostSpecials) Panic("too many special directories");
+  node->special = special;
+  g_specials[g_special_count++] = node;
+}
+
 void HideBelow(Node* directory) {
   directory->lower.count = 0;
   directory->complete = true;
-  for (Node* child = directory->first_child; child != nullptr; child = child->next_sibling) {
-    Hide(child);
+  for (const Node* next = NextBelow(directory, directory); next != nullptr;
+       next = NextBelow(next, directory)) {
+    HideOne(const_cast<Node*>(next));
   }
 }
 
 bool Hide(Node* node) {
-  if (node->special != nullptr) return false;
-  node->lower.count = 0;
-  node->complete = true;
-  bool gone = true;
-  for (Node* child = node->first_child; child != nullptr; child = child->next_sibling) {
-    if (!Hide(child)) gone = false;
-  }
-  if (!gone || node->inode == nullptr) return gone;
-  node->inode->home = nullptr;
-  UnrefInode(node->inode);
-  node->inode = nullptr;
-  return true;
+  HideBelow(node);
+  return HideOne(node);
 }
 
 int64_t PathOf(const Node* node, char* buffer, uint64_t size) {

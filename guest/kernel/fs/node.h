@@ -81,6 +81,10 @@ bool HasChildren(Node* directory);
 void ForgetNode(Node* node);
 // Moves `node`'s inode and children to the negative node `target` (rename).
 void MoveNode(Node* node, Node* target);
+// The node after `node` in the tree below `top`, parents first; null: it was the last.
+const Node* NextBelow(const Node* node, const Node* top);
+// Serves everything below the node, which stays for good.
+void SetSpecial(Node* node, SpecialDirectory* special);
 // All names below it are gone, those of packs too; but special directories stay, and the way to
 // them.
 void HideBelow(Node* directory);

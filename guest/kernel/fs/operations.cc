@@ -35,6 +35,7 @@ int64_t Attach(Walked* walked, Inode* inode) {
                    ? walked->node
                    : FindOrAddChild(walked->parent, walked->last, walked->last_size);
   if (node == nullptr) return -ENOMEM;
+  if (walked->node == nullptr && IsLive(walked->parent)) NoteLiveName();
   node->inode = inode;
   inode->home = node;
   node->lower.count = 0;
@@ -235,6 +236,7 @@ int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to,
   if (const int64_t error = Walk(to_base, to, false, &target); error != 0) return error;
   if (source.special != nullptr || target.special != nullptr) return -EXDEV;
   Node* node = source.node;
+  if (!Exists(node)) return -ENOENT;  // the second walk has asked again
   if (node == RootNode() || target.node == RootNode()) return -EBUSY;
   if (target.must_be_directory && !IsDirectory(node)) return -ENOTDIR;
   for (Node* n = target.parent; n != RootNode(); n = n->parent) {
@@ -275,6 +277,7 @@ int64_t Rename(Node* from_base, const char* from, Node* to_base, const char* to,
                     ? target.node
                     : FindOrAddChild(target.parent, target.last, target.last_size);
   if (place == nullptr) return -ENOMEM;
+  if (target.node == nullptr && IsLive(target.parent)) NoteLiveName();
   MoveNode(node, place);
   Touch(source.parent->inode);
   Touch(target.parent->inode);

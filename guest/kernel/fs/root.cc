@@ -129,10 +129,10 @@ void InitRoot() {
   const char* const results[] = {"run", "usetl", nullptr};
   const char* const body[] = {"run", "usetl", "body", nullptr};
   const char* const function[] = {"function", nullptr};
-  MakeDirectories(dev)->special = &g_devices;
-  MakeDirectories(proc)->special = ProcessDirectory();
+  SetSpecial(MakeDirectories(dev), &g_devices);
+  SetSpecial(MakeDirectories(proc), ProcessDirectory());
   MakeDirectories(results)->inode->mount = kPlainMount;
-  MakeDirectories(body)->special = &g_bodies;
+  SetSpecial(MakeDirectories(body), &g_bodies);
   g_current_directory = MakeDirectories(function);
   ++g_current_directory->users;
 }

@@ -21,6 +21,19 @@ void Drop(Mapping** link) {
   Delete(mapping);
 }
 
+// Takes a part out of it. REQUIRES: something is left.
+int64_t Cut(Mapping* mapping, uint64_t begin, uint64_t end) {
+  if (mapping->begin < begin && end < mapping->end) {
+    if (!AddInPlace(end, mapping->end, mapping->file)) return -ENOMEM;
+    mapping->end = begin;
+  } else if (mapping->begin < begin) {
+    mapping->end = begin;
+  } else {
+    mapping->begin = end;
+  }
+  return 0;
+}
+
 }  // namespace
 
 bool AddInPlace(uint64_t begin, uint64_t end, File* file) {
@@ -39,6 +52,10 @@ int64_t RemoveInPlace(uint64_t begin, uint64_t end) {
     Drop(link);
     return 0;
   }
+  // And a part is one of them's.
+  for (Mapping* mapping = g_mappings; mapping != nullptr; mapping = mapping->next) {
+    if (mapping->begin <= begin && end <= mapping->end) return Cut(mapping, begin, end);
+  }
   for (Mapping** link = &g_mappings; *link != nullptr;) {
     Mapping* mapping = *link;
     if (begin <= mapping->begin && mapping->end <= end) {
@@ -47,14 +64,7 @@ int64_t RemoveInPlace(uint64_t begin, uint64_t end) {
     }
     link = &mapping->next;
     if (mapping->end <= begin || end <= mapping->begin) continue;
-    if (mapping->begin < begin && end < mapping->end) {
-      if (!AddInPlace(end, mapping->end, mapping->file)) return -ENOMEM;
-      mapping->end = begin;
-    } else if (mapping->begin < begin) {
-      mapping->end = begin;
-    } else {
-      mapping->begin = end;
-    }
+    if (const int64_t error = Cut(mapping, begin, end); error != 0) return error;
   }
   return 0;
 }
