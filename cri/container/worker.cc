@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -123,6 +124,8 @@ Status SendStart(int socket, const WorkerStart& start) {
   return ipc::Send(socket, ipc::Bytes(record), {}, fds);
 }
 
+Status Unexpected() { return Status(EPROTO, "worker: unexpected answer to a start"); }
+
 }  // namespace
 
 Result<Worker> Worker::Launch(const WorkerStart& start, const std::function<bool()>& cancelled) {
@@ -146,16 +149,29 @@ Result<Worker> Worker::Launch(const WorkerStart& start, const std::function<bool
   return status;
 }
 
-Result<Worker> Worker::Reconnect(const std::string& control_socket) {
+Result<Worker> Worker::Reconnect(const std::string& control_socket, const ProcessMark& mark) {
   Result<Fd> socket = ipc::Connect(control_socket);
   if (!socket.ok()) return socket.status();
   Worker worker;
   worker.socket_ = std::move(*socket);
+  // Not from the worker: by now a function may have taken it over, and name whom it wants killed.
+  worker.mark_ = mark;
+  if (mark.started != 0) {
+    Result<Fd> process = OpenProcess(mark);
+    if (!process.ok()) return process.status().Annotate("the worker of the container");
+    worker.process_ = std::move(*process);
+  }
   // It greets at once, unless it is just ending.
-  USETL_RETURN_IF_ERROR(LimitWait(worker.fd(), std::chrono::seconds(2)));
-  USETL_RETURN_IF_ERROR(worker.ReceiveStarted());
-  USETL_RETURN_IF_ERROR(LimitWait(worker.fd(), kMostWait));
-  return worker;
+  Status status = LimitWait(worker.fd(), std::chrono::seconds(2));
+  if (status.ok()) {
+    const Result<Answer> answer = worker.ReceiveAnswer();
+    status = answer.status();
+    if (answer.ok() && *answer != Answer::kStarted) status = Unexpected();
+  }
+  if (status.ok()) status = LimitWait(worker.fd(), kMostWait);
+  if (status.ok()) return worker;
+  worker.Kill();
+  return status;
 }
 
 void Worker::EndOrphan(const std::string& control_socket) {
@@ -168,75 +184,71 @@ void Worker::EndOrphan(const std::string& control_socket) {
 
 Status Worker::AwaitStarted(std::chrono::milliseconds limit,
                             const std::function<bool()>& cancelled) {
-  const auto end = Clock::now() + limit;
-  for (bool answered = false; !cancelled() && !answered;) {
-    if (WaitReadable(fd(), kLook)) {
-      const Status received = ReceiveStarted();
-      if (!received.ok() && received.code() != ENODATA) return received;
-      answered = received.ok();
-    } else if (Clock::now() >= end) {
+  for (const auto end = Clock::now() + limit; !cancelled();) {
+    if (Clock::now() >= end) {
       TakeBack();
       return Status(ETIMEDOUT, "the function was not ready within its time");
     }
-    if (answered && !cancelled()) return Status();
+    if (!WaitReadable(fd(), kLook)) continue;
+    const Result<Answer> answer = ReceiveAnswer();
+    if (!answer.ok()) {
+      Kill();  // one that has failed has given everything back before it said so
+      return answer.status();
+    }
+    if (*answer == Answer::kStarted && !cancelled()) return Status();
   }
   TakeBack();
   return Status(ECANCELED, "the function was killed while it was loaded");
 }
 
-bool Worker::LearnProcess(ipc::Message* message) {
+Result<Worker::Answer> Worker::OnTaken(ipc::Message message) {
   // Once: later on a function may have taken the worker over, and name whom it wants to be killed.
-  if (process_.ok()) return false;
-  pod::Header header;
-  if (message->bytes.size() != sizeof header || message->fds.size() != 1) return false;
-  std::memcpy(&header, message->bytes.data(), sizeof header);
-  if (header.type != pod::Type::kTaken) return false;
-  process_ = std::move(message->fds[0]);
-  return true;
+  if (process_.ok() || message.bytes.size() != sizeof(pod::Header) || message.fds.size() != 1) {
+    return Unexpected();
+  }
+  const Result<ProcessMark> mark = MarkOf(message.fds[0]);
+  if (!mark.ok()) return mark.status().Annotate("the worker of the container");
+  process_ = std::move(message.fds[0]);
+  mark_ = *mark;
+  return Answer::kTaken;
 }
 
 void Worker::TakeBack() {
-  if (const Status told = Stop(std::chrono::milliseconds(0)); !told.ok()) {
-    const bool ended = told.code() == EPIPE || told.code() == ECONNRESET;
-    if (!ended) Kill();  // it reads nothing
-    return;
+  // Nobody who has taken the connection: whoever will finds it closed.
+  while (!process_.ok() && WaitReadable(fd(), std::chrono::milliseconds(0)) &&
+         ReceiveAnswer().ok()) {
   }
-  for (const auto end = Clock::now() + kTakeBack; Clock::now() < end;) {
-    if (!WaitReadable(fd(), kLook)) continue;
-    Result<ipc::Message> message = ipc::Receive(fd());
-    pod::Header header;
-    if (!message.ok() || message->bytes.size() < sizeof header) return;
-    if (LearnProcess(&*message)) continue;
-    std::memcpy(&header, message->bytes.data(), sizeof header);
-    if (header.type != pod::Type::kStarted) return;  // how it ended
+  if (!process_.ok()) return;
+  if (Stop(std::chrono::milliseconds(0)).ok()) {
+    // Until it has closed its end: whatever it says may be said by a function.
+    for (const auto end = Clock::now() + kTakeBack; Clock::now() < end;) {
+      if (WaitReadable(fd(), kLook) && !ipc::Receive(fd()).ok()) break;
+    }
   }
   Kill();
 }
 
-Status Worker::ReceiveStarted() {
+Result<Worker::Answer> Worker::ReceiveAnswer() {
   Result<ipc::Message> message = ipc::Receive(fd());
   if (!message.ok()) {
     const int code = message.status().code();
     if (code == EAGAIN) return Status(ETIMEDOUT, "the function was not ready within its time");
     return message.status().Annotate("the worker of the container");
   }
-  if (LearnProcess(&*message)) return Status(ENODATA, "");
   pod::Header header;
   if (message->bytes.size() < sizeof header) return Status(EPROTO, "worker: short message");
   std::memcpy(&header, message->bytes.data(), sizeof header);
+  if (header.type == pod::Type::kTaken) return OnTaken(std::move(*message));
   std::string text;
   if (header.type == pod::Type::kStarted && Parse(message->bytes, &started_, &text)) {
-    if (process_.ok()) return Status();
-    process_ = Fd(static_cast<int>(syscall(SYS_pidfd_open, started_.worker, 0)));
-    // ESRCH: it has ended meanwhile, which its socket will say.
-    if (process_.ok() || errno == ESRCH) return Status();
-    return Status::Errno("pidfd_open of a worker");
+    if (started_.worker == mark_.pid) return Answer::kStarted;
+    return Status(EPROTO, "worker: it names another process than its own");
   }
   pod::FailedRecord failed;
   if (header.type == pod::Type::kFailed && Parse(message->bytes, &failed, &text)) {
     return Status(failed.code != 0 ? failed.code : EIO, text);
   }
-  return Status(EPROTO, "worker: unexpected answer to a start");
+  return Unexpected();
 }
 
 Status Worker::Stop(std::chrono::milliseconds grace) {
@@ -280,7 +292,10 @@ Status Worker::UpdateMount(const std::string& json, const Fd& contents) {
 }
 
 void Worker::Kill() {
-  if (process_.ok()) syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0);
+  if (!process_.ok()) return;
+  if (syscall(SYS_pidfd_send_signal, process_.get(), SIGKILL, nullptr, 0) == 0) return;
+  if (errno == ESRCH) return;  // it has ended
+  spdlog::warn("the worker {}: {}", mark_.pid, Status::Errno("pidfd_send_signal").message());
 }
 
 Result<std::optional<ContainerExit>> Worker::Receive() {

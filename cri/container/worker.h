@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cri/container/identity.h"
+#include "cri/container/process_mark.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/status.h"
 #include "vmm/ipc/socket.h"
@@ -48,13 +49,19 @@ class Worker {
   // see; then no worker is left. ECANCELED: `cancelled`, which is asked now and then and at the
   // end, has said so; the function was killed.
   static Result<Worker> Launch(const WorkerStart& start, const std::function<bool()>& cancelled);
-  // To a worker that an earlier usetld started. ENOENT or ECONNREFUSED: it has ended.
-  static Result<Worker> Reconnect(const std::string& control_socket);
+  // To a worker that an earlier usetld started, as process() was then. ENOENT, ECONNREFUSED or
+  // ESRCH: it has ended. After other errors it has been killed. Without `mark.started` it can be
+  // stopped but not killed: what process it is was not written down.
+  static Result<Worker> Reconnect(const std::string& control_socket, const ProcessMark& mark);
 
-  // Ends a worker that an earlier usetld started and never told of; none is fine.
+  // Tells a worker that an earlier usetld started and never told of to end; none is fine. One that
+  // hangs is not killed: nobody knows which process it is.
   static void EndOrphan(const std::string& control_socket);
 
+  // As it says.
   const pod::StartedRecord& started() const { return started_; }
+  // As the kernel says.
+  const ProcessMark& process() const { return mark_; }
   int fd() const { return socket_.get(); }
 
   // Neither waits for the worker.
@@ -67,22 +74,24 @@ class Worker {
   Status Exec(pod::ExecRecord record, const std::string& arguments, const std::vector<Fd>& fds);
   // Both as pod::UpdateMountRecord has them; `contents` may be none.
   Status UpdateMount(const std::string& json, const Fd& contents);
+  // Ends the process, and with it the function.
   void Kill();
   // When fd() is readable: the exit, if it is one; ECONNRESET when the worker is gone.
   Result<std::optional<ContainerExit>> Receive();
 
  private:
   Status AwaitStarted(std::chrono::milliseconds limit, const std::function<bool()>& cancelled);
-  // ENODATA: what came was kTaken, there is more to come.
-  Status ReceiveStarted();
-  // Keeps the pidfd that comes with kTaken. False: it is another message.
-  bool LearnProcess(ipc::Message* message);
+  enum class Answer { kTaken, kStarted };
+  // The next message. Errors are what the worker failed for, or what is wrong with it.
+  Result<Answer> ReceiveAnswer();
+  Result<Answer> OnTaken(ipc::Message message);
   // Ends what was started; returns when the worker has given everything back, or was killed because
   // it hangs.
   void TakeBack();
 
-  Fd socket_,
-      process_;  // the latter is the worker's pidfd; none before it has taken the connection
+  Fd socket_;
+  Fd process_;  // pidfd; none before the worker has taken the connection
+  ProcessMark mark_;
   pod::StartedRecord started_{};
 };
 

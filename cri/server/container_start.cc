@@ -159,7 +159,8 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
     return ToGrpc(status);
   }
   record.set_state(v1::CONTAINER_RUNNING);
-  record.set_worker_pid(worker->started().worker);
+  record.set_worker_pid(worker->process().pid);
+  record.set_worker_started(worker->process().started);
   record.set_usf_pid(worker->started().usf);
   record.set_usf_cpu_ns(worker->started().usf_cpu_ns);
   // A worker whose container is not stored as running must not stay: it ends with its connection

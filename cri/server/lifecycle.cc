@@ -38,6 +38,7 @@ const char* ReasonText(pod::Reason reason) {
 void SetExit(const std::optional<ContainerExit>& exit, int64_t now, ContainerRecord* record) {
   record->set_state(v1::CONTAINER_EXITED);
   record->set_worker_pid(0);
+  record->set_worker_started(0);
   record->set_usf_pid(0);
   if (!exit.has_value()) {
     record->set_finished_at(now);

@@ -111,7 +111,9 @@ Status Node::TakeUp() {
       }
     }
     if (container->state() != v1::CONTAINER_RUNNING) continue;
-    Result<Worker> worker = Worker::Reconnect(ControlSocket(*this, id));
+    Result<Worker> worker =
+        Worker::Reconnect(ControlSocket(*this, id),
+                          {.pid = container->worker_pid(), .started = container->worker_started()});
     if (worker.ok()) {
       StartCounting(this, id, &*worker);
       USETL_RETURN_IF_ERROR(monitor->Watch(id, std::move(*worker)));

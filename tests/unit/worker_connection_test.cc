@@ -1,0 +1,237 @@
+// usetld's end of the connection to a worker: which process it takes for the worker, and what it
+// believes of one that a function may have taken over.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "cri/container/worker.h"
+
+namespace usetl::cri {
+namespace {
+
+Fd PidFdOf(pid_t pid) { return Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
+
+// A process that does nothing but to be there.
+class Victim {
+ public:
+  Victim() : pid_(fork()) {
+    if (pid_ == 0) {
+      for (;;) pause();
+    }
+  }
+  ~Victim() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  pid_t pid() const { return pid_; }
+  ProcessMark mark() const { return *MarkOf(PidFdOf(pid_)); }
+  bool Lives() const { return kill(pid_, 0) == 0 && waitpid(pid_, nullptr, WNOHANG) == 0; }
+  // Waits for its end; false: it ended otherwise.
+  bool WasKilled() {
+    int status = 0;
+    return waitpid(pid_, &status, 0) == pid_ && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  }
+
+ private:
+  pid_t pid_;
+};
+
+class WorkerConnection : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/usetl-worker-XXXXXX";
+    directory = mkdtemp(name);
+    null = Fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    start.pods_socket = directory + "/pods";
+    start.control_socket = directory + "/control";
+    start.exit_file = directory + "/exit";
+    start.network_namespace = null.get();
+  }
+  void TearDown() override {
+    if (worker.joinable()) worker.join();
+    std::filesystem::remove_all(directory);
+  }
+  // Plays the worker that takes the next connection.
+  void Play(const std::string& path, std::function<void(int socket)> say) {
+    Result<Fd> listener = ipc::Listen(path);
+    ASSERT_TRUE(listener.ok()) << listener.status().message();
+    worker = std::thread([say, listening = std::make_shared<Fd>(std::move(*listener))] {
+      const Fd socket(accept4(listening->get(), nullptr, nullptr, SOCK_CLOEXEC));
+      say(socket.get());
+    });
+  }
+  // Join and start, without which an answer would be lost.
+  static void ReadStart(int socket) {
+    EXPECT_TRUE(ipc::Receive(socket).ok());
+    EXPECT_TRUE(ipc::Receive(socket).ok());
+  }
+  static void SayTaken(int socket, pid_t pid) {
+    const pod::Header header{pod::Type::kTaken, 0};
+    const Fd process = PidFdOf(pid);
+    const int fds[] = {process.get()};
+    EXPECT_TRUE(ipc::Send(socket, ipc::Bytes(header), {}, fds).ok());
+  }
+  static void SayStarted(int socket, pid_t pid) {
+    pod::StartedRecord record{};
+    record.header.type = pod::Type::kStarted;
+    record.worker = pid;
+    EXPECT_TRUE(ipc::Send(socket, ipc::Bytes(record)).ok());
+  }
+  static void SayFailed(int socket, int code) {
+    constexpr char kText[] = {'o', 'h'};
+    pod::FailedRecord record{};
+    record.header = {pod::Type::kFailed, sizeof kText};
+    record.code = code;
+    const std::span text(reinterpret_cast<const uint8_t*>(kText), sizeof kText);
+    EXPECT_TRUE(ipc::Send(socket, ipc::Bytes(record), text).ok());
+  }
+  Result<Worker> Launch() {
+    return Worker::Launch(start, [] { return false; });
+  }
+
+  std::string directory;
+  Fd null;
+  WorkerStart start;
+  std::thread worker;
+};
+
+TEST_F(WorkerConnection, TheKernelSaysWhichProcessItIs) {
+  Victim victim;
+  Play(start.pods_socket, [&](int socket) {
+    SayTaken(socket, victim.pid());
+    ReadStart(socket);
+    SayStarted(socket, victim.pid());
+  });
+  Result<Worker> launched = Launch();
+  ASSERT_TRUE(launched.ok()) << launched.status().message();
+  EXPECT_EQ(launched->process().pid, victim.pid());
+  EXPECT_EQ(launched->process().started, victim.mark().started);
+  EXPECT_NE(launched->process().started, 0u);
+  launched->Kill();
+  EXPECT_TRUE(victim.WasKilled());
+}
+
+TEST_F(WorkerConnection, OneThatNamesAnotherIsKilled) {
+  Victim victim, another;
+  Play(start.pods_socket, [&](int socket) {
+    SayTaken(socket, victim.pid());
+    ReadStart(socket);
+    SayStarted(socket, another.pid());
+  });
+  EXPECT_EQ(Launch().status().code(), EPROTO);
+  EXPECT_TRUE(victim.WasKilled());
+  EXPECT_TRUE(another.Lives());
+}
+
+TEST_F(WorkerConnection, OneThatWasNotTakenStartsNothing) {
+  Victim another;
+  Play(start.pods_socket, [&](int socket) {
+    ReadStart(socket);
+    SayStarted(socket, another.pid());
+  });
+  EXPECT_EQ(Launch().status().code(), EPROTO);
+  EXPECT_TRUE(another.Lives());
+}
+
+TEST_F(WorkerConnection, IsTakenOnce) {
+  Victim victim, another;
+  Play(start.pods_socket, [&](int socket) {
+    SayTaken(socket, victim.pid());
+    ReadStart(socket);
+    SayTaken(socket, another.pid());
+  });
+  EXPECT_EQ(Launch().status().code(), EPROTO);
+  EXPECT_TRUE(victim.WasKilled());
+  EXPECT_TRUE(another.Lives());
+}
+
+TEST_F(WorkerConnection, AnyCodeIsTheEndOfAStart) {
+  for (const int code : {ENODATA, EAGAIN, 1 << 20}) {
+    Victim victim;
+    Play(start.pods_socket, [&](int socket) {
+      SayTaken(socket, victim.pid());
+      ReadStart(socket);
+      SayFailed(socket, code);
+      EXPECT_FALSE(ipc::Receive(socket).ok()) << "it is not waited for";
+    });
+    const Status status = Launch().status();
+    EXPECT_EQ(status.code(), code);
+    EXPECT_EQ(status.message(), "oh");
+    EXPECT_TRUE(victim.WasKilled()) << "whatever it says";
+    worker.join();
+  }
+}
+
+TEST_F(WorkerConnection, ACancelledOneEndsWhateverItSays) {
+  Victim victim;
+  bool stopped = false;
+  Play(start.pods_socket, [&](int socket) {
+    SayTaken(socket, victim.pid());
+    ReadStart(socket);
+    EXPECT_TRUE(ipc::Receive(socket).ok());
+    stopped = true;
+    SayFailed(socket, ECANCELED);
+  });
+  const Result<Worker> launched = Worker::Launch(start, [] { return true; });
+  EXPECT_EQ(launched.status().code(), ECANCELED);
+  EXPECT_TRUE(victim.WasKilled());
+  worker.join();
+  EXPECT_TRUE(stopped);
+}
+
+TEST_F(WorkerConnection, ACancelledOneThatNobodyTookIsNotWaitedFor) {
+  Result<Fd> listener = ipc::Listen(start.pods_socket);
+  ASSERT_TRUE(listener.ok()) << listener.status().message();
+  const Result<Worker> launched = Worker::Launch(start, [] { return true; });
+  EXPECT_EQ(launched.status().code(), ECANCELED);
+  const Fd socket(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
+  ReadStart(socket.get());
+  EXPECT_EQ(ipc::Receive(socket.get()).status().code(), ECONNRESET);
+}
+
+TEST_F(WorkerConnection, IsFoundAgain) {
+  Victim victim;
+  Play(start.control_socket, [&](int socket) { SayStarted(socket, victim.pid()); });
+  Result<Worker> found = Worker::Reconnect(start.control_socket, victim.mark());
+  ASSERT_TRUE(found.ok()) << found.status().message();
+  found->Kill();
+  EXPECT_TRUE(victim.WasKilled());
+}
+
+TEST_F(WorkerConnection, FoundAgainItNamesNobodyElse) {
+  Victim victim, another;
+  Play(start.control_socket, [&](int socket) { SayStarted(socket, another.pid()); });
+  EXPECT_EQ(Worker::Reconnect(start.control_socket, victim.mark()).status().code(), EPROTO);
+  EXPECT_TRUE(victim.WasKilled());
+  EXPECT_TRUE(another.Lives());
+}
+
+TEST_F(WorkerConnection, ANumberThatIsUsedAgainIsNoWorker) {
+  Victim another;
+  ProcessMark mark = another.mark();
+  --mark.started;
+  Play(start.control_socket, [&](int) {});
+  EXPECT_EQ(Worker::Reconnect(start.control_socket, mark).status().code(), ESRCH);
+  EXPECT_TRUE(another.Lives());
+}
+
+TEST_F(WorkerConnection, OneOfAnOlderUsetldIsNotKilled) {
+  Victim another;
+  Play(start.control_socket, [&](int socket) { SayStarted(socket, another.pid()); });
+  Result<Worker> found = Worker::Reconnect(start.control_socket, {.pid = another.pid()});
+  ASSERT_TRUE(found.ok()) << found.status().message();
+  found->Kill();
+  EXPECT_TRUE(another.Lives());
+}
+
+}  // namespace
+}  // namespace usetl::cri
