@@ -7,6 +7,7 @@ import pathlib
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -244,6 +245,23 @@ class NoDescriptorLeft(unittest.TestCase):
         resource.prlimit(vmmd, resource.RLIMIT_NOFILE, limits)
         self.assertEqual(json.loads(waiting.communicate(timeout=60)[0])["idle"], 1)
         self.assertEqual(node.run("def handler(e, c):\n return 1\n").stdout, "1\n")
+
+    def test_vmmd_pauses_for_scrapes_too(self):
+        address = "127.0.0.1:9473"
+        node = Node("--vmmd-metrics", address, pool=1)
+        self.addCleanup(node.close)
+        vmmd = next(p for p in descendants(node.process.pid) if name(p) == "usetl-vmmd")
+        limits = resource.prlimit(vmmd, resource.RLIMIT_NOFILE)
+        resource.prlimit(vmmd, resource.RLIMIT_NOFILE, (3, limits[1]))
+        with socket.create_connection(("127.0.0.1", 9473), 60) as scrape:
+            self.assertEqual(node.process.stderr.readline(), "usetl-vmmd: accept, of metrics: Too many open files; "
+                             "connections wait until some are over\n")
+            before = cpu_seconds(vmmd)
+            time.sleep(0.5)
+            self.assertLess(cpu_seconds(vmmd) - before, 0.25)  # it does not spin
+            resource.prlimit(vmmd, resource.RLIMIT_NOFILE, limits)
+            scrape.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            self.assertIn(b"usetl_pool_usfs{", b"".join(iter(lambda: scrape.recv(65536), b"")))
 
 
 class Deaths(unittest.TestCase):

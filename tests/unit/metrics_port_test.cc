@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <optional>
 #include <vector>
@@ -43,7 +45,7 @@ class MetricsPortTest : public testing::Test {
           watched.push_back(fd);
           return Status();
         },
-        [this] { return "told " + std::to_string(++asked) + "\n"; });
+        [this] { return "told " + std::to_string(++asked) + "\n"; }, [this] { return now; });
     ASSERT_TRUE(opened.ok()) << opened.status().message();
     port.emplace(std::move(*opened));
   }
@@ -56,7 +58,7 @@ class MetricsPortTest : public testing::Test {
         pollfd state{watched[i], POLLIN, 0};
         if (poll(&state, 1, 0) <= 0) continue;
         some = true;
-        port->OnReadable(watched[i]);
+        EXPECT_TRUE(port->OnReadable(watched[i]).ok());
       }
     }
   }
@@ -81,12 +83,13 @@ class MetricsPortTest : public testing::Test {
   sockaddr_in address{};
   std::vector<int> watched;
   int asked = 0;
+  MetricsPort::Clock::time_point now;
   std::optional<MetricsPort> port;
 };
 
 TEST_F(MetricsPortTest, AnswersOnceWhateverItIs) {
   for (const std::string& request : {std::string("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"),
-                                     std::string("\0\xff\r\n", 4), std::string(300'000, 'x')}) {
+                                     std::string("\0\xff\r\n", 4), std::string(50'000, 'x')}) {
     const Fd client = Connect();
     EXPECT_EQ(Received(client), "") << "nobody has asked";
     for (std::string_view left = request; !left.empty();) {
@@ -107,7 +110,11 @@ TEST_F(MetricsPortTest, AnswersOnceWhateverItIs) {
 
 TEST_F(MetricsPortTest, ThoseWhoDoNothingAreInNobodysWay) {
   std::vector<Fd> idle;
-  for (size_t i = 0; i < 3 * MetricsPort::kMostClients; ++i) idle.push_back(Connect());
+  for (size_t i = 0; i < MetricsPort::kMostClients; ++i) idle.push_back(Connect());
+  // He may ask still: he came a moment ago.
+  char byte;
+  EXPECT_EQ(recv(Connect().get(), &byte, 1, MSG_DONTWAIT), 0) << "there is no place";
+  now += MetricsPort::kPatience;
   const Fd client = Connect();
   Send(client, "GET / HTTP/1.0\r\n\r\n");
   Turn();
@@ -115,8 +122,49 @@ TEST_F(MetricsPortTest, ThoseWhoDoNothingAreInNobodysWay) {
   size_t open = 0;
   for (const int fd : watched) open += port->Owns(fd);
   EXPECT_LE(open, 1 + 2 * MetricsPort::kMostClients) << "numbers come again, so some count twice";
-  char byte;
   EXPECT_EQ(recv(idle[0].get(), &byte, 1, MSG_DONTWAIT), 0) << "the oldest has lost its place";
+}
+
+TEST_F(MetricsPortTest, WhoHasNotAskedKeepsHisPlace) {
+  const Fd scrape = Connect();
+  std::vector<Fd> others;
+  for (size_t i = 0; i < 3 * MetricsPort::kMostClients; ++i) {
+    others.push_back(Connect());
+    if (i % 2 == 0) continue;
+    (void)!send(others.back().get(), "x", 1, MSG_NOSIGNAL);  // some had no place
+    Turn();
+  }
+  Send(scrape, "GET / HTTP/1.0\r\n\r\n");
+  Turn();
+  EXPECT_TRUE(Received(scrape).ends_with("told " + std::to_string(asked) + "\n"));
+}
+
+TEST_F(MetricsPortTest, WhoNeverEndsLosesHisPlace) {
+  const Fd client = Connect();
+  const std::string piece(4096, 'x');
+  size_t sent = 0;
+  for (ssize_t n; (n = send(client.get(), piece.data(), piece.size(), MSG_NOSIGNAL)) > 0;) {
+    sent += n;
+    ASSERT_LT(sent, 4 * MetricsPort::kMostBehind) << "he is listened to for ever";
+    Turn();
+  }
+  EXPECT_TRUE(errno == EPIPE || errno == ECONNRESET) << errno;
+}
+
+TEST_F(MetricsPortTest, SaysThatNobodyCanBeAccepted) {
+  const Fd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{3, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const Status status = port->OnReadable(port->listener());
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(status.code(), EMFILE) << status.message();
+  Turn();
+  Send(client, "GET / HTTP/1.0\r\n\r\n");
+  Turn();
+  EXPECT_TRUE(Received(client).ends_with("told 1\n")) << "he was waiting";
 }
 
 TEST_F(MetricsPortTest, SaysWhyItCannotListen) {

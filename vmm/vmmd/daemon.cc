@@ -149,7 +149,8 @@ Status Vmmd::Run() {
       } else if (mover_ != nullptr && fd == mover_->fd()) {
         OnMoved();
       } else if (metrics_ && metrics_->Owns(fd)) {
-        metrics_->OnReadable(fd);
+        const Status status = metrics_->OnReadable(fd);
+        if (!status.ok()) PauseAccepting(status);
       } else if (UsfHandle* usf = FindUsf(fd)) {
         OnUsf(usf);
       } else {
@@ -229,9 +230,7 @@ void Vmmd::Accept() {
 }
 
 void Vmmd::PauseAccepting(const Status& cause) {
-  epoll_event none{};
-  none.data.fd = listener_.get();
-  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &none);
+  ListenFor(0);
   accept_again_ = SteadyClock::now() + kAcceptPause;
   if (std::exchange(complained_, true)) return;
   std::fprintf(stderr, "usetl-vmmd: %s; connections wait until some are over\n",
@@ -241,10 +240,17 @@ void Vmmd::PauseAccepting(const Status& cause) {
 void Vmmd::ResumeAccepting() {
   if (!accept_again_ || SteadyClock::now() < *accept_again_) return;
   accept_again_.reset();
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.fd = listener_.get();
-  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), &event);
+  ListenFor(EPOLLIN);
+}
+
+void Vmmd::ListenFor(uint32_t events) {
+  for (const int fd : {listener_.get(), metrics_ ? metrics_->listener() : -1}) {
+    if (fd < 0) continue;
+    epoll_event event{};
+    event.events = events;
+    event.data.fd = fd;
+    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+  }
 }
 
 void Vmmd::Close(int fd) {

@@ -123,6 +123,7 @@ class Vmmd {
   // Without a descriptor left, accept() fails at once and for as long as it is tried.
   void PauseAccepting(const Status& cause);
   void ResumeAccepting();
+  void ListenFor(uint32_t events);
   void OnConnection(int fd);
   void OnRequest(Connection* connection, ipc::Message message);
   void OnClaim(Connection* connection, std::vector<Fd> packs);

@@ -33,7 +33,8 @@ bool Answer(const Fd& socket, const std::string& body) {
 
 Result<MetricsPort> MetricsPort::Open(const std::string& address,
                                       std::function<Status(int fd)> watch,
-                                      std::function<std::string()> text) {
+                                      std::function<std::string()> text,
+                                      std::function<Clock::time_point()> now) {
   const Result<NumericAddress> parsed = ParseNumericAddress("--metrics", address);
   if (!parsed.ok()) return parsed.status();
   const auto failed = [&] {
@@ -42,6 +43,7 @@ Result<MetricsPort> MetricsPort::Open(const std::string& address,
   MetricsPort port;
   port.watch_ = std::move(watch);
   port.text_ = std::move(text);
+  port.now_ = std::move(now);
   constexpr int kType = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
   port.listener_ = Fd(socket(parsed->storage.ss_family, kType, 0));
   if (!port.listener_.ok()) return failed();
@@ -60,14 +62,15 @@ bool MetricsPort::Owns(int fd) const {
          std::ranges::any_of(clients_, [&](const Client& it) { return it.socket.get() == fd; });
 }
 
-void MetricsPort::OnReadable(int fd) {
+Status MetricsPort::OnReadable(int fd) {
   if (fd == listener_.get()) return Accept();
   const auto client =
       std::ranges::find_if(clients_, [&](const Client& it) { return it.socket.get() == fd; });
-  if (client == clients_.end()) return;
+  if (client == clients_.end()) return Status();
   const std::optional<size_t> came = Discard(client->socket);
-  if (!came) return;
-  bool goes_on = *came > 0;
+  if (!came) return Status();
+  if (client->answered) client->behind += *came;
+  bool goes_on = *came > 0 && client->behind <= kMostBehind;
   // Not before he asks: some clients take an answer to nothing for an error. And what he sends
   // behind it is waited for, or the kernel would reset the connection under the answer.
   if (goes_on && !client->answered) {
@@ -75,13 +78,29 @@ void MetricsPort::OnReadable(int fd) {
     goes_on = Answer(client->socket, text_());
   }
   if (!goes_on) clients_.erase(client);
+  return Status();
 }
 
-void MetricsPort::Accept() {
+Status MetricsPort::Accept() {
   Fd socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket.ok()) return;  // he has left, or comes again
-  if (clients_.size() >= kMostClients) clients_.pop_front();
-  if (watch_(socket.get()).ok()) clients_.push_back({std::move(socket)});
+  if (!socket.ok()) {
+    const bool passes = errno == EINTR || errno == EAGAIN || errno == ECONNABORTED;
+    return passes ? Status() : Status::Errno("accept, of metrics");
+  }
+  if (clients_.size() >= kMostClients && !MakeRoom()) return Status();
+  if (!watch_(socket.get()).ok()) return Status();
+  clients_.push_back({.socket = std::move(socket), .since = now_()});
+  return Status();
+}
+
+bool MetricsPort::MakeRoom() {
+  auto least = std::ranges::find_if(clients_, &Client::answered);
+  if (least == clients_.end()) {
+    if (now_() - clients_.front().since < kPatience) return false;
+    least = clients_.begin();
+  }
+  clients_.erase(least);
+  return true;
 }
 
 }  // namespace usetl
