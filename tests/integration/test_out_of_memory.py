@@ -9,12 +9,35 @@ LIMIT = 96 << 20
 FILL = "kept = []\nprint('fills', flush=True)\nwhile True:\n    kept.append(bytearray(b'x' * (1 << 20)))\n"
 CATCH = ("def fill():\n    kept = []\n    while True:\n        kept.append(bytearray(b'x' * (1 << 20)))\n"
          "try:\n    fill()\nexcept MemoryError:\n    print('caught')\n")
+LAST = """
+kept = []
+def fill(size):
+    while True:
+        kept.append(b"x" * size)
+for size in (1 << 20, 1 << 16, 4096, 512, 64):
+    try:
+        fill(size)
+    except MemoryError:
+        pass
+while True:
+    kept.append(kept[-1] + b"x")
+"""
+HOOK = "import sys\nsys.excepthook = lambda *_: bytearray(b'x' * (1 << 30))\n" + FILL
+GROUP = """
+kept = []
+try:
+    while True:
+        kept.append(bytearray(b"x" * (1 << 20)))
+except MemoryError as error:
+    raise ExceptionGroup("several", [ValueError("a"), error])
+"""
 HANDLER = ("def handler(event, context):\n    kept = []\n    while event.get('fill'):\n"
            "        kept.append(bytearray(b'x' * (1 << 20)))\n    return {'alive': True}\n")
 
 
 class OutOfMemory(CriCase):
-    FILES = {"function/main.py": HANDLER, "function/fill.py": FILL, "function/catch.py": CATCH}
+    FILES = {"function/main.py": HANDLER, "function/fill.py": FILL, "function/catch.py": CATCH,
+             "function/last.py": LAST, "function/hook.py": HOOK, "function/group.py": GROUP}
 
     def limited(self, pod: str, *command: str) -> str:
         resources = cri.LinuxContainerResources(memory_limit_in_bytes=LIMIT)
@@ -30,6 +53,22 @@ class OutOfMemory(CriCase):
         log = (self.directory / "logs/pod/function.log").read_text()
         self.assertIn("stdout F fills\n", log)
         self.assertIn("stderr F MemoryError\n", log)
+
+    def test_script_that_has_used_the_last_byte(self):
+        status = self.end_of("last.py")
+        self.assertEqual((status.exit_code, status.reason), (137, "OOMKilled"))
+        log = (self.directory / "logs/pod/function.log").read_text()
+        self.assertIn("stderr F MemoryError\n", log)
+        self.assertNotIn("lost sys.stderr", log)
+
+    def test_script_with_a_hook_that_lacks_memory(self):
+        status = self.end_of("hook.py")
+        self.assertEqual((status.exit_code, status.reason), (137, "OOMKilled"))
+        self.assertIn("Error in sys.excepthook:", (self.directory / "logs/pod/function.log").read_text())
+
+    def test_script_that_ends_by_a_group(self):
+        status = self.end_of("group.py")
+        self.assertEqual((status.exit_code, status.reason), (137, "OOMKilled"))
 
     def test_script_that_catches_it(self):
         status = self.end_of("catch.py")

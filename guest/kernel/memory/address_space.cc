@@ -207,6 +207,7 @@ int64_t DiscardMemory(uint64_t address, uint64_t length) {
 int64_t RemapMemory(uint64_t address, uint64_t old_length, uint64_t new_length, uint32_t flags) {
   constexpr uint32_t kMayMove = 1;
   if (address % kPageSize != 0 || new_length == 0 || (flags & ~kMayMove)) return -EINVAL;
+  if (new_length > abi::kMapped.size) return -ENOMEM;  // no limit would allow it
   old_length = PageUp(old_length);
   new_length = PageUp(new_length);
   if (new_length <= old_length) {

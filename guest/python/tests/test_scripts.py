@@ -53,6 +53,28 @@ class ScriptTest(AgentTest):
         self.assertEqual(agent.invoke(), {"ok": True, "exit": 1, "out_of_memory": True})
         self.assertIn("MemoryError", agent.errors())
 
+    def test_out_of_memory_in_other_ways(self) -> None:
+        more = "b'x' * 2**60"
+        for source in (
+            f"import sys\nsys.excepthook = lambda *_: {more}\n{more}\n",
+            f"try:\n    {more}\nexcept MemoryError as error:\n"
+            "    raise ExceptionGroup('a', [ValueError(), ExceptionGroup('b', [error])])\n",
+        ):
+            agent = self.loaded(source, mode="script")
+            self.assertEqual(agent.invoke(), {"ok": True, "exit": 1, "out_of_memory": True})
+            self.assertIn("MemoryError", agent.errors())
+        agent = self.loaded(f"import atexit\natexit.register(lambda: {more})\n", mode="script")
+        self.assertEqual(agent.invoke(), {"ok": True, "exit": 0})
+
+    def test_excepthook_that_fails(self) -> None:
+        source = "import sys\ndef hook(*_):\n    raise KeyError('mine')\nsys.excepthook = hook\n1 / 0\n"
+        status, _, errors = self.run_script(source)
+        self.assertEqual(status, 1)
+        self.assertRegex(errors, "(?s)Error in sys.excepthook:.*KeyError.*Original exception was:.*ZeroDivisionError")
+        self.assertNotIn("_script.py", errors)
+        status, _, errors = self.run_script("import sys\nsys.excepthook = lambda *_: sys.exit(7)\n1 / 0\n")
+        self.assertEqual((status, errors), (7, ""))
+
     def test_end_waits_for_threads_and_exit_handlers(self) -> None:
         source = """
             import atexit, threading, time

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import CodeType
+from typing import Any
 
 from usetl._function import execute
 from usetl._report import own_frames
 from usetl.errors import UsetlError
+
+# For the end of a script that has used all of its memory: its traceback is to be told. What malloc and
+# Python's own arenas take at once, and no page of it is touched before.
+_RESERVE = 3 << 20
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
 
 
 class Script:
@@ -18,6 +26,7 @@ class Script:
     def __init__(self, code: CodeType, path: str) -> None:
         self._code: CodeType | None = code
         self._path = path
+        self._reserve: bytes | None = None
         self.out_of_memory = False  # it ended by a MemoryError
 
     def run(self) -> int:
@@ -28,11 +37,20 @@ class Script:
         return guarded(lambda: self._execute(code))
 
     def _execute(self, code: CodeType) -> None:
+        self._reserve = bytes(_RESERVE)
         try:
             _run(code, self._path)
-        except MemoryError:
-            self.out_of_memory = True
+        except BaseException as error:
+            self._reserve = None
+            self.out_of_memory = _is_of_memory(error)
             raise
+        self._reserve = None
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    if isinstance(error, _GROUP):
+        return any(map(_is_of_memory, error.exceptions))
+    return isinstance(error, MemoryError)
 
 
 def guarded(run: Callable[[], object]) -> int:
@@ -42,10 +60,24 @@ def guarded(run: Callable[[], object]) -> int:
     except SystemExit as end:
         return exit_status(end)
     except BaseException as error:
-        trace = own_frames(error.__traceback__)
-        sys.excepthook(type(error), error.with_traceback(trace), trace)
-        return 130 if isinstance(error, KeyboardInterrupt) else 1
+        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+        try:
+            _show(error, sys.excepthook)
+        except SystemExit as end:
+            return exit_status(end)
+        except BaseException as another:
+            with suppress(BaseException):  # nothing is left to say it with
+                print("Error in sys.excepthook:", file=sys.stderr)
+                _show(another, sys.__excepthook__)
+                print("\nOriginal exception was:", file=sys.stderr)
+                _show(error, sys.__excepthook__)
+        return status
     return 0
+
+
+def _show(error: BaseException, hook: Callable[..., object]) -> None:
+    trace = own_frames(error.__traceback__)
+    hook(type(error), error.with_traceback(trace), trace)
 
 
 def exit_status(end: SystemExit) -> int:

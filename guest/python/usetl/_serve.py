@@ -126,7 +126,11 @@ class Function:
         except SystemExit as end:
             return encode_failure(end, self._root, exit=exit_status(end))
         except BaseException as error:
-            return encode_failure(error, self._root)
+            try:
+                return encode_failure(error, self._root)
+            except MemoryError:
+                error.__traceback__ = None  # and what its frames hold goes
+                return encode_failure(error, self._root)
         finally:
             flush()
 
@@ -134,8 +138,12 @@ class Function:
         script = self._script
         if script is None:
             raise UsetlError("no function is loaded")
-        status = script.run()
-        finish = self._end()
+        status, finish = script.run(), 0
+        try:
+            finish = self._end()
+        except MemoryError:
+            if not script.out_of_memory:
+                raise
         if script.out_of_memory:
             return b'{"ok":true,"exit":%d,"out_of_memory":true}' % status
         return b'{"ok":true,"exit":%d}' % (status or finish)
