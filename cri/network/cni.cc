@@ -110,10 +110,10 @@ Status Cni::Add(SandboxRecord* record) const {
   return Status();
 }
 
-Status Cni::Check(const SandboxRecord& record, std::function<bool()> cancelled) const {
+Result<bool> Cni::Check(const SandboxRecord& record, std::function<bool()> cancelled) const {
   const Result<CniConfig> config = ParseCniConfig(record.network_config());
   if (!config.ok()) return config.status().Annotate("the pod's stored network");
-  if (config->disable_check || !config->AtLeast(0, 4)) return Status();
+  if (config->disable_check || !config->AtLeast(0, 4)) return false;
   Result<CniCall> call = CallFor(record, "CHECK");
   if (!call.ok()) return call.status();
   call->cancelled = std::move(cancelled);
@@ -125,7 +125,7 @@ Status Cni::Check(const SandboxRecord& record, std::function<bool()> cancelled) 
     USETL_RETURN_IF_ERROR(
         RunTimed(*call, plugin, CniInput(*config, plugin, *runtime, *result)).status());
   }
-  return Status();
+  return true;
 }
 
 Status Cni::Delete(SandboxRecord* record) {

@@ -33,10 +33,10 @@ class Cni {
   // Sets the record's network_result and addresses. After an error Delete is to be called.
   // REQUIRES: Choose().
   Status Add(SandboxRecord* record) const;
-  // Whether everything is still as Add made it. Fine where the configuration has no checks: of
-  // versions before 0.4.0, and with disableCheck. ECANCELED: `cancelled`, which is asked now and
-  // then, has said so.
-  Status Check(const SandboxRecord& record, std::function<bool()> cancelled) const;
+  // Whether everything is still as Add made it; else an error. False where the configuration has no
+  // checks, and nobody was asked: of versions before 0.4.0, and with disableCheck. ECANCELED:
+  // `cancelled`, which is asked now and then, has said so.
+  Result<bool> Check(const SandboxRecord& record, std::function<bool()> cancelled) const;
   // By the configuration that Add used; clears what Add set. Goes on after an error, returns the
   // first, and may be repeated then.
   Status Delete(SandboxRecord* record);

@@ -30,17 +30,18 @@ void NetworkCheck::Run() {
     checking_ = pod->id();
     cancelled_ = false;
     lock.unlock();
-    const Status status = cni_.Check(*pod, [this] {
+    const Result<bool> checked = cni_.Check(*pod, [this] {
       const std::lock_guard look(mutex_);
       return cancelled_;
     });
     lock.lock();
     checking_.clear();
-    if (!cancelled_) {
-      found_[pod->id()] = status.ok() ? "" : status.message();
-      if (!status.ok()) {
-        spdlog::warn("pod {}: its network is not as it was made: {}", pod->id(), status.message());
-      }
+    if (!cancelled_ && !checked.ok()) {
+      const std::string& what = checked.status().message();
+      spdlog::warn("pod {}: its network is not as it was made: {}", pod->id(), what);
+      found_[pod->id()] = what;
+    } else if (!cancelled_ && *checked) {
+      found_[pod->id()] = "";
     }
     changed_.notify_all();
   }

@@ -34,7 +34,7 @@ class NetworkCheck {
   // The pod's network is about to be taken down: its plugins are not asked, and those that are just
   // asked are killed, for calls for one pod must not overlap. What was found out is forgotten.
   void Leave(const std::string& pod);
-  // None: not checked, or not yet. Empty: all is well. Else what is not, in one line.
+  // None: nobody was asked, or not yet. Empty: all is well. Else what is not, in one line.
   std::optional<std::string> Found(const std::string& pod) const;
 
  private:

@@ -55,15 +55,21 @@ class Checks(CniCase):
 
     def test_plugins_that_are_not_asked(self):
         called = self.directory / "called"
-        self.script("notes", f"[ $CNI_COMMAND != CHECK ] || touch {called}\n{self.PASS_ON}")
-        for number, (version, more) in enumerate((("0.3.1", {}), ("1.0.0", {"disableCheck": True}))):
+        self.script("notes", f"[ $CNI_COMMAND != CHECK ] || echo $CNI_CONTAINERID >>{called}\n{self.PASS_ON}")
+        path = self.directory / "conf/10-net.conflist"
+        silent = []
+        for number, (version, more) in enumerate(2 * (("0.3.1", {}), ("1.0.0", {"disableCheck": True}))):
             self.configure({"type": "notes"})
-            path = self.directory / "conf/10-net.conflist"
             path.write_text(json.dumps({**json.loads(path.read_text()), "cniVersion": version, **more}))
-            pod, _, _ = self.run_pod(f"a{number}")
-            self.start_again()
+            silent.append(self.run_pod(f"a{number}")[0])
+        self.configure({"type": "notes"})
+        asked = [self.run_pod(f"b{number}")[0] for number in range(4)]
+        self.start_again()
+        for pod in asked:
             self.assertEqual(self.found(pod), "OK")
-            self.assertFalse(called.exists())
+        for pod in silent:
+            self.assertNotIn("networkCheck", self.info(pod))
+        self.assertEqual(sorted(called.read_text().split()), sorted(asked))
 
     def test_one_that_hangs_is_in_nobodys_way(self):
         began = self.directory / "began"

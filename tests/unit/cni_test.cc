@@ -87,7 +87,7 @@ TEST_F(CniChain, AddAndDelete) {
   // What the directory says by now does not count.
   Write("conf/10.conflist", R"({"cniVersion":"1.0.0","name":"other","type":"missing"})");
   ASSERT_TRUE(cni.Check(record, [] { return false; }).ok());
-  EXPECT_EQ(cni.Check(record, [] { return true; }).code(), ECANCELED);
+  EXPECT_EQ(cni.Check(record, [] { return true; }).status().code(), ECANCELED);
   ASSERT_TRUE(cni.Delete(&record).ok());
   EXPECT_EQ(Input("one.DEL")["prevResult"]["by"], "two");
   EXPECT_EQ(Input("one.DEL")["name"], "net");
