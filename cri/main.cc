@@ -91,7 +91,7 @@ int Main(int argc, char** argv) {
   std::vector<std::string> mirrors, insecure, pinned;
   int64_t cni_seconds = std::chrono::ceil<std::chrono::seconds>(options.cni.limit).count();
   bool no_network = false;
-  std::string cgroup_driver = "auto";
+  std::string cgroup_driver = "cgroupfs";
   int ready_fd = -1;
   CLI::App app{
       "Serves the Container Runtime Interface: pods with the runtime handler \"usetl\" are "
@@ -133,9 +133,11 @@ int Main(int argc, char** argv) {
   app.add_option("--registry-ca", options.registries.ca_file,
                  "certificates to trust beside the system's, PEM");
   AddList(&app, "--pinned", &pinned, "name of an image that kubelet's garbage collection spares");
-  app.add_option("--cgroup-driver", cgroup_driver,
-                 "how kubelet is told to name cgroups: cgroupfs, systemd, or auto: systemd where "
-                 "that\nruns the machine")
+  app.add_option(
+         "--cgroup-driver", cgroup_driver,
+         "how kubelet is told to name cgroups: cgroupfs; systemd, for slices that are\n"
+         "delegated, for usetld makes cgroups itself; or auto: systemd where that runs the\n"
+         "machine")
       ->capture_default_str();
   app.add_flag("--no-network", no_network, "give pods a loopback only, no address");
   app.add_option(

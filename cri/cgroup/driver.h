@@ -13,8 +13,9 @@ namespace usetl::cri {
 // the parent of pods without one is called.
 enum class CgroupDriver { kCgroupfs, kSystemd };
 
-// "cgroupfs", "systemd", or "auto": systemd where that runs the machine, for then every cgroup is
-// its own, and kubelet is to ask it for slices. `systemd`: the directory that is there then.
+// "cgroupfs", "systemd", or "auto": systemd where that runs the machine. Not the default: kubelet
+// then has systemd make its slices, below which usetld makes plain directories, behind systemd's
+// back where the slices are not delegated. `systemd`: the directory that is there where it runs.
 // EINVAL for other words.
 Result<CgroupDriver> ChooseCgroupDriver(std::string_view word,
                                         const std::string& systemd = "/run/systemd/system");

@@ -177,10 +177,18 @@ class Driver(CniCase):
         config = json.loads(self.client.Status(verbose=True).info["config"])
         self.assertEqual(config["cgroupDriver"], "systemd")
 
+    def test_default(self):
+        with tempfile.TemporaryDirectory() as directory:
+            _, said = self.begin(directory)
+            self.assertEqual(said, "ready\n")
+            client = Client(f"{directory}/s")
+            self.addCleanup(client.close)
+            self.assertEqual(client.RuntimeConfig().linux.cgroup_driver, cri.CGROUPFS)
+
     def test_others(self):
         for word, driver in (("cgroupfs", cri.CGROUPFS), ("auto", None)):
             with self.subTest(word), tempfile.TemporaryDirectory() as directory:
-                _, said = self.begin(directory, word)
+                _, said = self.begin(directory, "--cgroup-driver", word)
                 self.assertEqual(said, "ready\n")
                 client = Client(f"{directory}/s")
                 expected = driver
@@ -189,13 +197,13 @@ class Driver(CniCase):
                 self.assertEqual(client.RuntimeConfig().linux.cgroup_driver, expected)
                 client.close()
         with tempfile.TemporaryDirectory() as directory:
-            _, said = self.begin(directory, "runc")
+            _, said = self.begin(directory, "--cgroup-driver", "runc")
             self.assertIn('no cgroup driver "runc"; those that there are: cgroupfs, systemd, auto', said)
 
-    def begin(self, directory: str, word: str):
+    def begin(self, directory: str, *options: str):
         return start_daemon(self, "usetld", "--socket", f"{directory}/s", "--state", f"{directory}/state", "--images",
                             f"{directory}/images", "--namespaces", f"{directory}/netns", "--no-network",
-                            "--cgroup-driver", word)
+                            *options)
 
 
 if __name__ == "__main__":

@@ -144,8 +144,9 @@ int UpMain(int argc, char** argv) {
   app.add_option("--vmmd-metrics", up.vmmd_metrics,
                  "numeric ADDRESS:PORT where usetl-vmmd serves its own, without --cri too [not "
                  "served]");
-  app.add_option("--cgroup-driver", up.cgroup_driver,
-                 "with --cri: how kubelet is told to name cgroups: cgroupfs, systemd, auto [auto]")
+  app.add_option(
+         "--cgroup-driver", up.cgroup_driver,
+         "with --cri: how kubelet is told to name cgroups: cgroupfs, systemd, auto\n[cgroupfs]")
       ->needs(cri);
   app.add_flag_callback(
          "--no-network", [&] { up.network = false; },
