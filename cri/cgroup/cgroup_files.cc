@@ -1,6 +1,8 @@
 #include "cri/cgroup/cgroup_files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -60,6 +62,19 @@ Status WriteCgroupFile(const std::string& path, std::string_view value) {
     return Status();
   }
   return Failed("write " + path);
+}
+
+Status RemoveCgroupDirectory(const std::string& directory) {
+  if (rmdir(directory.c_str()) == 0) return Status();
+  const int code = errno;
+  // A mount that is read-only says so of what is not there, too.
+  struct stat info;
+  if (lstat(directory.c_str(), &info) != 0 && (errno == ENOENT || errno == ENOTDIR)) {
+    return Status();
+  }
+  errno = code;
+  const Status failed = Failed("remove the cgroup " + directory);
+  return code == EBUSY || code == ENOTEMPTY ? Status(code, failed.message()) : failed;
 }
 
 Result<uint64_t> ReadCgroupNumber(const std::string& path, std::string_view key) {

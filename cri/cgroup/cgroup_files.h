@@ -15,6 +15,9 @@ namespace usetl::cri {
 // Errors are EIO and name the file.
 Result<std::string> ReadCgroupFile(const std::string& path);
 Status WriteCgroupFile(const std::string& path, std::string_view value);
+// A cgroup's directory; one that is not there is fine, also where nothing can be written. EBUSY,
+// ENOTEMPTY: something is in it; else EIO.
+Status RemoveCgroupDirectory(const std::string& directory);
 
 // The number behind `key` at a line's start, or, with no key, the file's only one.
 Result<uint64_t> ReadCgroupNumber(const std::string& path, std::string_view key);

@@ -28,19 +28,21 @@ bool IsDirectory(const std::string& path) {
 }
 
 Status RemoveDirectory(const std::string& directory, Clock::time_point end) {
-  for (auto pause = kFirstPoll; rmdir(directory.c_str()) != 0 && errno != ENOENT;
-       pause = std::min(2 * pause, kMostPoll)) {
-    if (errno != EBUSY || Clock::now() >= end) return Failed("remove the cgroup " + directory);
+  for (auto pause = kFirstPoll;; pause = std::min(2 * pause, kMostPoll)) {
+    const Status removed = RemoveCgroupDirectory(directory);
+    if (removed.ok()) return removed;
+    if (removed.code() != EBUSY || Clock::now() >= end) return Status(EIO, removed.message());
     std::this_thread::sleep_for(pause);
   }
-  return Status();
 }
 
 // Those of containers.
 Status RemoveChildren(const std::string& directory, Clock::time_point end) {
   std::error_code error;
   const std::filesystem::directory_iterator entries(directory, error);
-  if (error == std::errc::no_such_file_or_directory) return Status();
+  if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) {
+    return Status();
+  }
   if (error) return Status(EIO, "read " + directory + ": " + error.message());
   for (auto entry = begin(entries); entry != std::filesystem::directory_iterator();) {
     const std::string path = entry->path();
@@ -98,6 +100,12 @@ Status PodCgroup::Create(const runtime::v1::LinuxContainerResources& resources) 
     USETL_RETURN_IF_ERROR(Make(hierarchy, resources));
   }
   return Status();
+}
+
+bool PodCgroup::IsThere() const {
+  return std::ranges::all_of(hierarchies_.all, [this](const Hierarchy& hierarchy) {
+    return IsDirectory(Directory(hierarchy));
+  });
 }
 
 Status PodCgroup::Limit(const runtime::v1::LinuxContainerResources& resources) const {

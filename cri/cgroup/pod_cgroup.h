@@ -51,6 +51,8 @@ class PodCgroup {
   // After an error Remove() is to be called. EIO with the cause.
   Status Create(const runtime::v1::LinuxContainerResources& resources) const;
 
+  // In all hierarchies.
+  bool IsThere() const;
   // Gives it those limits that `resources` has; the others stay.
   Status Limit(const runtime::v1::LinuxContainerResources& resources) const;
 

@@ -65,6 +65,12 @@ Result<std::string> OwnRuntime(Node* node, const SandboxRecord& pod, const image
   return node->runtimes->Get(image, ImageRuntimes::Clock::now() + patience);
 }
 
+// Into a cgroup of the pod, which gets one if it has to. REQUIRES: its `verb` is held.
+Status FitLimits(Node* node, Sandbox& pod, const v1::LinuxContainerResources& wanted) {
+  if (LimitsProcessor(wanted)) USETL_RETURN_IF_ERROR(GiveCgroup(node, pod));
+  return CheckContainerLimits(*pod.Get(), wanted, /*changed=*/false);
+}
+
 }  // namespace
 
 grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
@@ -92,20 +98,10 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
   }
   // A pod that is being stopped gets no container any more.
   const std::lock_guard lock(sandbox->verb);
-  std::shared_ptr<const SandboxRecord> pod = sandbox->Get();
+  const std::shared_ptr<const SandboxRecord> pod = sandbox->Get();
   if (pod->state() != v1::SANDBOX_READY) {
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
                         "the pod sandbox " + pod->id() + " is not ready");
-  }
-  if (usetl::Status given = GiveCgroup(&node_, *sandbox, config.linux().resources()); !given.ok()) {
-    return ToGrpc(given);
-  }
-  pod = sandbox->Get();
-  if (const usetl::Status limits =
-          CheckContainerLimits(*pod, config.linux().resources(), /*changed=*/false);
-      !limits.ok()) {
-    if (limits.code() == EINVAL) node_.metrics.CountRefusal("resources");
-    return ToGrpc(limits);
   }
   const std::string name = ContainerName(config.metadata(), pod->id());
   if (usetl::Status status = node_.container_names.Reserve(name, *id); !status.ok()) {
@@ -145,6 +141,11 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
       LeaseImageVolumes(node_.images.get(), record.mutable_config());
   if (!volumes.ok()) return ImageToGrpc(volumes.status());
   if (context->IsCancelled()) return ToGrpc(usetl::Status(ECANCELED, "the client gave up"));
+  // Last, for it stays with the pod when the container is refused.
+  if (const usetl::Status limits = FitLimits(&node_, *sandbox, record.resources()); !limits.ok()) {
+    if (limits.code() == EINVAL) node_.metrics.CountRefusal("resources");
+    return ToGrpc(limits);
+  }
   if (usetl::Status status = node_.store->Add(record); !status.ok()) return ToGrpc(status);
   guard.Keep();
   node_.leases.KeepVolumes(*id, std::move(*volumes));

@@ -162,6 +162,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
   record.set_worker_pid(worker->process().pid);
   record.set_worker_started(worker->process().started);
   record.set_usf_pid(worker->started().usf);
+  record.set_outside_cgroup(pod->cgroup().empty());
   record.set_usf_cpu_ns(worker->started().usf_cpu_ns);
   // A worker whose container is not stored as running must not stay: it ends with its connection
   // only after a stop.

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <system_error>
 #include <thread>
 
 #include "cri/container/image_volume.h"
@@ -57,6 +59,16 @@ void SetExit(const std::optional<ContainerExit>& exit, int64_t now, ContainerRec
   record->set_lines_lost(said.lines_lost);
 }
 
+// False: this process can have no more threads.
+bool Begin(std::jthread* thread, std::function<void()> work) {
+  try {
+    *thread = std::jthread(std::move(work));
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 std::string ControlSocket(const Node& node, const std::string& container) {
@@ -83,18 +95,21 @@ Status PlanPod(Node* node, SandboxRecord* record) {
 
 Status EquipPod(Node* node, SandboxRecord* record) {
   // Plugins may be told of the cgroup above.
-  USETL_RETURN_IF_ERROR(CreateParentCgroups(*record));
+  Status cgroup = CreateParentCgroups(*record);
+  if (!cgroup.ok()) USETL_RETURN_IF_ERROR(DoWithoutCgroup(node, record, cgroup));
   const bool plugins = !record->network_config().empty();
-  if (!plugins || record->cgroup().empty()) {
-    USETL_RETURN_IF_ERROR(CreateCgroup(*record));
+  std::jthread beside;
+  // Plugins take tens of milliseconds, which the cgroup need not be made behind.
+  if (!plugins || record->cgroup().empty() ||
+      !Begin(&beside, [&cgroup, planned = *record] { cgroup = CreateCgroup(planned); })) {
+    cgroup = CreateCgroup(*record);
+    if (!cgroup.ok()) USETL_RETURN_IF_ERROR(DoWithoutCgroup(node, record, cgroup));
     return AttachNetwork(node, record);
   }
-  // Plugins take tens of milliseconds, which the cgroup need not be made behind.
-  Status cgroup;
-  std::thread beside([&cgroup, planned = *record] { cgroup = CreateCgroup(planned); });
   const Status network = AttachNetwork(node, record);
   beside.join();
-  return network.ok() ? cgroup : network;
+  if (!network.ok()) return network;
+  return cgroup.ok() ? cgroup : DoWithoutCgroup(node, record, cgroup);
 }
 
 Status ReleasePod(Node* node, SandboxRecord* record) {

@@ -26,15 +26,24 @@ void UnplanPod(Node* node, const SandboxRecord& record);
 // made or not, and may be repeated; after an error the record says what is left.
 Status AttachNetwork(Node* node, SandboxRecord* record);
 Status DetachNetwork(Node* node, SandboxRecord* record);
+// What only a cgroup limits. The memory of functions is usetl-vmmd's business.
+bool LimitsProcessor(const v1::LinuxContainerResources& limits);
+// Of a pod: its workers' memory counts too.
+bool WantsCgroup(const v1::LinuxContainerResources& limits);
 // The pod's cgroup; likewise. It is below its cgroup_parent. A pod without one has none, unless it
-// is to be limited: then it is below a parent of ours.
+// is to be limited: then it is below a parent of ours, which may be there. EINVAL for a bad parent.
 Status PlanCgroup(Node* node, SandboxRecord* record);
 // Of those above, what is missing.
 Status CreateParentCgroups(const SandboxRecord& record);
 Status CreateCgroup(const SandboxRecord& record);
-// Plans, stores and makes one for a pod that has none, when `limits` want it. REQUIRES: the pod's
-// `verb` is held.
-Status GiveCgroup(Node* node, Sandbox& pod, const v1::LinuxContainerResources& limits);
+// One behind the other. What is there is made what it should be.
+Status MakeCgroup(const SandboxRecord& record);
+// Plans, stores and makes one for a pod that has none. It still has none afterwards where none can
+// be made. REQUIRES: the pod's `verb` is held.
+Status GiveCgroup(Node* node, Sandbox& pod);
+// For a pod whose cgroup could not be made: without a cgroup_parent it goes on without, which is
+// logged once. Else, and when something is left of it, `why`.
+Status DoWithoutCgroup(Node* node, SandboxRecord* record, const Status& why);
 // Gives it the limits that the record has by now.
 Status LimitCgroup(const SandboxRecord& record);
 Status RemoveCgroup(Node* node, SandboxRecord* record);

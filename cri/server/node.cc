@@ -66,6 +66,18 @@ Status Node::ReleaseUnfinished() {
   return Status();
 }
 
+void Node::MakeCgroups() {
+  for (const auto& sandbox : store->Sandboxes()) {
+    if (sandbox->state() != v1::SANDBOX_READY || sandbox->cgroup().empty()) continue;
+    Status made = MakeCgroup(*sandbox);
+    if (made.ok()) continue;
+    SandboxRecord without = *sandbox;
+    made = DoWithoutCgroup(this, &without, made);
+    if (made.ok()) made = store->Update(std::move(without));
+    if (!made.ok()) spdlog::warn("pod {}: {}", sandbox->id(), made.message());
+  }
+}
+
 void Node::LeaseImagesOf(const ContainerRecord& container) {
   const auto lease = [&](const std::string& image) {
     Result<image::ImageLease> leased = images->Lease(image);
@@ -88,11 +100,12 @@ void Node::LeaseImagesOf(const ContainerRecord& container) {
 
 Status Node::TakeUp() {
   const auto hold = [&](const SandboxRecord& pod) {
-    parents.HoldAgain({pod.parent_cgroups().begin(), pod.parent_cgroups().end()});
+    parents.HoldAgain({pod.parent_cgroups().begin(), pod.parent_cgroups().end()}, pod.id());
   };
   for (const auto& sandbox : store->Sandboxes()) hold(*sandbox);
   for (const SandboxRecord& unfinished : store->unfinished()) hold(unfinished);
   USETL_RETURN_IF_ERROR(ReleaseUnfinished());
+  MakeCgroups();
   for (const auto& sandbox : store->Sandboxes()) {
     const Status reserved =
         sandbox_names.Reserve(SandboxName(sandbox->config().metadata()), sandbox->id());

@@ -2,6 +2,7 @@
 #ifndef USETL_CRI_SERVER_NODE_H_
 #define USETL_CRI_SERVER_NODE_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -67,6 +68,7 @@ class Node {
   Cni cni;
   NetworkCheck network_check;
   ParentCgroups parents;
+  std::atomic<bool> cgroups_missed = false;  // it was said that one cannot be made
   Capacity capacity;
   Health health;
   Names sandbox_names, container_names;
@@ -90,6 +92,8 @@ class Node {
         health(options.pods, options.vmmd, &capacity) {}
   Status CollectRuntimesNow();
   Status ReleaseUnfinished();
+  // Of pods that are ready: the last usetld may have been killed before it had made what it stored.
+  void MakeCgroups();
   Status TakeUp();
   // As far as they are still there.
   void LeaseImagesOf(const ContainerRecord& container);

@@ -1,3 +1,5 @@
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -35,22 +37,23 @@ Result<PodCgroup> Find(const SandboxRecord& record) {
   return PodCgroup(std::move(*hierarchies), record.cgroup());
 }
 
-// What only a cgroup limits. The memory of functions is usetl-vmmd's business.
-bool LimitsProcessor(const v1::LinuxContainerResources& limits) {
-  return limits.cpu_quota() > 0 || limits.cpu_shares() != 0 || !limits.cpuset_cpus().empty() ||
-         !limits.cpuset_mems().empty();
-}
+bool IsOurs(const SandboxRecord& record) { return record.config().linux().cgroup_parent().empty(); }
 
-Status PlanBelow(Node* node, const std::string& parent, SandboxRecord* record) {
+// Below its cgroup_parent, or below ours.
+Status Plan(Node* node, SandboxRecord* record) {
+  const std::string parent = IsOurs(*record) ? DefaultCgroupParent(node->options.cgroup_driver)
+                                             : record->config().linux().cgroup_parent();
   Result<std::string> path = PodCgroup::PathFor(parent, record->id());
   if (!path.ok()) return path.status();
   const Result<Hierarchies> hierarchies = ReadHierarchies();
   if (!hierarchies.ok()) return hierarchies.status();
   const std::string above = path->substr(0, path->rfind('/'));
+  const auto whose = IsOurs(*record) ? ParentCgroups::Whose::kOurs : ParentCgroups::Whose::kClients;
+  const Result<std::vector<std::string>> held =
+      node->parents.Hold(*hierarchies, above, whose, record->id());
+  if (!held.ok()) return held.status();
   record->set_cgroup(std::move(*path));
-  for (std::string& missing : node->parents.Hold(*hierarchies, above)) {
-    record->add_parent_cgroups(std::move(missing));
-  }
+  record->mutable_parent_cgroups()->Assign(held->begin(), held->end());
   return Status();
 }
 
@@ -58,57 +61,88 @@ std::vector<std::string> ParentsOf(const SandboxRecord& record) {
   return {record.parent_cgroups().begin(), record.parent_cgroups().end()};
 }
 
+// What somebody has taken away, as another usetld its parent.
+Status Mend(const SandboxRecord& record, const PodCgroup& cgroup) {
+  if (cgroup.IsThere()) return Status();
+  USETL_RETURN_IF_ERROR(CreateParentCgroups(record));
+  return cgroup.Create(LimitsOf(record));
+}
+
 }  // namespace
 
+bool LimitsProcessor(const v1::LinuxContainerResources& limits) {
+  return limits.cpu_quota() > 0 || limits.cpu_shares() != 0 || !limits.cpuset_cpus().empty() ||
+         !limits.cpuset_mems().empty();
+}
+
+bool WantsCgroup(const v1::LinuxContainerResources& limits) {
+  return LimitsProcessor(limits) || limits.memory_limit_in_bytes() > 0;
+}
+
 Status PlanCgroup(Node* node, SandboxRecord* record) {
-  const v1::LinuxPodSandboxConfig& config = record->config().linux();
-  if (!config.cgroup_parent().empty()) return PlanBelow(node, config.cgroup_parent(), record);
-  const v1::LinuxContainerResources& limits = config.resources();
-  if (!LimitsProcessor(limits) && limits.memory_limit_in_bytes() == 0) return Status();
-  return PlanBelow(node, DefaultCgroupParent(node->options.cgroup_driver), record);
+  if (IsOurs(*record) && !WantsCgroup(record->config().linux().resources())) return Status();
+  return Plan(node, record);
 }
 
 void UnplanPod(Node* node, const SandboxRecord& record) {
   // Of directories that are not there nothing can fail.
-  (void)!node->parents.Drop(ParentsOf(record)).ok();
+  (void)!node->parents.Drop(ParentsOf(record), record.id()).ok();
 }
 
 Status CreateParentCgroups(const SandboxRecord& record) {
   if (record.parent_cgroups().empty()) return Status();
   const Result<Hierarchies> hierarchies = ReadHierarchies();
   if (!hierarchies.ok()) return hierarchies.status();
-  return ParentCgroups::Make(*hierarchies, ParentsOf(record));
+  const Status made = ParentCgroups::Make(*hierarchies, ParentsOf(record));
+  // Another usetld may have removed one between two steps.
+  return made.ok() ? made : ParentCgroups::Make(*hierarchies, ParentsOf(record));
 }
 
-Status GiveCgroup(Node* node, Sandbox& pod, const v1::LinuxContainerResources& limits) {
+Status MakeCgroup(const SandboxRecord& record) {
+  USETL_RETURN_IF_ERROR(CreateParentCgroups(record));
+  return CreateCgroup(record);
+}
+
+Status GiveCgroup(Node* node, Sandbox& pod) {
   const std::shared_ptr<const SandboxRecord> record = pod.Get();
-  if (!record->cgroup().empty() || !LimitsProcessor(limits)) return Status();
+  if (!record->cgroup().empty()) return Status();
   SandboxRecord planned = *record;
-  USETL_RETURN_IF_ERROR(
-      PlanBelow(node, DefaultCgroupParent(node->options.cgroup_driver), &planned));
+  USETL_RETURN_IF_ERROR(Plan(node, &planned));
   if (const Status stored = node->store->Update(planned); !stored.ok()) {
     UnplanPod(node, planned);
     return stored;
   }
-  Status made = CreateParentCgroups(planned);
-  if (made.ok()) made = CreateCgroup(planned);
+  const Status made = MakeCgroup(planned);
   if (made.ok()) return made;
-  // What is left of it goes with the pod.
-  if (RemoveCgroup(node, &planned).ok()) USETL_RETURN_IF_ERROR(node->store->Update(planned));
-  return made;
+  USETL_RETURN_IF_ERROR(DoWithoutCgroup(node, &planned, made));
+  return node->store->Update(std::move(planned));
+}
+
+Status DoWithoutCgroup(Node* node, SandboxRecord* record, const Status& why) {
+  if (!IsOurs(*record)) return why;
+  if (!RemoveCgroup(node, record).ok()) return why;  // it goes with the pod
+  if (!node->cgroups_missed.exchange(true)) {
+    spdlog::warn("pods without a cgroup_parent go without limits of the processor: {}",
+                 why.message());
+  }
+  return Status();
 }
 
 Status CreateCgroup(const SandboxRecord& record) {
   if (record.cgroup().empty()) return Status();
   const Result<PodCgroup> cgroup = Find(record);
   if (!cgroup.ok()) return cgroup.status();
-  return cgroup->Create(LimitsOf(record));
+  const Status made = cgroup->Create(LimitsOf(record));
+  // Another usetld, which saw nobody in there, may have just removed the parent.
+  return made.ok() || record.parent_cgroups().empty() || cgroup->IsThere() ? made
+                                                                           : Mend(record, *cgroup);
 }
 
 Status LimitCgroup(const SandboxRecord& record) {
   if (record.cgroup().empty()) return Status();
   const Result<PodCgroup> cgroup = Find(record);
   if (!cgroup.ok()) return cgroup.status();
+  USETL_RETURN_IF_ERROR(Mend(record, *cgroup));
   return cgroup->Limit(LimitsOf(record));
 }
 
@@ -117,7 +151,7 @@ Status RemoveCgroup(Node* node, SandboxRecord* record) {
   const Result<PodCgroup> cgroup = Find(*record);
   if (!cgroup.ok()) return cgroup.status();
   USETL_RETURN_IF_ERROR(cgroup->Remove());
-  USETL_RETURN_IF_ERROR(node->parents.Drop(ParentsOf(*record)));
+  USETL_RETURN_IF_ERROR(node->parents.Drop(ParentsOf(*record), record->id()));
   record->clear_parent_cgroups();
   record->clear_cgroup();
   return Status();
@@ -128,8 +162,14 @@ Result<std::vector<CgroupFile>> OpenCgroup(const SandboxRecord& pod,
   if (pod.cgroup().empty()) return std::vector<CgroupFile>();
   const Result<PodCgroup> cgroup = Find(pod);
   if (!cgroup.ok()) return cgroup.status();
-  USETL_RETURN_IF_ERROR(cgroup->CreateFor(container.id(), container.resources()));
-  return cgroup->OpenProcesses(container.id());
+  const auto open = [&]() -> Result<std::vector<CgroupFile>> {
+    USETL_RETURN_IF_ERROR(cgroup->CreateFor(container.id(), container.resources()));
+    return cgroup->OpenProcesses(container.id());
+  };
+  Result<std::vector<CgroupFile>> opened = open();
+  if (opened.ok() || cgroup->IsThere()) return opened;
+  USETL_RETURN_IF_ERROR(Mend(pod, *cgroup));
+  return open();
 }
 
 Status CheckContainerLimits(const SandboxRecord& pod, const v1::LinuxContainerResources& wanted,
@@ -147,6 +187,7 @@ Status CheckContainerLimits(const SandboxRecord& pod, const v1::LinuxContainerRe
   if (!cpusets || pod.cgroup().empty()) return Status();
   const Result<PodCgroup> cgroup = Find(pod);
   if (!cgroup.ok()) return cgroup.status();
+  USETL_RETURN_IF_ERROR(Mend(pod, *cgroup));  // one that is gone has no controllers either
   if (cgroup->HasCpuset()) return Status();
   return Status(EINVAL, "usetl: " + what +
                             " are not supported here: the pod's cgroup has no cpuset controller; "

@@ -98,20 +98,20 @@ class NodeCase(unittest.TestCase):
         return done
 
 
-def spawn_daemon(program: str, *options: str) -> tuple[subprocess.Popen, str]:
+def spawn_daemon(program: str, *options: str, within: tuple[str, ...] = ()) -> tuple[subprocess.Popen, str]:
     """A daemon by itself, and what it said: that it is ready, or why not. The caller ends it."""
     reading, writing = os.pipe()
-    daemon = subprocess.Popen([BUILD / program, *options, "--ready-fd", str(writing)],
+    daemon = subprocess.Popen([*within, BUILD / program, *options, "--ready-fd", str(writing)],
                               stdin=subprocess.DEVNULL, pass_fds=[writing])
     os.close(writing)
     with open(reading, encoding="utf-8") as report:
         return daemon, report.readline()
 
 
-def start_daemon(test, program: str, *options: str) -> tuple[subprocess.Popen, str]:
+def start_daemon(test, program: str, *options: str, within: tuple[str, ...] = ()) -> tuple[subprocess.Popen, str]:
     """The same until the test ends."""
     in_network_namespace()
-    daemon, said = spawn_daemon(program, *options)
+    daemon, said = spawn_daemon(program, *options, within=within)
     test.addCleanup(daemon.wait)
     test.addCleanup(daemon.terminate)
     return daemon, said

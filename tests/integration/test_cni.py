@@ -38,6 +38,7 @@ class CniCase(unittest.TestCase):
     """usetld alone: pods need no function to be attached. The bridge lies in the tests' own namespace."""
 
     OPTIONS: tuple[str, ...] = ()
+    WITHIN: tuple[str, ...] = ()  # the command that starts usetld
 
     def setUp(self):
         in_network_namespace()
@@ -55,7 +56,8 @@ class CniCase(unittest.TestCase):
         self.daemon, said = start_daemon(
             self, "usetld", "--socket", f"{self.directory}/s", "--state", f"{self.directory}/state",
             "--images", f"{self.directory}/images", "--namespaces", f"{self.directory}/netns",
-            "--cni-conf", f"{self.directory}/conf", "--cni-bin", f"{self.directory}/bin:{PLUGINS}", *self.OPTIONS)
+            "--cni-conf", f"{self.directory}/conf", "--cni-bin", f"{self.directory}/bin:{PLUGINS}", *self.OPTIONS,
+            within=self.WITHIN)
         self.assertEqual(said, "ready\n")
         self.client = Client(f"{self.directory}/s")
         self.addCleanup(self.remove_all)

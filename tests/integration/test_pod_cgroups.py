@@ -8,7 +8,8 @@ import unittest
 
 import grpc
 from cgroups import make_cgroup
-from cri import Client, cri
+from cri import Client, container_config, cri
+from image_file import add_image
 from node import start_daemon
 from test_cni import CniCase
 
@@ -142,19 +143,61 @@ class Cgroups(CniCase):
         self.assert_nothing_left()
 
     def test_limits_without_a_parent(self):
-        self.assertFalse(any(self.made("/usetl")), "somebody else's")
         pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(
             resources=cri.LinuxContainerResources(memory_limit_in_bytes=64 << 20, cpu_quota=20_000, cpu_period=100_000)))
         self.assertEqual(self.memory_limit("/usetl", pod), 64 << 20)
         self.assertEqual(self.quota("/usetl", pod), 20_000)
         self.stop(pod)
-        pod, _, _ = self.run_pod("b")
-        self.assertFalse(any(self.made("/usetl")), "it wants none")
-        self.client.UpdatePodSandboxResources(pod_sandbox_id=pod,
-                                              resources=cri.LinuxContainerResources(cpu_quota=30_000))
-        self.assertEqual(self.quota("/usetl", pod), 30_000)
+        self.assertFalse(any(self.made(f"/usetl/usetl-{pod[:16]}")))
+        for name, limits in (("b", {"cpu_quota": 30_000}), ("c", {"memory_limit_in_bytes": 64 << 20})):
+            pod, _, _ = self.run_pod(name)
+            self.assertEqual(self.cgroup(pod), "", "it wants none")
+            self.client.UpdatePodSandboxResources(pod_sandbox_id=pod, resources=cri.LinuxContainerResources(**limits))
+            self.assertEqual(self.cgroup(pod), f"/usetl/usetl-{pod[:16]}")
+            self.assertEqual(self.quota("/usetl", pod), limits.get("cpu_quota", -1))
+            self.stop(pod)
+            self.assertFalse(any(self.made(f"/usetl/usetl-{pod[:16]}")))
+
+    def cgroup(self, pod: str) -> str:
+        return json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])["cgroup"]
+
+    def test_our_parent_is_shared(self):
+        """With another usetld: each removes it when nobody is in there, and makes it when it is gone."""
+        limits = cri.LinuxPodSandboxConfig(resources=cri.LinuxContainerResources(cpu_quota=20_000))
+        others = [path / f"usetl/other-{os.getpid()}" for path in self.hierarchies()]
+        for path in others:
+            path.mkdir(parents=True)
+        pod, _, _ = self.run_pod("a", linux=limits)
         self.stop(pod)
-        self.assertFalse(any(self.made("/usetl")))
+        for path in others:
+            path.rmdir()
+        pod, _, _ = self.run_pod("b", linux=limits)
+        self.assertEqual(self.quota("/usetl", pod), 20_000)
+        self.stop(pod)
+
+    def test_what_is_missing_at_the_start_is_made(self):
+        parent = f"/usetl-test-{os.getpid()}/made"
+        pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(
+            cgroup_parent=parent, resources=cri.LinuxContainerResources(cpu_quota=20_000)))
+        self.daemon.kill()
+        self.daemon.wait()
+        self.client.close()
+        for above in (f"{parent}/usetl-{pod[:16]}", parent):
+            for path in pathlib.Path("/sys/fs/cgroup").glob(f"*{above}"):
+                path.rmdir()
+        self.start()
+        self.assertEqual(self.quota(parent, pod), 20_000)
+        self.stop(pod)
+        self.assertFalse(any(self.made(parent)))
+
+    def test_parent_is_a_file(self):
+        for parent in ("/cgroup.procs", "/cgroup.procs/below"):
+            linux = cri.LinuxPodSandboxConfig(cgroup_parent=parent)
+            with self.subTest(parent), self.assertRaises(grpc.RpcError) as raised:
+                self.run_pod("a", linux=linux)
+            self.assertEqual(raised.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+            self.assertRegex(raised.exception.details(), "usetl: cgroup_parent: .*/cgroup.procs is no directory")
+            self.assertEqual(len(self.client.ListPodSandbox().items), 0)
 
     def test_plugins_are_told_and_find_the_parent(self):
         """What runs beside ADD is the pod's own cgroup."""
@@ -167,6 +210,47 @@ class Cgroups(CniCase):
         pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent))
         self.assertTrue(seen.exists())
         self.stop(pod)
+
+
+READ_ONLY = """
+for at in $(awk '$3 ~ /^cgroup/ { print $2 }' /proc/mounts); do
+    mount -o remount,bind,ro $at
+done
+exec "$@"
+"""
+
+
+class ReadOnly(CniCase):
+    """Cgroups that cannot be made, as in a container of Docker."""
+
+    WITHIN = ("unshare", "-m", "--propagation", "unchanged", "sh", "-ec", READ_ONLY, "sh")
+    LIMITS = cri.LinuxContainerResources(cpu_quota=20_000, cpu_shares=512)
+
+    def cgroup(self, pod: str) -> str:
+        return json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])["cgroup"]
+
+    def test_pods_without_a_parent_go_without(self):
+        add_image(self.directory / "images", "localhost/function:1", {"function/main.py": "def handler(e, c): pass\n"},
+                  "--config.workingdir", "/function")
+        pod, _, _ = self.run_pod("a", linux=cri.LinuxPodSandboxConfig(resources=self.LIMITS))
+        self.assertEqual(self.cgroup(pod), "")
+        pod, _, _ = self.run_pod("b")
+        self.client.CreateContainer(pod_sandbox_id=pod, config=container_config(
+            "a", "localhost/function:1", linux=cri.LinuxContainerConfig(resources=self.LIMITS)))
+        self.assertEqual(self.cgroup(pod), "")
+        with self.assertRaisesRegex(grpc.RpcError, "want a cgroup, and none can be made here") as raised:
+            self.client.UpdatePodSandboxResources(pod_sandbox_id=pod, resources=self.LIMITS)
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
+        with self.assertRaisesRegex(grpc.RpcError, "cpuset_cpus and cpuset_mems want a cgroup"):
+            self.client.CreateContainer(pod_sandbox_id=pod, config=container_config(
+                "b", "localhost/function:1", linux=cri.LinuxContainerConfig(
+                    resources=cri.LinuxContainerResources(cpuset_cpus="0"))))
+
+    def test_a_parent_that_is_named_fails(self):
+        for parent in (f"/usetl-test-{os.getpid()}", "/"):
+            with self.subTest(parent), self.assertRaisesRegex(grpc.RpcError, "Read-only file system"):
+                self.run_pod("a", linux=cri.LinuxPodSandboxConfig(cgroup_parent=parent))
+            self.assertEqual(len(self.client.ListPodSandbox().items), 0)
 
 
 class Driver(CniCase):

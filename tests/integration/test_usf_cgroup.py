@@ -153,8 +153,41 @@ class UsfCgroup(CriCase):
         self.stop(container, 0)
         self.client.RemoveContainer(container_id=container)
         self.assertFalse(own.exists())
+        for limits in ({"cpu_quota": QUOTA}, {"memory_limit_in_bytes": 64 << 20}):
+            self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "usetl: .* a container of this one was started before",
+                              self.client.UpdatePodSandboxResources, pod_sandbox_id=pod,
+                              resources=cri.LinuxContainerResources(**limits))
+        self.client.UpdatePodSandboxResources(pod_sandbox_id=pod)
+        self.stop(free, 0)
+        self.client.UpdatePodSandboxResources(pod_sandbox_id=pod,
+                                              resources=cri.LinuxContainerResources(cpu_quota=QUOTA))
+        self.assertEqual((pods / "cpu.cfs_quota_us").read_text(), f"{QUOTA}\n")
         self.client.StopPodSandbox(pod_sandbox_id=pod)
-        self.assertEqual(list(AT.glob("*/usetl")), [])
+        self.assertEqual(list(AT.glob(f"*/usetl/usetl-{pod[:16]}")), [])
+
+    def test_pod_whose_containers_run_outside(self):
+        pod = self.run_pod()
+        self.run_container(pod)
+        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, "usetl: .* a container of this one was started before",
+                          self.client.UpdatePodSandboxResources, pod_sandbox_id=pod,
+                          resources=cri.LinuxContainerResources(cpu_quota=QUOTA))
+        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
+        self.assertEqual(info["cgroup"], "")
+
+    def test_container_that_is_refused_gives_the_pod_no_cgroup(self):
+        pod = self.run_pod()
+        linux = cri.LinuxContainerConfig(resources=cri.LinuxContainerResources(cpu_shares=512))
+        self.assert_fails(grpc.StatusCode.INVALID_ARGUMENT, 'the command "sh" is not supported', self.create, pod=pod,
+                          command=["sh"], linux=linux)
+        info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
+        self.assertEqual(info["cgroup"], "")
+
+    def test_cgroup_that_is_gone_is_made_again(self):
+        pod = self.pod_below()
+        for path in AT.glob(f"*/{self.parent}/usetl-{pod[:16]}"):
+            path.rmdir()
+        container = self.spin(pod, cpu_period=PERIOD, cpu_quota=QUOTA)
+        wait_until(lambda: self.programs(self.own(pod, container)) == ["usetl-proxy", "usetl-usf"])
 
     def test_cpuset_of_a_container(self):
         pod = self.pod_below()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import threading
 import unittest
 
@@ -238,6 +239,20 @@ class Usetld(Steps):
         self.assertEqual(list(self.client.ImageStatus(image=spec).image.repo_tags), [spec.image])
         self.client.RemoveImage(image=spec)
         wait_until(lambda: self.image_files() == files)
+
+    def test_17_cgroup_is_stored_and_not_made(self):
+        pod = self.run_pod()
+        container = self.create(pod)
+        name = f"usetl-{pod[:16]}"
+        made = list(pathlib.Path("/sys/fs/cgroup").glob(f"*{self.daemons.cgroup}/{name}"))
+        self.assertNotEqual(made, [])
+        self.daemons.kill("usetld")
+        for path in made:
+            path.rmdir()
+        self.daemons.start("usetld")
+        self.client.StartContainer(container_id=container)
+        self.assertTrue(all(path.is_dir() for path in made))
+        self.serves(pod)
 
     def test_15_everything_killed(self):
         pod = self.run_pod()
