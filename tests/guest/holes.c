@@ -111,6 +111,19 @@ static void filled_by_writes(void) {
   CHECK(munmap((void*)memory, kSize) == 0 && close(fd) == 0 && unlink("filled") == 0);
 }
 
+// Room for a part of a file that is larger than all there is.
+static void reserved_in_a_hole(void) {
+  struct stat info;
+  char text[4];
+  const int fd = put("reserved", "x");
+  CHECK(ftruncate(fd, (off_t)10 << 30) == 0);
+  CHECK(posix_fallocate(fd, 0, 1 << 20) == 0 && posix_fallocate(fd, (off_t)5 << 30, 100000) == 0);
+  CHECK(fstat(fd, &info) == 0 && info.st_size == (off_t)10 << 30);
+  CHECK(pread(fd, text, 2, 0) == 2 && text[0] == 'x' && text[1] == 0);
+  CHECK(pread(fd, text, 4, (off_t)5 << 30) == 4 && memcmp(text, "\0\0\0\0", 4) == 0);
+  CHECK(close(fd) == 0 && unlink("reserved") == 0);
+}
+
 // A mapping lasts longer than the descriptor and the name.
 static void mapped_and_closed(void) {
   static char block[65536];
@@ -157,6 +170,7 @@ int main(void) {
   RUN(cut_and_mapped);
   RUN(bad_memory);
   RUN(filled_by_writes);
+  RUN(reserved_in_a_hole);
   RUN(mapped_and_closed);
   RUN(mapped_and_grown);
   return check_done();

@@ -141,6 +141,18 @@ class Http(ContainerCase):
         container.stop(30000)
         self.assertEqual(container.end()["code"], 0)
 
+    def test_the_file_says_what_it_is(self):
+        container = self.container("def handler(event, context):\n  return [event]\n", mode="auto", ports=[8080])
+        container.started()
+        code = ("import urllib.request as u\n"
+                "r = u.Request('http://127.0.0.1:8080/', b'{\"a\": 1}', {'content-type': 'application/json'})\n"
+                "print(u.urlopen(r, timeout=60).read().decode())\n")
+        said = subprocess.check_output(["nsenter", "--net=/proc/%d/ns/net" % self.pod.process.pid,
+                                        "/usr/bin/python3.11", "-c", code], text=True, timeout=120)
+        self.assertEqual(said.replace(" ", ""), '[{"a":1}]\n')
+        container.stop(30000)
+        self.assertEqual(container.end()["reason"], COMPLETED)
+
     def test_script_is_no_server(self):
         message = self.container("print(1)\nif __name__ == '__main__':\n  pass\n", mode="http").receive()
         self.assertEqual(message["type"], FAILED)

@@ -167,6 +167,18 @@ int64_t WriteSparse(Inode* inode, const void* user, uint64_t size, uint64_t offs
   return done != 0 || size == 0 ? static_cast<int64_t>(done) : -ENOSPC;
 }
 
+int64_t ReserveSparse(Inode* inode, uint64_t offset, uint64_t end) {
+  for (uint64_t at = offset; at < end;) {
+    uint64_t next;
+    if (Locate(*inode, at, &next) == nullptr) {
+      if (!AddRoom(inode, at, end)) return -ENOSPC;
+      continue;
+    }
+    at = next;
+  }
+  return 0;
+}
+
 void TruncateSparse(Inode* inode, uint64_t size) {
   DropBeyond(inode, size);
   inode->size = size;

@@ -18,6 +18,8 @@ int64_t ReadSparse(const Inode& inode, void* user, uint64_t size, uint64_t offse
 // Of a file of the guest region, which is sparse from then on. Bytes written, -EFAULT, -ENOSPC; the
 // size is the caller's business.
 int64_t WriteSparse(Inode* inode, const void* user, uint64_t size, uint64_t offset);
+// Makes room for all of [offset, end) in a file of the guest region. 0 or -ENOSPC.
+int64_t ReserveSparse(Inode* inode, uint64_t offset, uint64_t end);
 // Sets the size of a file of the guest region and lets go of what is beyond it.
 void TruncateSparse(Inode* inode, uint64_t size);
 // Once the size is right: a file whose own range has become all of it is a plain one again.

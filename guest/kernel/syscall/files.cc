@@ -355,8 +355,9 @@ int64_t sys_fallocate(int fd, int mode, int64_t offset, int64_t length) {
   if (__builtin_add_overflow(offset, length, &end)) return -EFBIG;
   const auto wanted = static_cast<uint64_t>(end);
   if (const int64_t error = MayChangeFile(inode); error != 0) return error;
-  if (const int64_t error = FillHoles(inode); error != 0) return error;
-  if (const int64_t error = EnsureWritable(inode, wanted); error != 0) return error;
+  const int64_t error =
+      inode->sparse ? ReserveSparse(inode, offset, wanted) : EnsureWritable(inode, wanted);
+  if (error != 0) return error;
   return inode->size >= wanted ? 0 : file->Truncate(wanted);
 }
 

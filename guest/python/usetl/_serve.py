@@ -51,7 +51,7 @@ class Function:
             order, _ = decode(payload.decode(), 0)
             find_mounts(order.get("mounts") or ())
             self._call = self._script = self._web = None
-            if order.get("mode") == "http":
+            if self._is_web(order):
                 return self._load_web(order)
             name = self._load(order)
             return b'{"ok":true,"handler":%b}' % (encode(name).encode() if name else b"null")
@@ -60,6 +60,13 @@ class Function:
             return encode_failure(error, self._root, **extra)
         finally:
             flush()
+
+    @staticmethod
+    def _is_web(order: dict[str, Any]) -> bool:
+        mode = order.get("mode")
+        if mode != "auto" or not order.get("serves"):
+            return mode == "http"
+        return bool(order.get("handler")) or not looks_like_script(read_code(order["path"], None))
 
     def _load(self, order: dict[str, Any]) -> str | None:
         """The name of the handler, none for a script."""

@@ -263,7 +263,11 @@ Result<StartRequest> ReadMountUpdate(uint32_t json_size, std::vector<Fd> fds) {
 }
 
 std::string LoadRecord(const StartRequest& request) {
-  json load = {{"path", request.path}, {"mode", request.mode}, {"argv", request.arguments}};
+  // `serves`: a handler is to answer HTTP requests, also when only the file says what it is.
+  json load = {{"path", request.path},
+               {"mode", request.mode},
+               {"serves", true},
+               {"argv", request.arguments}};
   load["env"] = request.environment;
   if (!request.target.empty()) load["target"] = request.target;
   if (!request.cwd.empty()) load["cwd"] = request.cwd;
