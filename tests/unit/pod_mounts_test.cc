@@ -169,6 +169,75 @@ TEST_F(MountsTest, ClonesOnlyRead) {
   EXPECT_EQ(Content(Ask(&function_, read)), "text");
 }
 
+TEST_F(MountsTest, NeverWaitsForAServiceThatHangs) {
+  // Programs of exec ask and are killed, one after the other.
+  const std::string path(abi::kMaxName, 'x');
+  int error = -1, asked = 0;
+  for (; error == -1 && asked < 1000; ++asked) {
+    MountAsker clone(/*clone=*/true);
+    EXPECT_TRUE(Post(&clone, {.op = MountOp::kLook}, path).ok());
+    error = Take(&clone).done.error;
+    mounts_->Leave(&clone);
+  }
+  EXPECT_EQ(error, EIO);
+  EXPECT_LT(asked, 100);
+  // It goes on.
+  while (Serve()) {
+  }
+  EXPECT_EQ(Ask(&function_, {.op = MountOp::kLook}, "none").done.error, ENOENT);
+}
+
+TEST_F(MountsTest, ClosingManyFilesLeavesRoomToAsk) {
+  std::ofstream(top() / "mount/f") << "text";
+  std::vector<uint32_t> handles;
+  for (uint32_t i = 0; i < abi::kMaxMountHandles; ++i) {
+    handles.push_back(Ask(&function_, kOpenToRead, "f").done.handle);
+  }
+  for (const uint32_t handle : handles) mounts_->OnClose(&function_, handle);
+  EXPECT_TRUE(Post(&function_, kOpenToRead, "f").ok());
+  EXPECT_EQ(Take(&function_).done.error, -1);
+  while (Serve()) {
+  }
+  EXPECT_EQ(Take(&function_).done.error, 0);
+}
+
+TEST_F(MountsTest, MappingsLeaveRoomToRead) {
+  std::ofstream(top() / "mount/f") << "x";
+  abi::MountChange read{.op = MountOp::kRead, .flags = abi::kMountMaps, .size = 1};
+  read.handle = Ask(&function_, kOpenToRead, "f").done.handle;
+  read.size = kHostRegion * 3 / 4 - (512 << 10);
+  EXPECT_EQ(Ask(&function_, read).done.error, ENOSPC);
+  read.flags = 0;
+  EXPECT_EQ(Ask(&function_, read).done.error, 0);
+  // The same of entries.
+  read.flags = abi::kMountMaps;
+  read.size = 1;
+  int error = 0;
+  for (int i = 0; error == 0 && i < 1000; ++i) error = Ask(&function_, read).done.error;
+  EXPECT_EQ(error, ENOSPC);
+  read.flags = 0;
+  const MountAnswer answer = Ask(&function_, read);
+  EXPECT_EQ(Content(answer), "x");
+}
+
+TEST_F(MountsTest, ClosesWhatItCannotBringIn) {
+  std::ofstream(top() / "mount/big") << std::string(2 * MountService::kBuffer, 'x');
+  abi::MountChange open = kOpenToRead;
+  open.size = 2 * MountService::kBuffer;
+  EXPECT_TRUE(Post(&function_, open, "big").ok());
+  EXPECT_TRUE(Serve());  // the first piece
+  const Result<ipc::Message> second = ipc::Receive(service_.get());
+  ASSERT_TRUE(second.ok());
+  EXPECT_TRUE(ipc::Send(service_.get(), MountAnswer::Error(ESTALE).Pack()).ok());
+  mounts_->OnService();
+  const MountAnswer answer = Take(&function_);
+  EXPECT_EQ(answer.done.error, ESTALE);
+  EXPECT_EQ(answer.done.handle, abi::kNoHandle);
+  while (Serve()) {
+  }
+  EXPECT_EQ(Ask(&function_, kOpenToRead, "big").done.handle, 0u);
+}
+
 TEST_F(MountsTest, NothingStaysOfWhoLeaves) {
   std::ofstream(top() / "mount/f") << "text";
   const uint64_t free = host_.free_bytes();

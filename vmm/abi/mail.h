@@ -161,7 +161,7 @@ enum class MountOp : uint32_t {
   kRemoveDirectory = 8,  //
   kRename = 9,           // to the path `text`
   kSymlink = 10,         // to `text`, whatever that is
-  kTimes = 11,           // modified `position`, read `offset`: ns since 1970; ~0: stays
+  kTimes = 11,           // modified `position`, read `offset`: ns since 1970, see below
   // Of directories that are mounted only. There a file is written and read by its handle.
   kLook = 12,   // what the path's names are, but the first `position` of them
   kOpen = 13,   // a regular file, as `flags` say; its first `size` bytes as kRead
@@ -171,11 +171,18 @@ enum class MountOp : uint32_t {
   kClose = 17,  // of the worker to the mount service: `handle`
 };
 
+// Of kTimes.
+inline constexpr uint64_t kMountTimeStays = ~0ull;
+inline constexpr uint64_t kMountTimeNow =
+    ~0ull - 1;  // which takes no owner, as an explicit one does
+
 enum MountFlag : uint32_t {
   kMountAppend = 1,     // kWrite: behind what the file has, wherever that ends
   kMountReads = 2,      // kOpen
   kMountWrites = 4,     // kOpen
   kMountTruncates = 8,  // kOpen: to nothing
+  kMountOpened = 16,    // kMode, kTimes: of the open file `handle`, not of a path
+  kMountMaps = 32,      // kRead: to be mapped. What is left for other reads stays theirs
 };
 
 inline constexpr uint32_t kNoHandle = ~0u;
@@ -216,11 +223,11 @@ inline constexpr uint32_t kMaxMountHandles = 512;    // of a container
 //   kLook: a file for each name up to the first that is no directory; of a link also its target. Of
 //     an empty path the mount. ENOENT: the next name does not exist, or is neither file, directory
 //     nor link.
-//   kCreate, kReplace, kOpen, kRead, kWrite, kTruncate: the file, before it was read and after it
-//     was changed. The first three: also its handle.
+//   kCreate, kReplace, kOpen, kRead, kWrite, kTruncate, and what is kMountOpened: the file, before
+//     it was read and after it was changed. The first three: also its handle.
 //   kOpen, kRead: `size` bytes, fewer only at the end of the file, at `offset` of the host region,
 //     in the nameless entry `entry` (kNoEntry: of no bytes). ENOSPC: the region has no such room.
-//   kWrite: `size` is where it ended.
+//   kWrite: `size` is how much was written, of a directory's file; less: there is room for no more.
 //   kList: records of getdents64(2), at the end none. `size`: where to go on.
 struct MountDone {
   int32_t error;  // errno, 0: done

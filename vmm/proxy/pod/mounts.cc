@@ -1,5 +1,6 @@
 #include "vmm/proxy/pod/mounts.h"
 
+#include <fcntl.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -16,6 +17,13 @@ using abi::MountOp;
 
 // Of one guest, in the host region. The others are for bodies of HTTP and files from the start.
 constexpr size_t kMostEntries = 384;
+// Of these and of the region: what mappings leave for read(2) of other files.
+constexpr size_t kReadEntries = 64;
+constexpr uint64_t kReadRoom = 1 << 20;
+
+// Under way at most: a service that hangs keeps nobody but who asks it. Files that are closed, of
+// which a program may have many at once, take but a part of them.
+constexpr size_t kMostOrders = 64, kMostCloses = 16;
 
 bool OnlyReads(const abi::MountChange& change) {
   return change.op == MountOp::kLook || change.op == MountOp::kList ||
@@ -23,9 +31,10 @@ bool OnlyReads(const abi::MountChange& change) {
          (change.op == MountOp::kOpen && change.flags == abi::kMountReads);
 }
 
-bool ByHandle(MountOp op) {
+bool ByHandle(const abi::MountChange& change) {
+  const MountOp op = change.op;
   return op == MountOp::kRead || op == MountOp::kWrite || op == MountOp::kTruncate ||
-         op == MountOp::kSync;
+         op == MountOp::kSync || (change.flags & abi::kMountOpened) != 0;
 }
 
 bool GivesContent(MountOp op) { return op == MountOp::kRead || op == MountOp::kOpen; }
@@ -41,6 +50,10 @@ Result<Mounts> Mounts::Create(MountService service, uint32_t directories, std::v
     const int fds[] = {regions.guest_file.get()};
     const Status sent = ipc::Send(service.socket.get(), ipc::Bytes(size), {}, fds);
     if (!sent.ok()) return sent.Annotate("the mount service");
+    const int flags = fcntl(service.socket.get(), F_GETFL);
+    if (flags < 0 || fcntl(service.socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+      return Status::Errno("the socket of the mount service");
+    }
   }
   return Mounts(std::move(service), directories,
                 MountWriter(std::move(files), directories, regions.guest), regions.host);
@@ -62,25 +75,27 @@ int Mounts::Ask(MountAsker* asker, const MountOrder& order, std::span<const uint
   const abi::MountChange& change = order.change;
   if (asker->clone_ && !OnlyReads(change)) return EROFS;
   if (change.mount >= directories_) return files_.Apply(order);
-  if (!service_.socket.ok()) return EIO;
-  if (ByHandle(change.op) && !asker->handles_.contains(change.handle)) return EBADF;
+  if (!service_.socket.ok() || orders_.size() >= kMostOrders) return EIO;
+  if (ByHandle(change) && !asker->handles_.contains(change.handle)) return EBADF;
   if (change.op == MountOp::kClose) return EINVAL;
   BodyCursor content;
   if (GivesContent(change.op) && change.size != 0) {
-    Result<BodyCursor> room = Reserve(*asker, change.size);
+    Result<BodyCursor> room = Reserve(*asker, change);
     if (!room.ok()) return ENOSPC;
     content = std::move(*room);
   }
   return Send({asker, change, {payload.begin(), payload.end()}, std::move(content), {}}) ? -1 : EIO;
 }
 
-Result<BodyCursor> Mounts::Reserve(const MountAsker& asker, uint64_t size) {
-  const uint64_t kept = region_->size() / 4;
-  if (asker.entries_.size() >= kMostEntries || region_->free_bytes() < kept ||
-      size > region_->free_bytes() - kept) {
+Result<BodyCursor> Mounts::Reserve(const MountAsker& asker, const abi::MountChange& change) {
+  const bool maps = (change.flags & abi::kMountMaps) != 0;
+  const uint64_t kept = region_->size() / 4 + (maps ? kReadRoom : 0);
+  const size_t most = kMostEntries - (maps ? kReadEntries : 0);
+  if (asker.entries_.size() >= most || region_->free_bytes() < kept ||
+      change.size > region_->free_bytes() - kept) {
     return Status(ENOSPC, "the host region has no room for a file of a mount");
   }
-  return region_->ReserveContent(size);
+  return region_->ReserveContent(change.size);
 }
 
 bool Mounts::Send(Order order) {
@@ -105,14 +120,13 @@ void Mounts::Close(uint32_t handle) {
 }
 
 void Mounts::SendCloses() {
-  // Few are under way: sending must never wait for a service that hangs.
-  constexpr size_t kMostOrders = 16;
-  while (!closing_.empty() && orders_.size() < kMostOrders && service_.socket.ok()) {
+  while (!closing_.empty() && orders_.size() < kMostCloses && service_.socket.ok()) {
     abi::MountChange change{};
     change.op = MountOp::kClose;
     change.handle = closing_.back();
     const std::span<const uint8_t> bytes = ipc::Bytes(change);
-    // A service that is gone has nothing open; OnService() sees that.
+    // A full socket: after the next answer. A service that is gone has nothing open; OnService()
+    // sees that.
     if (!Send({nullptr, change, {bytes.begin(), bytes.end()}, {}, {}})) return;
     closing_.pop_back();
   }
@@ -130,6 +144,7 @@ void Mounts::Leave(MountAsker* asker) {
 
 void Mounts::OnService() {
   Result<ipc::Message> message = ipc::Receive(service_.socket.get());
+  if (message.status().code() == EAGAIN) return;
   Result<MountAnswer> answer =
       message.ok() ? MountAnswer::Unpack(message->bytes) : message.status();
   if (!answer.ok() || orders_.empty()) return OnServiceEnd();
@@ -142,13 +157,22 @@ void Mounts::OnService() {
     return;
   }
   if (handle != abi::kNoHandle) order.asker->handles_.insert(handle);
-  if (!GivesContent(order.change.op) || answer->done.error != 0) {
+  if (GivesContent(order.change.op) && answer->done.error != 0) {
+    return Fail(order, answer->done.error);
+  }
+  if (!GivesContent(order.change.op)) {
     order.asker->answer_ = std::move(message->bytes);
     return;
   }
   if (!TakePiece(&order, *answer)) return EndRead(&order);
-  MountAsker* const asker = order.asker;
-  if (!Send(std::move(order))) asker->answer_ = ErrorAnswer(EIO);
+  if (!ipc::Send(service_.socket.get(), order.payload).ok()) return Fail(order, EIO);
+  orders_.push_back(std::move(order));
+}
+
+void Mounts::Fail(const Order& order, int error) {
+  // What was opened for nothing: the guest will never know it.
+  if (order.first) OnClose(order.asker, order.first->done.handle);
+  order.asker->answer_ = ErrorAnswer(error);
 }
 
 bool Mounts::TakePiece(Order* order, const MountAnswer& answer) {
@@ -181,7 +205,7 @@ void Mounts::EndRead(Order* order) {
       answer.done.size = body->size;
       order->asker->entries_.insert(body->entry);
     } else {
-      answer.done.error = ENOSPC;
+      return Fail(*order, ENOSPC);
     }
   }
   order->asker->answer_ = answer.Pack();

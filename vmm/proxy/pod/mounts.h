@@ -69,7 +69,7 @@ class Mounts {
   bool Finish(const MountAsker& asker, std::chrono::milliseconds patience);
 
  private:
-  // What the service was asked, in order.
+  // What the service was asked, in order; a bounded number, and no more than fits its socket.
   struct Order {
     MountAsker* asker;  // null: has left
     abi::MountChange change;
@@ -86,10 +86,12 @@ class Mounts {
 
   int Ask(MountAsker* asker, const MountOrder& order, std::span<const uint8_t> payload);
   bool Send(Order order);
-  Result<BodyCursor> Reserve(const MountAsker& asker, uint64_t size);
+  Result<BodyCursor> Reserve(const MountAsker& asker, const abi::MountChange& change);
   // Of the first order. True: there is more to read.
   bool TakePiece(Order* order, const MountAnswer& answer);
   void EndRead(Order* order);
+  // Of what had an asker.
+  void Fail(const Order& order, int error);
   void Close(uint32_t handle);
   void SendCloses();
   void OnServiceEnd();
