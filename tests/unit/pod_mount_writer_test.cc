@@ -1,7 +1,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -28,7 +30,7 @@ TEST_F(MountWriterTest, ChangesADirectory) {
   MountAnswer answer =
       Ask({.op = MountOp::kWrite, .offset = 100, .size = 5, .position = 2, .handle = file});
   EXPECT_EQ(answer.done.error, 0);
-  EXPECT_EQ(answer.done.size, 7u);
+  EXPECT_EQ(answer.done.size, 5u);
   EXPECT_EQ(answer.files.at(0).size, 7u);
   EXPECT_EQ(Text("mount/a/f"), std::string("\0\0hello", 7));
   EXPECT_EQ(Ask({.op = MountOp::kSync, .handle = file}).done.error, 0);
@@ -69,7 +71,7 @@ TEST_F(MountWriterTest, NeverLeavesTheMount) {
   }
   EXPECT_EQ(Error(MountOp::kReplace, std::string_view("a\0b", 3)), EINVAL);
   EXPECT_EQ(Error(MountOp::kReplace, std::string(256, 'a')), EINVAL);
-  for (const MountOp op : {MountOp::kReplace, MountOp::kOpen, MountOp::kMode, MountOp::kTimes}) {
+  for (const MountOp op : {MountOp::kReplace, MountOp::kOpen, MountOp::kMode}) {
     EXPECT_EQ(Error(op, "file"), ELOOP);
     EXPECT_EQ(Error(op, "up/outside"), ELOOP);
   }
@@ -93,7 +95,7 @@ TEST_F(MountWriterTest, AppendsBehindWhatOthersWrote) {
   std::memcpy(region(), "mine", 4);
   const MountAnswer answer =
       Ask({.op = MountOp::kWrite, .flags = abi::kMountAppend, .size = 4, .handle = file});
-  EXPECT_EQ(answer.done.size, 11u);
+  EXPECT_EQ(answer.done.size, 4u);
   EXPECT_EQ(Text("mount/log"), "theirs mine");
 }
 
@@ -111,6 +113,67 @@ TEST_F(MountWriterTest, ChangesAFile) {
   EXPECT_EQ(on_file(MountOp::kRemove, 0, 0), EPERM);
   EXPECT_EQ(on_file(MountOp::kWrite, 1, 0, "below"), ENOTDIR);
   EXPECT_EQ(writer.Apply({{.op = MountOp::kTruncate, .mount = 3}, {}, {}}), EINVAL);
+}
+
+TEST_F(MountWriterTest, ChangesAnOpenFile) {
+  const uint32_t file = Handle({.op = MountOp::kCreate, .mode = 0644}, "log");
+  fs::rename(top() / "mount/log", top() / "mount/log.1");
+  std::ofstream(top() / "mount/log");
+  const MountAnswer answer =
+      Ask({.op = MountOp::kMode, .mode = 0600, .flags = abi::kMountOpened, .handle = file}, "log");
+  EXPECT_EQ(answer.done.error, 0);
+  EXPECT_EQ(answer.files.at(0).mode, 0600u);
+  abi::MountChange times{.op = MountOp::kTimes, .flags = abi::kMountOpened, .handle = file};
+  times.position = 7;
+  times.offset = abi::kMountTimeStays;
+  EXPECT_EQ(Ask(times).files.at(0).modified_ns, 7u);
+  times.handle = file + 1;
+  EXPECT_EQ(Ask(times).done.error, EBADF);
+  struct stat moved, other;
+  ASSERT_EQ(stat((top() / "mount/log.1").c_str(), &moved), 0);
+  ASSERT_EQ(stat((top() / "mount/log").c_str(), &other), 0);
+  EXPECT_EQ(moved.st_mode & 0777, 0600u);
+  EXPECT_EQ(other.st_mode & 0777, 0666u);
+  EXPECT_NE(other.st_mtim.tv_sec, 0);
+}
+
+TEST_F(MountWriterTest, SetsTimesOfLinksThemselves) {
+  fs::create_symlink("../outside", top() / "mount/link");
+  constexpr uint64_t kSecond = 1'000'000'000;
+  EXPECT_EQ(
+      Ask({.op = MountOp::kTimes, .offset = abi::kMountTimeNow, .position = 5 * kSecond}, "link")
+          .done.error,
+      0);
+  struct stat info;
+  ASSERT_EQ(lstat((top() / "mount/link").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mtim.tv_sec, 5);
+  EXPECT_GT(info.st_atim.tv_sec, 5);
+  ASSERT_EQ(stat((top() / "outside").c_str(), &info), 0);
+  EXPECT_NE(info.st_mtim.tv_sec, 5);
+}
+
+TEST_F(MountWriterTest, SaysHowMuchWasWritten) {
+  const uint32_t file = Handle({.op = MountOp::kCreate, .mode = 0644}, "f");
+  const abi::MountChange write{.op = MountOp::kWrite, .size = 100, .position = 50, .handle = file};
+  struct sigaction ignored {
+  }, before;
+  ignored.sa_handler = SIG_IGN;
+  ASSERT_EQ(sigaction(SIGXFSZ, &ignored, &before), 0);
+  rlimit limit;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlimit low{80, limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
+  const MountAnswer partly = Ask(write);
+  abi::MountChange next = write;
+  next.position = 80;
+  const MountAnswer nothing = Ask(next);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  ASSERT_EQ(sigaction(SIGXFSZ, &before, nullptr), 0);
+  EXPECT_EQ(partly.done.error, 0);
+  EXPECT_EQ(partly.done.size, 30u);
+  EXPECT_EQ(partly.files.at(0).size, 80u);
+  EXPECT_EQ(nothing.done.error, EFBIG);
+  EXPECT_EQ(Ask(write).done.size, 100u);
 }
 
 TEST_F(MountWriterTest, ChecksWhatIsWritten) {
@@ -151,6 +214,13 @@ TEST(MountChangeTest, SizesMustMatch) {
     std::vector<uint8_t> other = payload;
     other.resize(size);
     EXPECT_FALSE(ReadMountChange(other).ok()) << size;
+  }
+  for (const uint32_t size : {abi::kMaxName, abi::kMaxName + 1}) {
+    change.path_size = size;
+    change.text_size = 0;
+    std::vector<uint8_t> longer(sizeof change + size);
+    std::memcpy(longer.data(), &change, sizeof change);
+    EXPECT_EQ(ReadMountChange(longer).ok(), size == abi::kMaxName);
   }
   change.path_size = ~0u;
   change.text_size = 4;  // their sum would fit

@@ -20,6 +20,7 @@
 #include <string>
 
 #include "vmm/base/fd.h"
+#include "vmm/proxy/pod/mount_paths.h"
 
 namespace usetl {
 namespace {
@@ -136,14 +137,15 @@ constexpr int kMountCalls[] = {
     SCMP_SYS(newfstatat),       // as fstat
     SCMP_SYS(clock_gettime),    // whether it has just changed, where the vDSO cannot answer
     SCMP_SYS(readlinkat),       // links
-    SCMP_SYS(lseek),            // directories, files that were appended to
+    SCMP_SYS(lseek),            // directories
     SCMP_SYS(getdents64),       // directories
     SCMP_SYS(pread64),          // files
     SCMP_SYS(pwrite64),         // files
     SCMP_SYS(pwritev2),         // files, behind what they have
     SCMP_SYS(ftruncate),        // files
     SCMP_SYS(fsync),            // files
-    SCMP_SYS(fchmod),           // files, directories
+    SCMP_SYS(fchmod),           // open files
+    pod::kChangeModeAt,         // files, directories
     SCMP_SYS(utimensat),        // files, directories
     SCMP_SYS(mkdirat),          // directories
     SCMP_SYS(unlinkat),         // files, directories

@@ -57,16 +57,26 @@ MountAnswer MountFiles::Apply(const abi::MountChange& change) {
   const int file = files_[change.handle].get();
   if (change.op == MountOp::kRead) return Read(file, change.position, change.size);
   if (change.op == MountOp::kSync) return MountAnswer::Error(fsync(file) == 0 ? 0 : errno);
-  const int error = change.op == MountOp::kWrite ? WriteMounted(file, change, *region_)
-                                                 : TruncateMounted(file, change);
+  return Change(file, change);
+}
+
+MountAnswer MountFiles::Change(int file, const abi::MountChange& change) {
+  Written written{0, EINVAL};
+  if (change.op == MountOp::kWrite) {
+    written = WriteMounted(file, change, *region_);
+    if (written.bytes != 0) written.error = 0;  // as write(2) says it
+  } else if (change.op == MountOp::kTruncate) {
+    written.error = TruncateMounted(file, change);
+  } else if (change.op == MountOp::kMode) {
+    written.error = ChangeModeMounted(file, change);
+  } else if (change.op == MountOp::kTimes) {
+    written.error = ChangeTimesMounted(file, change);
+  }
   struct stat info;
   if (fstat(file, &info) != 0) return MountAnswer::Error(errno);
-  MountAnswer answer = MountAnswer::Error(error);
+  MountAnswer answer = MountAnswer::Error(written.error);
   answer.files.push_back(Describe(info));
-  // An append has moved the descriptor's own position, which nothing else does.
-  const bool append = (change.flags & abi::kMountAppend) != 0;
-  const off_t end = append ? lseek(file, 0, SEEK_CUR) : 0;
-  answer.done.size = append ? static_cast<uint64_t>(end) : change.position + change.size;
+  answer.done.size = written.bytes;
   return answer;
 }
 

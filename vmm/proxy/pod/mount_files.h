@@ -20,13 +20,14 @@ class MountFiles {
 
   // kCreate, kReplace and kOpen below the mount `root`. ENFILE: kMaxMountHandles are open.
   MountAnswer Open(int root, const MountOrder& order);
-  // kRead, kWrite, kTruncate and kSync by a handle; EBADF. Of a kRead no more than fills the
-  // buffer.
+  // kRead, kWrite, kTruncate, kSync and what is kMountOpened, by a handle; EBADF. Of a kRead no
+  // more than fills the buffer.
   MountAnswer Apply(const abi::MountChange& change);
   void Close(uint32_t handle);
 
  private:
   MountAnswer Read(int file, uint64_t position, uint64_t size);
+  MountAnswer Change(int file, const abi::MountChange& change);
 
   const GuestRegionView* region_;
   std::span<uint8_t> buffer_;

@@ -14,6 +14,9 @@
 
 namespace usetl::pod {
 
+// fchmodat2(2) of Linux 6.6, which headers may not know; one number everywhere.
+inline constexpr int kChangeModeAt = 452;
+
 // Names between single slashes, none of them "." or "..".
 bool PlainPath(std::string_view path);
 

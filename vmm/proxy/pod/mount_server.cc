@@ -10,6 +10,7 @@ MountAnswer MountServer::Answer(const MountOrder& order) {
   const abi::MountChange& change = order.change;
   if (!writer_.Has(change.mount)) return MountAnswer::Error(EINVAL);
   if (!order.path.empty() && !PlainPath(order.path)) return MountAnswer::Error(EINVAL);
+  if ((change.flags & abi::kMountOpened) != 0) return files_.Apply(change);
   const int root = writer_.root(change.mount);
   switch (change.op) {
     case abi::MountOp::kLook:

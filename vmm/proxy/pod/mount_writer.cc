@@ -34,27 +34,33 @@ struct Place {
 
 int Error(int result) { return result == 0 ? 0 : errno; }
 
-// For what is done to a file or directory itself.
-Fd OpenAny(int root, const std::string& path) {
-  Fd file = OpenBelow(root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-  return file.ok() || errno != EACCES ? std::move(file) : OpenFileBelow(root, path, O_WRONLY);
-}
-
+// Takes no permission but the owner's, and follows no link that somebody puts there meanwhile.
 int ChangeMode(int root, const std::string& path, mode_t mode) {
-  const Fd file = OpenAny(root, path);
-  return file.ok() ? Error(fchmod(file.get(), mode)) : errno;
+  const Fd file = OpenBelow(root, path, O_PATH | O_NOFOLLOW);
+  struct stat info;
+  if (!file.ok() || fstat(file.get(), &info) != 0) return errno;
+  if (S_ISLNK(info.st_mode)) return ELOOP;
+  const long changed = syscall(kChangeModeAt, file.get(), "", mode, AT_EMPTY_PATH);
+  if (changed == 0 || errno != ENOSYS) return Error(static_cast<int>(changed));
+  // Before Linux 6.6: who may neither read nor write it is told EACCES.
+  Fd opened = OpenBelow(root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  if (!opened.ok() && errno == EACCES) opened = OpenFileBelow(root, path, O_WRONLY);
+  return opened.ok() ? Error(fchmod(opened.get(), mode)) : errno;
 }
 
 timespec TimeOf(uint64_t ns) {
-  constexpr uint64_t kStays = ~0ull, kSecond = 1'000'000'000;
-  if (ns == kStays) return {0, UTIME_OMIT};
+  constexpr uint64_t kSecond = 1'000'000'000;
+  if (ns == abi::kMountTimeStays) return {0, UTIME_OMIT};
+  if (ns == abi::kMountTimeNow) return {0, UTIME_NOW};
   return {static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)};
 }
 
+// Of a link: its own, as the guest has followed those that it meant to.
 int ChangeTimes(int root, const std::string& path, const abi::MountChange& change) {
-  const Fd file = OpenAny(root, path);
+  const Place place(root, path);
+  if (!place.ok()) return errno;
   const timespec times[] = {TimeOf(change.offset), TimeOf(change.position)};
-  return file.ok() ? Error(futimens(file.get(), times)) : errno;
+  return Error(utimensat(place.at(), place.name.c_str(), times, AT_SYMLINK_NOFOLLOW));
 }
 
 }  // namespace
@@ -69,6 +75,9 @@ Result<MountOrder> ReadMountChange(std::span<const uint8_t> payload) {
       order.change.text_size != texts.size() - order.change.path_size) {
     return Status(EPROTO, "a change of a mount: sizes do not match");
   }
+  if (order.change.path_size > abi::kMaxName || order.change.text_size > abi::kMaxName) {
+    return Status(EPROTO, "a change of a mount: a path is too long");
+  }
   order.path = texts.substr(0, order.change.path_size);
   order.text = texts.substr(order.change.path_size);
   return order;
@@ -79,23 +88,33 @@ int TruncateMounted(int file, const abi::MountChange& change) {
   return Error(ftruncate(file, static_cast<off_t>(change.position)));
 }
 
-int WriteMounted(int file, const abi::MountChange& change, const GuestRegionView& region) {
+int ChangeModeMounted(int file, const abi::MountChange& change) {
+  return Error(fchmod(file, change.mode & kDirectoryMode));
+}
+
+int ChangeTimesMounted(int file, const abi::MountChange& change) {
+  const timespec times[] = {TimeOf(change.offset), TimeOf(change.position)};
+  return Error(futimens(file, times));
+}
+
+Written WriteMounted(int file, const abi::MountChange& change, const GuestRegionView& region) {
   const Result<std::span<const uint8_t>> bytes = region.Span(change.offset, change.size);
-  if (!bytes.ok()) return EINVAL;
+  if (!bytes.ok()) return {0, EINVAL};
   const bool append = (change.flags & abi::kMountAppend) != 0;
   const uint64_t position = append ? 0 : change.position;
-  if (position > INT64_MAX - bytes->size()) return EFBIG;
-  for (size_t done = 0; done < bytes->size();) {
+  if (position > INT64_MAX - bytes->size()) return {0, EFBIG};
+  size_t done = 0;
+  while (done < bytes->size()) {
     iovec rest{const_cast<uint8_t*>(bytes->data()) + done, bytes->size() - done};
     const ssize_t count =
         append ? pwritev2(file, &rest, 1, -1, RWF_APPEND)
                : pwrite(file, rest.iov_base, rest.iov_len, static_cast<off_t>(position + done));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return errno;
-    if (count == 0) return EIO;
+    if (count < 0) return {done, errno};
+    if (count == 0) return {done, EIO};
     done += static_cast<size_t>(count);
   }
-  return 0;
+  return {done, 0};
 }
 
 int MountWriter::Apply(const MountOrder& order) const {
@@ -111,7 +130,7 @@ int MountWriter::Apply(const MountOrder& order) const {
 int MountWriter::ApplyToFile(int file, const abi::MountChange& change) const {
   switch (change.op) {
     case MountOp::kWrite:
-      return WriteMounted(file, change, *region_);
+      return WriteMounted(file, change, *region_).error;
     case MountOp::kTruncate:
       return TruncateMounted(file, change);
     default:

@@ -24,9 +24,16 @@ struct MountOrder {
 // EPROTO: sizes that do not match.
 Result<MountOrder> ReadMountChange(std::span<const uint8_t> payload);
 
-// kWrite and kTruncate of an open file: 0 or an errno.
-int WriteMounted(int file, const abi::MountChange& change, const GuestRegionView& region);
+struct Written {
+  uint64_t bytes;
+  int error;  // why not all of them; 0: all
+};
+// kWrite of an open file.
+Written WriteMounted(int file, const abi::MountChange& change, const GuestRegionView& region);
+// kTruncate, kMode and kTimes of one: 0 or an errno.
 int TruncateMounted(int file, const abi::MountChange& change);
+int ChangeModeMounted(int file, const abi::MountChange& change);
+int ChangeTimesMounted(int file, const abi::MountChange& change);
 
 // Changes names below directories, and files that are mounts of their own.
 class MountWriter {
