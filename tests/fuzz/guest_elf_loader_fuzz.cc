@@ -68,7 +68,7 @@ int64_t File::GetStat(Stat*) { return -EINVAL; }
 int64_t File::Ioctl(uint64_t, uint64_t) { return -EINVAL; }
 int64_t File::Truncate(uint64_t) { return -EINVAL; }
 int64_t File::ReadDirectory(void*, uint64_t) { return -EINVAL; }
-int64_t File::Map(uint64_t, uint64_t, bool, MapSource*) { return -EINVAL; }
+int64_t File::Map(uint64_t, uint64_t, const MapAccess&, MapSource*) { return -EINVAL; }
 uint32_t File::Poll() { return 0; }
 int64_t File::Name(char*, uint64_t) { return -EINVAL; }
 

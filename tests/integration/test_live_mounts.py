@@ -125,6 +125,34 @@ class TwoContainers(LiveCase):
         self.b("os.truncate('/srv/data/x', 5)")
         self.assertEqual(self.a("result = open('/data/x').read(), os.path.getsize('/data/x')"), ["\0" * 5, 5])
 
+    def test_open_files_grow(self):
+        self.a("open('/data/log', 'w').write('one\\n')")
+        self.b("kept['f'] = open('/srv/data/log', 'rb', buffering=0); result = kept['f'].read(100).decode()")
+        for line in ("two\n", "three\n"):
+            self.assertEqual(self.b("result = kept['f'].read(100).decode()"), "")
+            self.a(f"open('/data/log', 'a').write({line!r})")
+            self.assertEqual(self.b("result = kept['f'].read(100).decode()"), line)
+        self.a("open('/data/log', 'a').write('more')")
+        self.assertEqual(self.b("result = os.fstat(kept['f'].fileno()).st_size, kept['f'].seek(0, 2)"), [18, 18])
+        self.a("os.truncate('/data/log', 2)")
+        self.assertEqual(self.b("import mmap; result = len(mmap.mmap(kept['f'].fileno(), 0, prot=mmap.PROT_READ)), "
+                                "os.fstat(kept['f'].fileno()).st_size"), [2, 2])
+
+    def test_open_files_keep_their_modes_and_times(self):
+        self.a("kept['f'] = open('/data/log', 'w')")
+        self.b("os.rename('/srv/data/log', '/srv/data/log.1'); open('/srv/data/log', 'w').close()")
+        self.a("os.fchmod(kept['f'].fileno(), 0o600); os.utime(kept['f'].fileno(), (5, 5))")
+        self.assertEqual(self.b("s, t = os.stat('/srv/data/log'), os.stat('/srv/data/log.1'); "
+                                "result = s.st_mode & 0o777, s.st_mtime == 5, t.st_mode & 0o777, t.st_mtime"),
+                         [0o644, False, 0o600, 5])
+
+    def test_mapping_of_what_is_written(self):
+        self.a("open('/data/x', 'w').write('text')")
+        take = "import mmap; f = open('/data/x', '{}'); m = mmap.mmap(f.fileno(), 0, flags=mmap.{}, prot=mmap.PROT_READ); result = m[:].decode()"
+        self.assertEqual(self.a(take.format("r", "MAP_SHARED")), "text")
+        self.assertEqual(self.a(take.format("r+", "MAP_SHARED")), "ENODEV")
+        self.assertEqual(self.a(take.format("r+", "MAP_PRIVATE")), "text")
+
     def test_from_a_directory_within(self):
         self.a("os.mkdir('/data/d'); kept['d'] = os.open('/data/d', os.O_RDONLY)")
         self.b("open('/srv/data/d/new', 'w').write('n')")
@@ -150,6 +178,15 @@ class TheHost(LiveCase):
         self.assertEqual(self.a("import importlib; importlib.invalidate_caches(); import second; result = second.VALUE"), 2)
         self.assertEqual(self.a("open('/data/x', 'w')"), "EROFS")
         self.assertEqual(self.a("open('/data/lib/plugin.py', 'r+')"), "EROFS")
+        self.assertEqual(self.a("p = '/data/lib/plugin.py'; result = os.access(p, os.W_OK), os.access(p, os.R_OK)"),
+                         [False, True])
+
+    def test_files_that_say_no_size(self):
+        self.serve("a", 8081, cri.Mount(host_path="/proc/sys/kernel", container_path="/data", readonly=True))
+        with open("/proc/sys/kernel/ostype") as file:
+            ostype = file.read()
+        self.assertEqual(self.a("f = open('/data/ostype'); text = f.read(); f.seek(0); result = text, f.read(), "
+                                "os.fstat(f.fileno()).st_size"), [ostype, ostype, 0])
 
     def test_links_and_other_files(self):
         data, outside = self.volume("data"), self.volume("outside")
@@ -263,6 +300,29 @@ result = os.listdir("/data")
                      "os.stat('/data/closed/x')"):
             self.assertEqual(self.a(code), "EACCES", code)
         self.assertEqual(self.a("result = open('/data/theirs').read()"), "t")
+
+    def test_users_own_what_they_make(self):
+        data = self.volume("data")
+        data.chmod(0o777)
+        (data / "shared").write_text("s")
+        (data / "shared").chmod(0o666)
+        self.serve("a", 8081, self.mount("data", "/data"), run_as_user=cri.Int64Value(value=1234))
+        # A mode that would not let its owner open it.
+        self.assertEqual(self.a("f = os.open('/data/once', os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o400); "
+                                "os.write(f, b'1'); os.close(f)"), None)
+        self.assertEqual((data / "once").read_text(), "1")
+        self.assertEqual(self.a("open('/data/once', 'w')"), "EACCES")
+        self.assertEqual(self.a("os.chmod('/data/once', 0); os.utime('/data/once', (5, 5)); os.chmod('/data/once', 0o200)"), None)
+        self.assertEqual(((data / "once").stat().st_mode & 0o777, (data / "once").stat().st_mtime), (0o200, 5))
+        # Who may write a file may set its time to now, nothing else.
+        os.utime(data / "shared", (5, 5))
+        self.assertEqual(self.a("os.utime('/data/shared', (7, 7))"), "EPERM")
+        self.assertEqual(self.a("os.utime('/data/shared')"), None)
+        self.assertGreater((data / "shared").stat().st_mtime, 1000)
+        self.assertEqual(self.a("""
+os.makedirs('/data/from'); os.symlink('nowhere', '/data/from/link')
+shutil.copytree('/data/from', '/data/to', symlinks=True)
+result = os.readlink('/data/to/link')"""), "nowhere")
 
 
 if __name__ == "__main__":

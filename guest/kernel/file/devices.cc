@@ -138,7 +138,7 @@ class HostRegionDevice final : public Device {
     stat->size = static_cast<int64_t>(host_page().host_region_size);
     return 0;
   }
-  int64_t Map(uint64_t offset, uint64_t length, bool, MapSource* source) override {
+  int64_t Map(uint64_t offset, uint64_t length, const MapAccess&, MapSource* source) override {
     const uint64_t size = host_page().host_region_size;
     if (offset > size || length > size - offset) return -ENXIO;
     *source = {abi::kHostRegion.base + offset, size - offset, false};

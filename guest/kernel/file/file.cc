@@ -28,7 +28,7 @@ int64_t File::GetStat(Stat* stat) {
 int64_t File::Ioctl(uint64_t, uint64_t) { return -ENOTTY; }
 int64_t File::Truncate(uint64_t) { return -EINVAL; }
 int64_t File::ReadDirectory(void*, uint64_t) { return -ENOTDIR; }
-int64_t File::Map(uint64_t, uint64_t, bool, MapSource*) { return -ENODEV; }
+int64_t File::Map(uint64_t, uint64_t, const MapAccess&, MapSource*) { return -ENODEV; }
 uint32_t File::Poll() { return kPollIn | kPollOut; }
 int64_t File::Name(char*, uint64_t) { return 0; }
 

@@ -25,6 +25,10 @@ struct MapSource {
   bool kept = false;       // only as long as the file is open: a mapping has to refer to it
 };
 
+struct MapAccess {
+  bool shared, writable;
+};
+
 class File {
  public:
   File() = default;
@@ -46,7 +50,7 @@ class File {
   virtual int64_t Ioctl(uint64_t request, uint64_t argument);
   virtual int64_t Truncate(uint64_t size);
   virtual int64_t ReadDirectory(void* user, uint64_t size);  // linux_dirent64 records
-  virtual int64_t Map(uint64_t offset, uint64_t length, bool shared_writable, MapSource* source);
+  virtual int64_t Map(uint64_t offset, uint64_t length, const MapAccess& access, MapSource* source);
   // While it is pinned, what Map has given stays where it is. Each mapping pins once.
   virtual void Pin() {}
   virtual void Unpin() {}

@@ -85,6 +85,7 @@ int64_t AskByHandle(const HostFile& host, const HostChange& change) {
   abi::MountChange record{};
   record.op = change.op;
   record.mount = host.mount;
+  record.mode = change.mode;
   record.flags = change.flags;
   record.offset = change.offset;
   record.size = change.size;
@@ -93,9 +94,18 @@ int64_t AskByHandle(const HostFile& host, const HostChange& change) {
   return AskHost(record, nullptr, 0);
 }
 
+// What changed the file, or looked at it.
+int64_t AskAndUpdate(Inode* inode, const HostChange& change) {
+  const int64_t error = AskByHandle(HostOf(inode), change);
+  // Also of what failed half-way.
+  if (LastAnswer().done.files == 1) UpdateHostFile(inode, LastAnswer().files[0]);
+  return error;
+}
+
 // Reads [begin, begin + size) into `content`, less when there is less.
-int64_t Fetch(Inode* inode, uint64_t begin, uint64_t size, HostContent* content) {
-  const HostChange read{.op = abi::MountOp::kRead, .size = size, .position = begin};
+int64_t Fetch(Inode* inode, uint64_t begin, uint64_t size, HostContent* content,
+              uint32_t flags = 0) {
+  const HostChange read{.op = abi::MountOp::kRead, .size = size, .position = begin, .flags = flags};
   int64_t error = AskByHandle(*inode->host, read);
   if (error == -ENOSPC) {
     DropWindows();
@@ -107,13 +117,13 @@ int64_t Fetch(Inode* inode, uint64_t begin, uint64_t size, HostContent* content)
   return TakeContent(begin, content) ? 0 : -EIO;
 }
 
-// Makes the window begin at `offset`; it is empty when the file ends there.
+// Makes the window begin at `offset`; it is empty when the file ends there. Behind the size that is
+// known there may be more: others append, and files of /proc have no size at all.
 int64_t MoveWindow(Inode* inode, uint64_t offset, uint64_t wanted) {
   HostContent& window = inode->host->window;
   const bool goes_on = window.size != 0 && offset == window.begin + window.size;
   uint64_t size = goes_on || wanted > kMost ? kMost : wanted > kLeast ? wanted : kLeast;
-  const uint64_t left = inode->size - offset;
-  if (size > left) size = left;
+  if (offset < inode->size && size > inode->size - offset) size = inode->size - offset;
   Release(&window);
   const int64_t error = Fetch(inode, offset, size, &window);
   return error == -ENOMEM && size > kLeast ? Fetch(inode, offset, kLeast, &window) : error;
@@ -202,16 +212,24 @@ int64_t OpenHostFile(Node* node, const HostAccess& access) {
   return 0;
 }
 
+bool IsOpenHostFile(Inode* inode) {
+  return inode->host != nullptr && HostOf(inode).handle != abi::kNoHandle;
+}
+
 void TakeHandle(Inode* inode, uint32_t handle) {
   SetHandle(&HostOf(inode), handle, /*reads=*/true, /*writes=*/true);
 }
 
 int64_t ReadHostFile(Inode* inode, void* user, uint64_t size, uint64_t offset) {
   const HostContent& window = inode->host->window;
+  // Behind the end it is asked each time, before it only for what is not here.
+  bool ask = offset >= inode->size;
   uint64_t done = 0;
-  while (done < size && offset + done < inode->size) {
+  while (done < size) {
     const uint64_t at = offset + done;
-    if (at < window.begin || at >= window.begin + window.size) {
+    if (ask || at < window.begin || at >= window.begin + window.size) {
+      if (done != 0 && at >= inode->size) break;
+      ask = false;
       const int64_t error = MoveWindow(inode, at, size - done);
       if (error != 0) return done != 0 ? static_cast<int64_t>(done) : error;
       if (window.size == 0) break;
@@ -236,6 +254,7 @@ int64_t WriteHostFile(Inode* inode, const void* user, uint64_t size, uint64_t of
       piece = abi::kPageSize;
       range = AllocateRange(piece);
     }
+    uint64_t written = 0;
     int64_t error = range == 0 ? -ENOSPC : 0;
     if (error == 0 &&
         !CopyFromUser(GuestRegionAt(range), static_cast<const uint8_t*>(user) + done, piece)) {
@@ -245,28 +264,36 @@ int64_t WriteHostFile(Inode* inode, const void* user, uint64_t size, uint64_t of
       HostChange write{.op = abi::MountOp::kWrite, .offset = range, .size = piece};
       write.position = offset + done;
       if (append) write.flags = abi::kMountAppend;
-      error = AskByHandle(*inode->host, write);
-      // Also of what failed half-way.
-      if (LastAnswer().done.files == 1) UpdateHostFile(inode, LastAnswer().files[0]);
+      error = AskAndUpdate(inode, write);
+      if (error == 0) written = LastAnswer().done.size;
       Release(&inode->host->window);
     }
     if (range != 0) FreeRange(range, PageUp(piece));
     if (error != 0) return done != 0 ? static_cast<int64_t>(done) : error;
-    done += piece;
+    done += written < piece ? written : piece;
+    if (written < piece) break;
   }
   return static_cast<int64_t>(done);
 }
 
 int64_t TruncateHostFile(Inode* inode, uint64_t size) {
-  const HostChange change{.op = abi::MountOp::kTruncate, .position = size};
-  const int64_t error = AskByHandle(*inode->host, change);
-  if (LastAnswer().done.files == 1) UpdateHostFile(inode, LastAnswer().files[0]);
+  const int64_t error = AskAndUpdate(inode, {.op = abi::MountOp::kTruncate, .position = size});
   Release(&inode->host->window);
   return error;
 }
 
-int64_t MapHostFile(Inode* inode, uint64_t offset, MapSource* source) {
+int64_t ChangeHostFile(Inode* inode, const HostChange& change) {
+  HostChange opened = change;
+  opened.flags |= abi::kMountOpened;
+  return AskAndUpdate(inode, opened);
+}
+
+int64_t RefreshHostFile(Inode* inode) { return AskAndUpdate(inode, {.op = abi::MountOp::kRead}); }
+
+int64_t MapHostFile(Inode* inode, uint64_t offset, bool shared, MapSource* source) {
   HostFile& host = *inode->host;
+  if (shared && host.writes) return -ENODEV;
+  if (const int64_t error = RefreshHostFile(inode); error != 0) return error;
   HostMapping* mapping = host.mappings;
   while (mapping != nullptr && !(mapping->reusable && SameVersion(mapping->file, host.file))) {
     mapping = mapping->next;
@@ -274,7 +301,8 @@ int64_t MapHostFile(Inode* inode, uint64_t offset, MapSource* source) {
   if (mapping == nullptr) {
     if (offset >= inode->size) return -ENXIO;
     HostContent all;
-    if (const int64_t error = Fetch(inode, 0, inode->size, &all); error != 0) return error;
+    if (const int64_t error = Fetch(inode, 0, inode->size, &all, abi::kMountMaps); error != 0)
+      return error;
     mapping = New<HostMapping>(HostMapping{host.mappings, all, host.file, true});
     if (mapping == nullptr) {
       Release(&all);

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "guest/kernel/file/file.h"
+#include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/node.h"
 #include "vmm/abi/mail.h"
 
@@ -53,6 +54,8 @@ struct HostAccess {
 // Opens the regular file at `node`, whose inode may be another one afterwards: that of the file
 // that is there by then. 0 or -errno.
 int64_t OpenHostFile(Node* node, const HostAccess& access);
+// Whether it is a host's file that the host has open for us.
+bool IsOpenHostFile(Inode* inode);
 // The host has made the file and opened it for both.
 void TakeHandle(Inode* inode, uint32_t handle);
 
@@ -61,8 +64,13 @@ int64_t ReadHostFile(Inode* inode, void* user, uint64_t size, uint64_t offset);
 int64_t WriteHostFile(Inode* inode, const void* user, uint64_t size, uint64_t offset, bool append);
 int64_t TruncateHostFile(Inode* inode, uint64_t size);
 int64_t SyncHostFile(const Inode* inode);
-// -ENOMEM: the file has no room in the host region.
-int64_t MapHostFile(Inode* inode, uint64_t offset, MapSource* source);
+// kMode or kTimes.
+int64_t ChangeHostFile(Inode* inode, const HostChange& change);
+// Brings size, times and mode up to date: others change them too.
+int64_t RefreshHostFile(Inode* inode);
+// Shows what the file has now. -ENODEV: `shared`, and somebody here has it open for writing; what
+// they write would not be seen. -ENOMEM: the file has no room in the host region.
+int64_t MapHostFile(Inode* inode, uint64_t offset, bool shared, MapSource* source);
 
 // In a clone: what was open and read is its original's.
 void ForgetHostFiles();

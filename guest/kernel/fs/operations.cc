@@ -121,6 +121,7 @@ int64_t OpenTree(Node* base, const char* path, int flags, uint32_t mode, File** 
     return 0;
   }
   Walked walked;
+  bool made = false;
   if (const int64_t error = Walk(base, path, follow, &walked); error != 0) return error;
   if (walked.special != nullptr) return walked.special->Open(walked.rest, flags, file);
   if (!Exists(walked.node)) {
@@ -129,6 +130,7 @@ int64_t OpenTree(Node* base, const char* path, int flags, uint32_t mode, File** 
     if (walked.parent->inode == nullptr) return -ENOENT;
     const int64_t error = CreateRegular(&walked, mode, (flags & kOpenTruncate) && !exclusive);
     if (error != 0) return error;
+    made = true;
   } else if (exclusive) {
     return -EEXIST;
   }
@@ -145,7 +147,9 @@ int64_t OpenTree(Node* base, const char* path, int flags, uint32_t mode, File** 
     case InodeType::kRegular:
       if ((flags & kOpenDirectory) || walked.must_be_directory) return -ENOTDIR;
       if (inode->host != nullptr) {
-        if (const int64_t error = OpenLive(walked.node, access, flags); error != 0) return error;
+        // What was just made is open, and its mode need not let its owner open it again.
+        const int64_t error = made ? 0 : OpenLive(walked.node, access, flags);
+        if (error != 0) return error;
         inode = walked.node->inode;
       } else if (access != kReadOnly) {
         if (const int64_t error = OpenToWrite(walked.node, flags & kOpenTruncate); error != 0) {
@@ -158,6 +162,15 @@ int64_t OpenTree(Node* base, const char* path, int flags, uint32_t mode, File** 
   if (*file == nullptr) return -ENOMEM;
   constexpr uint32_t kKept = kAccessMode | kAppend | kNonBlock;
   (*file)->status_flags = static_cast<uint32_t>(flags) & kKept;
+  return 0;
+}
+
+int64_t StatOf(const Walked& walked, bool follow, Stat* stat) {
+  if (walked.special != nullptr) return walked.special->GetStat(walked.rest, follow, stat);
+  if (IsLiveMount(walked.node)) {
+    if (const int64_t error = ConfirmMount(walked.node); error != 0) return error;
+  }
+  FillStat(*walked.node->inode, stat);
   return 0;
 }
 
@@ -177,13 +190,8 @@ int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** 
 
 int64_t StatPath(Node* base, const char* path, bool follow, Stat* stat) {
   Walked walked;
-  if (const int64_t error = WalkExisting(base, path, follow, &walked); error != 0) return error;
-  if (walked.special != nullptr) return walked.special->GetStat(walked.rest, follow, stat);
-  if (IsLiveMount(walked.node)) {
-    if (const int64_t error = ConfirmMount(walked.node); error != 0) return error;
-  }
-  FillStat(*walked.node->inode, stat);
-  return 0;
+  const int64_t error = WalkExisting(base, path, follow, &walked);
+  return error != 0 ? error : StatOf(walked, follow, stat);
 }
 
 int64_t MakeDirectory(Node* base, const char* path, uint32_t mode) {
@@ -353,9 +361,14 @@ int64_t ReadLinkPath(Node* base, const char* path, char* buffer, uint64_t size) 
 }
 
 int64_t CheckAccess(Node* base, const char* path, int mode, bool follow) {
-  constexpr int kExecute = 1;
+  constexpr int kExecute = 1, kWrite = 2;
+  Walked walked;
+  if (const int64_t error = WalkExisting(base, path, follow, &walked); error != 0) return error;
   Stat stat;
-  if (const int64_t error = StatPath(base, path, follow, &stat); error != 0) return error;
+  if (const int64_t error = StatOf(walked, follow, &stat); error != 0) return error;
+  if ((mode & kWrite) && walked.special == nullptr) {
+    if (const int64_t error = MayChange(walked.node); error != 0) return error;
+  }
   // Root may do everything but execute what nobody may.
   const bool directory = (stat.mode & kStatModeMask) == kStatModeDirectory;
   return (mode & kExecute) && !directory && !(stat.mode & 0111) ? -EACCES : 0;

@@ -89,7 +89,14 @@ class RegularFile final : public TreeFile {
     if (inode_->host != nullptr) return WriteHostFile(inode_, user, size, offset, append);
     return WriteInode(inode_, user, size, append ? inode_->size : offset);
   }
+  int64_t GetStat(Stat* stat) override {
+    const int64_t error = Refresh();
+    return error != 0 ? error : TreeFile::GetStat(stat);
+  }
   int64_t Seek(int64_t offset, int whence) override {
+    if (whence != kSeekSet && whence != kSeekCurrent) {
+      if (const int64_t error = Refresh(); error != 0) return error;
+    }
     const auto size = static_cast<int64_t>(inode_->size);
     int64_t base = 0;
     switch (whence) {
@@ -122,9 +129,10 @@ class RegularFile final : public TreeFile {
     const uint64_t left = inode_->size > position_ ? inode_->size - position_ : 0;
     return PutUser(reinterpret_cast<int32_t*>(argument), static_cast<int32_t>(left)) ? 0 : -EFAULT;
   }
-  int64_t Map(uint64_t offset, uint64_t, bool shared_writable, MapSource* source) override {
+  int64_t Map(uint64_t offset, uint64_t, const MapAccess& access, MapSource* source) override {
+    const bool shared_writable = access.shared && access.writable;
     if (inode_->host != nullptr) {
-      return shared_writable ? -ENODEV : MapHostFile(inode_, offset, source);
+      return shared_writable ? -ENODEV : MapHostFile(inode_, offset, access.shared, source);
     }
     if (shared_writable) {
       if ((status_flags & kAccessMode) != kReadWriteMode) return -EACCES;
@@ -140,6 +148,7 @@ class RegularFile final : public TreeFile {
   void Unpin() override { --inode_->pins; }
 
  private:
+  int64_t Refresh() { return IsOpenHostFile(inode_) ? RefreshHostFile(inode_) : 0; }
   int64_t FindPart(uint64_t offset, bool data) const {
     if (!inode_->sparse) return static_cast<int64_t>(data ? offset : inode_->size);
     return static_cast<int64_t>(data ? FindData(*inode_, offset) : FindHole(*inode_, offset));

@@ -111,9 +111,11 @@ int64_t MapMemory(uint64_t address, uint64_t length, uint32_t protection, uint32
     return MapInZoneC(address, length, protection, flags, nullptr, 0, MapSource{});
   }
 
-  const bool shared_writable = (flags & kMapShared) && (protection & abi::kProtWrite);
+  const MapAccess access{.shared = (flags & kMapShared) != 0,
+                         .writable = (protection & abi::kProtWrite) != 0};
+  const bool shared_writable = access.shared && access.writable;
   MapSource source;
-  const int64_t mapped = file->Map(offset, length, shared_writable, &source);
+  const int64_t mapped = file->Map(offset, length, access, &source);
   if (mapped != 0) return mapped;
   if (shared_writable && !source.writable) return -EACCES;
   // The guest region is writable at its own address: the host would refuse to make it executable.

@@ -1,6 +1,7 @@
 // paths.cc: system calls that name files.
 #include "guest/kernel/file/descriptors.h"
 #include "guest/kernel/fs/guest_region.h"
+#include "guest/kernel/fs/host_file.h"
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/operations.h"
 #include "guest/kernel/fs/root.h"
@@ -71,10 +72,18 @@ int64_t InodeOfDescriptor(int fd, Inode** inode) {
   return *inode == nullptr ? -EPERM : 0;
 }
 
+// A file's mode or times on the host. Of an open one not by its name, which may be another's by
+// now, or nobody's.
+int64_t ChangeOnHost(Inode* inode, const HostChange& change) {
+  if (!IsOpenHostFile(inode)) return ChangeFile(inode, change);
+  const int64_t refused = MayChangeFile(inode);
+  return refused != 0 ? refused : ChangeHostFile(inode, change);
+}
+
 int64_t ChangeMode(int64_t error, Inode* inode, uint32_t mode) {
   if (error != 0) return error;
   mode &= 07777;
-  const int64_t refused = ChangeFile(inode, {.op = abi::MountOp::kMode, .mode = mode & 01777});
+  const int64_t refused = ChangeOnHost(inode, {.op = abi::MountOp::kMode, .mode = mode & 01777});
   if (refused != 0) return refused;
   inode->mode = static_cast<uint16_t>(mode);
   inode->changed_ns = Realtime();
@@ -270,21 +279,23 @@ int64_t sys_utimensat(int directory, const char* path, const TimeSpec* user, int
   if (error != 0) return error;
   if (const int64_t refused = MayChangeFile(inode); refused != 0) return refused;
   uint64_t* const fields[2] = {&inode->accessed_ns, &inode->modified_ns};
-  uint64_t changed[2] = {~0ull, ~0ull};
+  uint64_t changed[2] = {abi::kMountTimeStays, abi::kMountTimeStays};
+  uint64_t asked[2] = {abi::kMountTimeStays, abi::kMountTimeStays};
   for (int i = 0; i < 2; ++i) {
     if (times[i].nanoseconds == kOmit) continue;
-    const int64_t ns =
-        times[i].nanoseconds == kNow ? static_cast<int64_t>(Realtime()) : ToNanoseconds(times[i]);
+    const bool now = times[i].nanoseconds == kNow;
+    const int64_t ns = now ? static_cast<int64_t>(Realtime()) : ToNanoseconds(times[i]);
     if (ns < 0) return -EINVAL;
     changed[i] = static_cast<uint64_t>(ns);
+    asked[i] = now ? abi::kMountTimeNow : changed[i];
   }
   if (inode->host != nullptr) {
-    const int64_t refused = ChangeFile(
-        inode, {.op = abi::MountOp::kTimes, .offset = changed[0], .position = changed[1]});
+    const int64_t refused =
+        ChangeOnHost(inode, {.op = abi::MountOp::kTimes, .offset = asked[0], .position = asked[1]});
     if (refused != 0) return refused;
   }
   for (int i = 0; i < 2; ++i) {
-    if (changed[i] != ~0ull) *fields[i] = changed[i];
+    if (changed[i] != abi::kMountTimeStays) *fields[i] = changed[i];
   }
   inode->changed_ns = Realtime();
   PublishInode(inode, nullptr);
