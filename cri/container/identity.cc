@@ -1,11 +1,11 @@
 #include "cri/container/identity.h"
 
 #include <algorithm>
+#include <cctype>
 #include <iterator>
 #include <limits>
 
 #include "cri/container/image_users.h"
-#include "vmm/proxy/pod/protocol.h"
 
 namespace usetl::cri {
 namespace {
@@ -38,6 +38,16 @@ Status ReadUser(const std::string& user, const std::vector<std::string>& packs,
   return Status();
 }
 
+// Names with or without "CAP_", in any case, as other runtimes take them.
+uint32_t Without(const std::string& dropped, uint32_t capabilities) {
+  std::string name(dropped);
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::toupper(c); });
+  if (name.starts_with("CAP_")) name.erase(0, 4);
+  if (name == "ALL") return 0;
+  if (name == "DAC_OVERRIDE") return capabilities & ~pod::kOverrideCapability;
+  return name == "FOWNER" ? capabilities & ~pod::kOwnerCapability : capabilities;
+}
+
 bool WritesToHost(const ContainerRecord& container) {
   const auto& mounts = container.config().mounts();
   return std::ranges::any_of(mounts, [](const auto& mount) { return !mount.readonly(); });
@@ -46,7 +56,7 @@ bool WritesToHost(const ContainerRecord& container) {
 }  // namespace
 
 bool Identity::MayWrite(const struct stat& info) const {
-  if (uid == 0) return true;
+  if (uid == 0 && (capabilities & pod::kOverrideCapability) != 0) return true;
   if (uid == info.st_uid) return (info.st_mode & S_IWUSR) != 0;
   if (gid == info.st_gid || std::ranges::find(groups, info.st_gid) != groups.end()) {
     return (info.st_mode & S_IWGRP) != 0;
@@ -70,6 +80,9 @@ Result<Identity> IdentityOf(const ContainerRecord& container, const image::Image
     Result<uint32_t> gid = CheckId(context.run_as_group().value());
     if (!gid.ok()) return gid.status();
     identity.gid = *gid;
+  }
+  for (const std::string& name : context.capabilities().drop_capabilities()) {
+    identity.capabilities = Without(name, identity.capabilities);
   }
   constexpr size_t kMostGroups = std::size(pod::JoinRecord{}.group);
   for (const int64_t group : context.supplemental_groups()) {

@@ -11,12 +11,14 @@
 #include "cri/image/image_catalog.h"
 #include "records.pb.h"
 #include "vmm/base/status.h"
+#include "vmm/proxy/pod/protocol.h"
 
 namespace usetl::cri {
 
 struct Identity {
   uint32_t uid = 0, gid = 0;
   std::vector<uint32_t> groups;  // supplementary ones, among them the pod's fsGroup
+  uint32_t capabilities = pod::kFileCapabilities;  // that the pod has not dropped; of root
 
   // Whether the mode of a file lets it be written.
   bool MayWrite(const struct stat& info) const;

@@ -89,6 +89,7 @@ Status SendJoin(int socket, const WorkerStart& start) {
   join.directories = static_cast<uint32_t>(start.mounted_directories.size());
   join.uid = identity.uid;
   join.gid = identity.gid;
+  join.capabilities = identity.capabilities;
   if (identity.groups.size() > std::size(join.group)) return Status(E2BIG, "too many groups");
   join.groups = static_cast<uint32_t>(identity.groups.size());
   std::ranges::copy(identity.groups, join.group);

@@ -45,7 +45,7 @@ class Pod:
 class Container:
     """One container, as usetld holds it."""
 
-    def __init__(self, node: Node, pod: Pod, directory: str, code: str, *, log: str = "log", join_version: int = 5,
+    def __init__(self, node: Node, pod: Pod, directory: str, code: str, *, log: str = "log", join_version: int = 6,
                  files: dict | None = None, packs: tuple = (), cgroups: tuple = (), usf_cgroups: int = 0,
                  oom_score: int = 0, in_file: bool = False, more: list | None = None, **order):
         self.directory = pathlib.Path(directory)
@@ -60,7 +60,7 @@ class Container:
         self.connection.settimeout(60)
         self.connection.connect(node.directory + "/pods.sock")
         groups = [os.open(path, os.O_WRONLY) for path in cgroups]
-        join = struct.pack("<39Ii", join_version, len(groups), usf_cgroups, *[0] * 36, oom_score)
+        join = struct.pack("<40Ii", join_version, len(groups), usf_cgroups, *[0] * 37, oom_score)
         socket.send_fds(self.connection, [join], [pod.network, listener.fileno(), exit_file, *groups])
         listener.close()
         for group in groups:

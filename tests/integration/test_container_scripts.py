@@ -125,7 +125,7 @@ class Scripts(ContainerCase):
     def test_malformed_join(self):
         message = self.container("", join_version=9).receive()
         self.assertEqual((message["type"], message["text"]),
-                         (FAILED, "usetld speaks version 9 of the protocol, usetl-proxy 5"))
+                         (FAILED, "usetld speaks version 9 of the protocol, usetl-proxy 6"))
 
     def test_score_that_is_none(self):
         message = self.container("", oom_score=-1001).receive()

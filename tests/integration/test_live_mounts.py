@@ -301,6 +301,22 @@ result = os.listdir("/data")
             self.assertEqual(self.a(code), "EACCES", code)
         self.assertEqual(self.a("result = open('/data/theirs').read()"), "t")
 
+    def test_root_without_capabilities(self):
+        data = self.volume("data")
+        (data / "theirs").write_text("t")
+        (data / "theirs").chmod(0o600)
+        os.chown(data / "theirs", 1234, 1234)
+        codes = {"open('/data/theirs')": "EACCES", "os.chmod('/data/theirs', 0o644)": "EPERM"}
+        self.serve("a", 8081, self.mount("data", "/data"),
+                   capabilities=cri.Capability(drop_capabilities=["ALL"]))
+        for code, error in codes.items():
+            self.assertEqual(self.a(code), error, code)
+        self.assertEqual(self.a("open('/data/own', 'w').write('o'); result = open('/data/own').read()"), "o")
+        self.serve("b", 8082, self.mount("data", "/data"),
+                   capabilities=cri.Capability(drop_capabilities=["cap_dac_override"]))
+        self.assertEqual(self.b("open('/data/theirs')"), "EACCES")
+        self.assertEqual(self.b("os.chmod('/data/theirs', 0o644); result = open('/data/theirs').read()"), "t")
+
     def test_users_own_what_they_make(self):
         data = self.volume("data")
         data.chmod(0o777)

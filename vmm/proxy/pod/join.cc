@@ -82,6 +82,7 @@ Result<Join> ReadJoin(ipc::Message message) {
       std::ranges::find(groups, kNoId) != groups.end()) {
     return Bad("no id of a user or group");
   }
+  if ((record.capabilities & ~kFileCapabilities) != 0) return Bad("too many capabilities");
   if (record.oom_score < kLeastOomScore || record.oom_score > kMostOomScore) {
     return Bad("no score");
   }
@@ -96,7 +97,8 @@ Result<Join> ReadJoin(ipc::Message message) {
     join.directories.push_back(std::move(fds[i]));
   }
   join.oom_score = record.oom_score;
-  join.identity = {record.uid, record.gid, {record.group, record.group + record.groups}};
+  join.identity = {
+      record.uid, record.gid, {record.group, record.group + record.groups}, record.capabilities};
   for (size_t i = kJoinFdCount; i < first_directory; ++i) {
     if (!IsOfCgroups(fds[i].get()) || !IsWritable(fds[i].get())) return Bad("no file of a cgroup");
     if (record.usf_cgroups & (1u << (i - kJoinFdCount))) {

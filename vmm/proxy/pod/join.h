@@ -14,6 +14,7 @@ namespace usetl::pod {
 struct Identity {
   uint32_t uid = 0, gid = 0;
   std::vector<uint32_t> groups;
+  uint32_t capabilities = 0;  // of root, see JoinRecord
 };
 
 struct Join {

@@ -16,6 +16,7 @@
 
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/pod/mount_server.h"
+#include "vmm/proxy/pod/protocol.h"
 
 namespace usetl::pod {
 namespace {
@@ -33,12 +34,13 @@ Status KeepOnly(std::vector<int> keep) {
   return close_range(next, ~0U, 0) == 0 ? Status() : Status::Errno("close_range");
 }
 
-// Of root's capabilities those with which a container's root writes files of others.
-Status KeepFileCapabilities() {
-  constexpr uint32_t kKept = 1U << CAP_DAC_OVERRIDE | 1U << CAP_FOWNER;
+static_assert(kFileCapabilities == (1U << CAP_DAC_OVERRIDE | 1U << CAP_FOWNER));
+
+// Of root's capabilities those that the container has.
+Status KeepCapabilities(uint32_t kept) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
-  data[0].effective = data[0].permitted = kKept;
+  data[0].effective = data[0].permitted = kept;
   return syscall(SYS_capset, &header, data) == 0 ? Status() : Status::Errno("capset");
 }
 
@@ -48,7 +50,7 @@ Status BecomeUser(const Identity& identity) {
       setresgid(identity.gid, identity.gid, identity.gid) != 0) {
     return Status::Errno("the groups of a container");
   }
-  if (identity.uid == 0) return KeepFileCapabilities();
+  if (identity.uid == 0) return KeepCapabilities(identity.capabilities);
   if (setresuid(identity.uid, identity.uid, identity.uid) == 0) return Status();
   return Status::Errno("the user of a container");
 }

@@ -31,19 +31,25 @@ enum JoinFd : uint32_t {
                  // "cgroup.procs" in version 2
 };
 
+// Those with which a container's root reads and writes files of others: 1 << CAP_DAC_OVERRIDE and
+// 1 << CAP_FOWNER.
+inline constexpr uint32_t kOverrideCapability = 1U << 1, kOwnerCapability = 1U << 3;
+inline constexpr uint32_t kFileCapabilities = kOverrideCapability | kOwnerCapability;
+
 // Behind the cgroups: the directories that the function may change, each as a detached mount
 // (open_tree(2)), from which no path leads elsewhere. They are mounts 0 and up.
 struct JoinRecord {
-  uint32_t version;      // kVersion
-  uint32_t cgroups;      // descriptors behind the fixed ones
-  uint32_t usf_cgroups;  // bit i: the USF enters the i-th of these as well
-  uint32_t directories;  // behind the cgroups
-  uint32_t uid, gid;     // who changes the directories
-  uint32_t groups;       // used of `group`
-  uint32_t group[32];    // supplementary ones
-  int32_t oom_score;     // of the worker's and the USF's processes: -1000 to 1000
+  uint32_t version;       // kVersion
+  uint32_t cgroups;       // descriptors behind the fixed ones
+  uint32_t usf_cgroups;   // bit i: the USF enters the i-th of these as well
+  uint32_t directories;   // behind the cgroups
+  uint32_t uid, gid;      // who changes the directories
+  uint32_t capabilities;  // what root keeps, of kFileCapabilities
+  uint32_t groups;        // used of `group`
+  uint32_t group[32];     // supplementary ones
+  int32_t oom_score;      // of the worker's and the USF's processes: -1000 to 1000
 };
-inline constexpr uint32_t kVersion = 5;
+inline constexpr uint32_t kVersion = 6;
 
 // Descriptors of a start, in this order: the log (when has_log), one pack per layer (lowest first),
 // one file of contents (when has_contents), the files that the function may change, open for
