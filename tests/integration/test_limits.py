@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 from node import BUILD, Node, NodeCase, start_daemon, wait_until
-from processes import descendants, name
+from processes import children, name
 
 FILL = ("def handler(event, context):\n"
         "  taken = []\n"
@@ -122,7 +122,7 @@ class Waiting(unittest.TestCase):
         self.addCleanup(node.close)
         function = pathlib.Path(node.directory) / "one.py"
         function.write_text(ONE)
-        [vmmd] = [pid for pid in descendants(node.process.pid) if name(pid) == "usetl-vmmd"]
+        [vmmd] = [pid for pid in children(node.process.pid) if name(pid) == "usetl-vmmd"]
         os.kill(vmmd, signal.SIGSTOP)
         self.addCleanup(os.kill, vmmd, signal.SIGCONT)
         command = [BUILD / "usetl", "run", function, "--node", node.directory]
