@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -174,14 +175,16 @@ TEST_F(WorkerConnection, AnyCodeIsTheEndOfAStart) {
 TEST_F(WorkerConnection, ACancelledOneEndsWhateverItSays) {
   Victim victim;
   bool stopped = false;
+  std::atomic<bool> taken = false;
   Play(start.pods_socket, [&](int socket) {
     SayTaken(socket, victim.pid());
+    taken = true;
     ReadStart(socket);
     EXPECT_TRUE(ipc::Receive(socket).ok());
     stopped = true;
     SayFailed(socket, ECANCELED);
   });
-  const Result<Worker> launched = Worker::Launch(start, [] { return true; });
+  const Result<Worker> launched = Worker::Launch(start, [&] { return taken.load(); });
   EXPECT_EQ(launched.status().code(), ECANCELED);
   EXPECT_TRUE(victim.WasKilled());
   worker.join();
