@@ -17,6 +17,13 @@ def handler(event, context):
     except OSError as error:
         return {"error": errno.errorcode[error.errno]}
     return {"result": scope["result"]}
+def refused(error, act):
+    try:
+        act()
+    except OSError as raised:
+        assert raised.errno == error, raised
+    else:
+        raise AssertionError("it was not refused")
 kept = {}
 """
 
@@ -146,6 +153,43 @@ class TwoContainers(LiveCase):
                                 "result = s.st_mode & 0o777, s.st_mtime == 5, t.st_mode & 0o777, t.st_mtime"),
                          [0o644, False, 0o600, 5])
 
+    def test_access_says_what_is_there_now(self):
+        there = "result = os.access('/srv/data/x', os.F_OK), os.access('/srv/data/x', os.R_OK | os.W_OK)"
+        self.assertEqual(self.b(there), [False, False])
+        self.a("open('/data/x', 'w').close()")
+        self.assertEqual(self.b(there), [True, True])
+        self.a("os.unlink('/data/x')")
+        self.assertEqual(self.b(there), [False, False])
+        self.a("os.mkdir('/data/x')")
+        self.assertEqual(self.b(there), [True, True])
+
+    def test_no_file_is_made_that_would_be_a_directory(self):
+        """More often than there are handles."""
+        self.assertEqual(self.a("""
+for i in range(600):
+    refused(errno.EINVAL, lambda: os.open(f"/data/n{i}", os.O_CREAT | os.O_DIRECTORY | os.O_RDONLY))
+result = os.listdir("/data"), open("/data/x", "w").write("there")"""), [[], 5])
+
+    def test_blocks_and_room_are_the_hosts(self):
+        self.a("with open('/data/sparse', 'wb') as f: f.truncate(1 << 30); f.write(b'x'); os.fsync(f.fileno())")
+        blocks = (self.data / "sparse").stat().st_blocks
+        self.assertLess(blocks, 4096)
+        self.assertEqual(self.b("s = os.stat('/srv/data/sparse'); f = open('/srv/data/sparse'); "
+                                "result = s.st_size, s.st_blocks, os.fstat(f.fileno()).st_blocks"),
+                         [1 << 30, blocks, blocks])
+        host = os.statvfs(self.data)
+        figures = "s.f_frsize, s.f_blocks, s.f_files, s.f_namemax"
+        expected = [host.f_frsize, host.f_blocks, host.f_files, host.f_namemax]
+        for place in ("'/data'", "'/data/sparse'", "os.open('/data', os.O_RDONLY)", "os.open('/data/sparse', os.O_RDONLY)"):
+            self.assertEqual(self.a(f"s = os.statvfs({place}); result = {figures}"), expected, place)
+        self.assertEqual(self.a("s = os.statvfs('/data'); result = s.f_bavail <= s.f_bfree <= s.f_blocks, "
+                                "s.f_flag & os.ST_RDONLY"), [True, 0])
+        # Of an open file without a name, and of what the container has for itself.
+        self.assertEqual(self.a("f = open('/data/gone', 'w'); os.unlink('/data/gone'); s = os.statvfs(f.fileno()); "
+                                f"result = {figures}"), expected)
+        self.assertNotEqual(self.a("result = os.statvfs('/tmp').f_blocks"), host.f_blocks)
+        self.assertEqual(self.a("os.statvfs('/data/none')"), "ENOENT")
+
     def test_mapping_of_what_is_written(self):
         self.a("open('/data/x', 'w').write('text')")
         take = "import mmap; f = open('/data/x', '{}'); m = mmap.mmap(f.fileno(), 0, flags=mmap.{}, prot=mmap.PROT_READ); result = m[:].decode()"
@@ -180,6 +224,7 @@ class TheHost(LiveCase):
         self.assertEqual(self.a("open('/data/lib/plugin.py', 'r+')"), "EROFS")
         self.assertEqual(self.a("p = '/data/lib/plugin.py'; result = os.access(p, os.W_OK), os.access(p, os.R_OK)"),
                          [False, True])
+        self.assertEqual(self.a("result = os.statvfs('/data/lib').f_flag & os.ST_RDONLY"), os.ST_RDONLY)
 
     def test_files_that_say_no_size(self):
         self.serve("a", 8081, cri.Mount(host_path="/proc/sys/kernel", container_path="/data", readonly=True))
@@ -285,6 +330,10 @@ result = os.listdir("/data")
                                     "print(len(open('/data/big').read()))\nopen('/data/new', 'w')"])
         self.assertEqual(done.stdout, b"300000\n")
         self.assertIn(b"Read-only file system", done.stderr)
+        done = self.client.ExecSync(container_id=container, cmd=["python3", "-c",
+            "import os; s = os.statvfs('/data'); print(os.access('/data/f', os.R_OK), os.access('/data/f', os.W_OK), "
+            "s.f_blocks, s.f_flag & os.ST_RDONLY)"])
+        self.assertEqual(done.stdout.decode(), f"True False {os.statvfs(data).f_blocks} 1\n", done.stderr)
         (data / "f").write_text("later")
         self.assertEqual(self.a("kept['f'].seek(0); result = open('/data/f').read()"), "later")
 
@@ -300,6 +349,11 @@ result = os.listdir("/data")
                      "os.stat('/data/closed/x')"):
             self.assertEqual(self.a(code), "EACCES", code)
         self.assertEqual(self.a("result = open('/data/theirs').read()"), "t")
+        may = "result = [os.access('/data/{}', mode) for mode in (os.F_OK, os.R_OK, os.W_OK, os.X_OK)]"
+        for name, modes in {"mine": [True, False, False, False], "theirs": [True, True, False, False],
+                            "closed": [True, False, False, False], "closed/x": [False] * 4,
+                            "": [True, True, True, True]}.items():
+            self.assertEqual(self.a(may.format(name)), modes, name)
 
     def test_root_without_capabilities(self):
         data = self.volume("data")
@@ -311,6 +365,7 @@ result = os.listdir("/data")
                    capabilities=cri.Capability(drop_capabilities=["ALL"]))
         for code, error in codes.items():
             self.assertEqual(self.a(code), error, code)
+        self.assertEqual(self.a("result = os.access('/data/theirs', os.R_OK), os.access('/data', os.R_OK)"), [False, True])
         self.assertEqual(self.a("open('/data/own', 'w').write('o'); result = open('/data/own').read()"), "o")
         self.serve("b", 8082, self.mount("data", "/data"),
                    capabilities=cri.Capability(drop_capabilities=["cap_dac_override"]))

@@ -2,6 +2,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -158,6 +159,55 @@ TEST_F(MountReaderTest, BoundsOpenFiles) {
   Ask({.op = MountOp::kClose, .handle = 17});
   Ask({.op = MountOp::kClose, .handle = abi::kNoHandle});
   EXPECT_EQ(Handle(open, "a/b/f"), 17u);
+}
+
+TEST_F(MountReaderTest, SaysWhatAUserMayDo) {
+  const auto access = [&](std::string_view path, uint32_t mode) {
+    return Ask({.op = MountOp::kAccess, .mode = mode}, path).done.error;
+  };
+  EXPECT_EQ(access("a/b/f", R_OK | W_OK), 0);
+  EXPECT_EQ(access("", R_OK | W_OK | X_OK), 0);
+  EXPECT_EQ(access("link", R_OK), 0);
+  EXPECT_EQ(access("a/b/f", X_OK), EACCES);  // nobody may
+  EXPECT_EQ(access("none", R_OK), ENOENT);
+  EXPECT_EQ(access("a/b/f", 8), EINVAL);
+  EXPECT_EQ(access("link/f", R_OK), ELOOP);  // no link is followed here
+}
+
+TEST_F(MountReaderTest, SaysWhatRoomThereIs) {
+  struct statfs info;
+  ASSERT_EQ(statfs(mount().c_str(), &info), 0);
+  const auto check = [&](const MountAnswer& answer) {
+    ASSERT_EQ(answer.done.error, 0);
+    abi::MountedSpace space;
+    ASSERT_EQ(answer.text.size(), sizeof space);
+    std::memcpy(&space, answer.text.data(), sizeof space);
+    EXPECT_EQ(space.type, static_cast<uint64_t>(info.f_type));
+    EXPECT_EQ(space.block_size, static_cast<uint64_t>(info.f_bsize));
+    EXPECT_EQ(space.blocks, info.f_blocks);
+    EXPECT_EQ(space.files, info.f_files);
+    EXPECT_EQ(space.name_length, static_cast<uint64_t>(info.f_namelen));
+    EXPECT_LE(space.available, space.blocks);
+  };
+  check(Ask({.op = MountOp::kSpace}));
+  check(Ask({.op = MountOp::kSpace}, "a/b/f"));
+  const uint32_t handle = Handle({.op = MountOp::kOpen, .flags = abi::kMountReads}, "a/b/f");
+  fs::remove(mount() / "a/b/f");
+  check(Ask({.op = MountOp::kSpace, .flags = abi::kMountOpened, .handle = handle}));
+  EXPECT_EQ(Ask({.op = MountOp::kSpace}, "a/b/f").done.error, ENOENT);
+}
+
+TEST_F(MountReaderTest, SaysWhatAFileTakes) {
+  std::ofstream(mount() / "sparse") << "x";
+  fs::resize_file(mount() / "sparse", 1 << 30);
+  const MountAnswer answer = Look("sparse");
+  EXPECT_EQ(answer.files.at(0).size, 1u << 30);
+  EXPECT_LT(answer.files.at(0).blocks, 1000u);
+  std::ofstream(mount() / "full") << std::string(1 << 20, 'x') << std::flush;
+  const uint32_t handle =
+      Handle({.op = MountOp::kOpen, .flags = abi::kMountReads | abi::kMountWrites}, "full");
+  Ask({.op = MountOp::kSync, .handle = handle});  // where blocks are given late
+  EXPECT_GE(Look("full").files.at(0).blocks, (1u << 20) / 512);
 }
 
 TEST(MountAnswerTest, SizesMustMatch) {

@@ -19,6 +19,8 @@
 #include <functional>
 #include <thread>
 
+#include "vmm/proxy/pod/mount_paths.h"
+
 namespace usetl {
 namespace {
 
@@ -86,6 +88,8 @@ TEST(WorkerJail, LooksNamesUpInAThread) {
 TEST(WorkerJail, MountServiceHasFilesBelowItsMountsOnly) {
   constexpr auto kService = WorkerFilter::For::kMountService;
   EXPECT_EQ(EndOf([] { (void)!mkdirat(-1, "x", 0700); }, kService), 0);
+  EXPECT_EQ(EndOf([] { syscall(pod::kAccessAt, -1, "", R_OK, AT_EMPTY_PATH); }, kService), 0);
+  EXPECT_TRUE(Kills([] { (void)!access("/etc/passwd", R_OK); }, kService));
   EXPECT_TRUE(Kills([] { (void)!open("/etc/passwd", O_RDONLY); }, kService));
   EXPECT_TRUE(Kills([] { (void)!socket(AF_INET, SOCK_STREAM, 0); }, kService));
   EXPECT_TRUE(Kills([] { (void)!setuid(0); }, kService));

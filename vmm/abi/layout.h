@@ -12,7 +12,7 @@ namespace usetl::abi {
 
 // Raise whenever a structure or an address of vmm/abi changes meaning: a snapshot made under
 // another version is refused, and the guest kernel stops at boot when it was built for another.
-inline constexpr uint32_t kAbiVersion = 6;
+inline constexpr uint32_t kAbiVersion = 7;
 
 inline constexpr uint64_t kPageSize = 4096;
 inline constexpr uint64_t kHugePageSize = 2 << 20;

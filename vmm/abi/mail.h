@@ -169,6 +169,8 @@ enum class MountOp : uint32_t {
   kList = 15,   // the names in a directory from `position` on
   kSync = 16,   // a file that was written: fsync(2)
   kClose = 17,  // of the worker to the mount service: `handle`
+  kAccess = 18,  // whether the container's user may do to it what `mode` says, as access(2) has it
+  kSpace = 19,   // statfs(2) of what the path is, or of the open file `handle`
 };
 
 // Of kTimes.
@@ -181,7 +183,7 @@ enum MountFlag : uint32_t {
   kMountReads = 2,      // kOpen
   kMountWrites = 4,     // kOpen
   kMountTruncates = 8,  // kOpen: to nothing
-  kMountOpened = 16,    // kMode, kTimes: of the open file `handle`, not of a path
+  kMountOpened = 16,    // kMode, kTimes, kSpace: of the open file `handle`, not of a path
   kMountMaps = 32,      // kRead: to be mapped. What is left for other reads stays theirs
 };
 
@@ -190,7 +192,7 @@ inline constexpr uint32_t kNoHandle = ~0u;
 struct MountChange {
   MountOp op;
   uint32_t mount;  // number
-  uint32_t mode;   // permission bits
+  uint32_t mode;   // permission bits; of kAccess R_OK, W_OK and X_OK
   uint32_t path_size;
   uint32_t text_size;
   uint32_t flags;   // MountFlag
@@ -206,6 +208,7 @@ static_assert(sizeof(MountChange) == 56);
 struct MountedFile {
   uint64_t inode, device;
   uint64_t size;
+  uint64_t blocks;                   // of 512 bytes, that it takes
   uint64_t modified_ns, changed_ns;  // CLOCK_REALTIME
   uint32_t links;
   FileType type;
@@ -213,7 +216,17 @@ struct MountedFile {
   uint32_t settled;  // 1: a later change has other times than these, however coarse the clock
   uint32_t reserved;
 };
-static_assert(sizeof(MountedFile) == 56);
+static_assert(sizeof(MountedFile) == 64);
+
+// A file system of the host; fields as statfs(2) has them.
+struct MountedSpace {
+  uint64_t type, flags;
+  uint64_t block_size, fragment_size;
+  uint64_t blocks, free, available;
+  uint64_t files, free_files;
+  uint64_t name_length;
+};
+static_assert(sizeof(MountedSpace) == 80);
 
 inline constexpr uint32_t kMaxLookNames = 32;        // of a longer path the guest asks again
 inline constexpr uint32_t kMaxListBytes = 16 << 10;  // of one kList
@@ -229,6 +242,7 @@ inline constexpr uint32_t kMaxMountHandles = 512;    // of a container
 //     in the nameless entry `entry` (kNoEntry: of no bytes). ENOSPC: the region has no such room.
 //   kWrite: `size` is how much was written, of a directory's file; less: there is room for no more.
 //   kList: records of getdents64(2), at the end none. `size`: where to go on.
+//   kSpace: a MountedSpace as text.
 struct MountDone {
   int32_t error;  // errno, 0: done
   uint32_t files;

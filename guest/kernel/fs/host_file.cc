@@ -320,6 +320,10 @@ int64_t SyncHostFile(const Inode* inode) {
   return AskByHandle(*inode->host, {.op = abi::MountOp::kSync});
 }
 
+int64_t SpaceOfHostFile(Inode* inode) {
+  return AskByHandle(HostOf(inode), {.op = abi::MountOp::kSpace, .flags = abi::kMountOpened});
+}
+
 void ForgetHostFiles() {
   ++g_life;
   g_open = nullptr;

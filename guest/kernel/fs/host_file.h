@@ -64,6 +64,8 @@ int64_t ReadHostFile(Inode* inode, void* user, uint64_t size, uint64_t offset);
 int64_t WriteHostFile(Inode* inode, const void* user, uint64_t size, uint64_t offset, bool append);
 int64_t TruncateHostFile(Inode* inode, uint64_t size);
 int64_t SyncHostFile(const Inode* inode);
+// Has the host say what statfs(2) does: LastAnswer().
+int64_t SpaceOfHostFile(Inode* inode);
 // kMode or kTimes.
 int64_t ChangeHostFile(Inode* inode, const HostChange& change);
 // Brings size, times and mode up to date: others change them too.

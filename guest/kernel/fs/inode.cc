@@ -96,7 +96,8 @@ void FillStat(const Inode& inode, Stat* stat) {
   stat->size = inode.type == InodeType::kDirectory ? 4096 : static_cast<int64_t>(inode.size);
   stat->block_size = 4096;
   const uint64_t room = inode.sparse ? SparseRoom(inode) : inode.size;
-  stat->blocks = static_cast<int64_t>((room + 511) / 512);
+  const uint64_t blocks = inode.host != nullptr ? inode.host->file.blocks : (room + 511) / 512;
+  stat->blocks = static_cast<int64_t>(blocks);
   constexpr uint64_t kSecond = 1'000'000'000;
   stat->modify_seconds = inode.modified_ns / kSecond;
   stat->modify_ns = inode.modified_ns % kSecond;

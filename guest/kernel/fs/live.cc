@@ -252,6 +252,13 @@ int64_t CreateLive(Node* directory, const char* name, uint32_t mode, bool replac
   return 0;
 }
 
+int64_t CheckLiveAccess(Node* node, int mode) {
+  const HostChange access{.op = abi::MountOp::kAccess, .mode = static_cast<uint32_t>(mode)};
+  const int64_t error = AskAbout(node, "", access);
+  // The way to a mount is here only.
+  return error == -ENOENT && HasMountBelow(node) ? 0 : error;
+}
+
 int64_t ListLive(Node* directory, void* user, uint64_t size, uint64_t* position, uint32_t* mounts) {
   DirectoryWriter out(user, size);
   for (Node* own; (own = OwnChild(directory, *mounts)) != nullptr; ++*mounts) {

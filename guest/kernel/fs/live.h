@@ -40,6 +40,9 @@ bool SameHostFile(const abi::MountedFile& a, const abi::MountedFile& b);
 // is there by now.
 int64_t CreateLive(Node* directory, const char* name, uint32_t mode, bool replace, Node** made);
 
+// access(2) of what exists: what the host says of the container's user. 0 or -errno.
+int64_t CheckLiveAccess(Node* node, int mode);
+
 // getdents64(2). `position`: where to go on; `mounts`: how many of those within were listed.
 int64_t ListLive(Node* directory, void* user, uint64_t size, uint64_t* position, uint32_t* mounts);
 

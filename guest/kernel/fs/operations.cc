@@ -159,7 +159,10 @@ int64_t OpenTree(Node* base, const char* path, int flags, uint32_t mode, File** 
       *file = NewRegularFile(inode, walked.node);
       break;
   }
-  if (*file == nullptr) return -ENOMEM;
+  if (*file == nullptr) {
+    if (inode->host != nullptr && inode->references == 1) CloseHostFile(inode, /*gone=*/false);
+    return -ENOMEM;
+  }
   constexpr uint32_t kKept = kAccessMode | kAppend | kNonBlock;
   (*file)->status_flags = static_cast<uint32_t>(flags) & kKept;
   return 0;
@@ -179,6 +182,8 @@ int64_t StatOf(const Walked& walked, bool follow, Stat* stat) {
 int64_t OpenPath(Node* base, const char* path, int flags, uint32_t mode, File** file) {
   // What somebody else makes or removes below a mounted directory after the walk: once more.
   constexpr int kTries = 3;
+  // A file that is made is no directory; nothing comes of it.
+  if ((flags & kOpenCreate) && (flags & kOpenDirectory) && !(flags & kOpenPath)) return -EINVAL;
   int64_t error = 0;
   for (int i = 0; i < kTries; ++i) {
     error = OpenTree(base, path, flags, mode, file);
@@ -361,11 +366,15 @@ int64_t ReadLinkPath(Node* base, const char* path, char* buffer, uint64_t size) 
 }
 
 int64_t CheckAccess(Node* base, const char* path, int mode, bool follow) {
-  constexpr int kExecute = 1, kWrite = 2;
+  constexpr int kExecute = 1, kWrite = 2, kRead = 4;
+  if ((mode & ~(kExecute | kWrite | kRead)) != 0) return -EINVAL;
   Walked walked;
   if (const int64_t error = WalkExisting(base, path, follow, &walked); error != 0) return error;
   Stat stat;
   if (const int64_t error = StatOf(walked, follow, &stat); error != 0) return error;
+  if (mode != 0 && walked.special == nullptr && IsLive(walked.node)) {
+    if (const int64_t error = CheckLiveAccess(walked.node, mode); error != 0) return error;
+  }
   if ((mode & kWrite) && walked.special == nullptr) {
     if (const int64_t error = MayChange(walked.node); error != 0) return error;
   }

@@ -1,10 +1,10 @@
 // paths.cc: system calls that name files.
 #include "guest/kernel/file/descriptors.h"
-#include "guest/kernel/fs/guest_region.h"
 #include "guest/kernel/fs/host_file.h"
 #include "guest/kernel/fs/mount.h"
 #include "guest/kernel/fs/operations.h"
 #include "guest/kernel/fs/root.h"
+#include "guest/kernel/fs/space.h"
 #include "guest/kernel/fs/tree_file.h"
 #include "guest/kernel/host/clock.h"
 #include "guest/kernel/linux/abi.h"
@@ -107,14 +107,8 @@ int64_t PutStat(int64_t error, const Stat& stat, Stat* user) {
   return PutUser(user, stat) ? 0 : -EFAULT;
 }
 
-int64_t PutStatFs(StatFs* user) {
-  StatFs info{};
-  info.type = 0x01021994;  // as tmpfs
-  info.block_size = info.fragment_size = 4096;
-  info.blocks = GuestRegionTotal() / 4096;
-  info.free = info.available = GuestRegionFree() / 4096;
-  info.files = info.free_files = abi::kGuestEntries;
-  info.name_length = kMaxComponent;
+int64_t PutStatFs(int64_t error, const StatFs& info, StatFs* user) {
+  if (error != 0) return error;
   return PutUser(user, info) ? 0 : -EFAULT;
 }
 
@@ -346,12 +340,16 @@ int64_t sys_umask(uint32_t mask) {
 }
 
 int64_t sys_statfs(const char* path, StatFs* user) {
-  Stat stat;
-  const int64_t error = StatAt(kAtCurrent, path, 0, &stat);
-  return error != 0 ? error : PutStatFs(user);
+  PathArgument argument(kAtCurrent, path);
+  if (argument.error() != 0) return argument.error();
+  StatFs info{};
+  return PutStatFs(SpaceOfPath(argument.base(), argument.text(), &info), info, user);
 }
 int64_t sys_fstatfs(int fd, StatFs* user) {
-  return GetFile(fd) == nullptr ? -EBADF : PutStatFs(user);
+  File* file = GetFile(fd);
+  if (file == nullptr) return -EBADF;
+  StatFs info{};
+  return PutStatFs(SpaceOfFile(file, &info), info, user);
 }
 
 int64_t sys_memfd_create(const char*, uint32_t flags) {

@@ -137,6 +137,8 @@ constexpr int kMountCalls[] = {
     SCMP_SYS(newfstatat),       // as fstat
     SCMP_SYS(clock_gettime),    // whether it has just changed, where the vDSO cannot answer
     SCMP_SYS(readlinkat),       // links
+    SCMP_SYS(fstatfs),          // the room that there is
+    pod::kAccessAt,             // what its user may do
     SCMP_SYS(lseek),            // directories
     SCMP_SYS(getdents64),       // directories
     SCMP_SYS(pread64),          // files

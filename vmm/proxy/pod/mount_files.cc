@@ -56,6 +56,7 @@ MountAnswer MountFiles::Apply(const abi::MountChange& change) {
   }
   const int file = files_[change.handle].get();
   if (change.op == MountOp::kRead) return Read(file, change.position, change.size);
+  if (change.op == MountOp::kSpace) return SpaceOf(file);
   if (change.op == MountOp::kSync) return MountAnswer::Error(fsync(file) == 0 ? 0 : errno);
   return Change(file, change);
 }

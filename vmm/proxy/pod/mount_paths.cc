@@ -60,6 +60,7 @@ abi::MountedFile Describe(const struct stat& info) {
   file.inode = info.st_ino;
   file.device = info.st_dev;
   file.size = static_cast<uint64_t>(info.st_size);
+  file.blocks = static_cast<uint64_t>(info.st_blocks);
   file.modified_ns = Nanoseconds(info.st_mtim);
   file.changed_ns = Nanoseconds(info.st_ctim);
   file.links = static_cast<uint32_t>(info.st_nlink);

@@ -14,8 +14,10 @@
 
 namespace usetl::pod {
 
-// fchmodat2(2) of Linux 6.6, which headers may not know; one number everywhere.
+// fchmodat2(2) of Linux 6.6 and faccessat2(2) of 5.8, which headers may not know; one number
+// everywhere.
 inline constexpr int kChangeModeAt = 452;
+inline constexpr int kAccessAt = 439;
 
 // Names between single slashes, none of them "." or "..".
 bool PlainPath(std::string_view path);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,6 +43,13 @@ uint8_t TypeOf(int directory, const char* name) {
   struct stat info;
   if (fstatat(directory, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return DT_UNKNOWN;
   return IFTODT(info.st_mode);
+}
+
+// The mount itself, or what the path names: a link too, for the guest has followed those that it
+// meant to.
+Fd OpenHere(int root, const MountOrder& order) {
+  const std::string path(order.path.empty() ? "." : order.path);
+  return OpenBelow(root, path, O_PATH | O_NOFOLLOW);
 }
 
 }  // namespace
@@ -143,6 +151,41 @@ MountAnswer ListNames(int root, const MountOrder& order) {
       at += record.size;
     }
   }
+  return answer;
+}
+
+int CheckAccess(int root, const MountOrder& order) {
+  constexpr uint32_t kKnown = R_OK | W_OK | X_OK;
+  if ((order.change.mode & ~kKnown) != 0) return EINVAL;
+  const Fd file = OpenHere(root, order);
+  if (!file.ok()) return errno;
+  // Effective ids: the real ones are the same, but capabilities that were dropped count.
+  const long allowed = syscall(kAccessAt, file.get(), "", static_cast<int>(order.change.mode),
+                               AT_EMPTY_PATH | AT_EACCESS);
+  return allowed == 0 ? 0 : errno;
+}
+
+MountAnswer SpaceBelow(int root, const MountOrder& order) {
+  const Fd file = OpenHere(root, order);
+  return file.ok() ? SpaceOf(file.get()) : MountAnswer::Error(errno);
+}
+
+MountAnswer SpaceOf(int file) {
+  struct statfs info;
+  if (fstatfs(file, &info) != 0) return MountAnswer::Error(errno);
+  abi::MountedSpace space{};
+  space.type = static_cast<uint64_t>(info.f_type);
+  space.flags = static_cast<uint64_t>(info.f_flags);
+  space.block_size = static_cast<uint64_t>(info.f_bsize);
+  space.fragment_size = static_cast<uint64_t>(info.f_frsize);
+  space.blocks = info.f_blocks;
+  space.free = info.f_bfree;
+  space.available = info.f_bavail;
+  space.files = info.f_files;
+  space.free_files = info.f_ffree;
+  space.name_length = static_cast<uint64_t>(info.f_namelen);
+  MountAnswer answer = MountAnswer::Error(0);
+  answer.text.assign(reinterpret_cast<const char*>(&space), sizeof space);
   return answer;
 }
 

@@ -29,6 +29,11 @@ struct MountAnswer {
 MountAnswer LookAtNames(int root, const MountOrder& order);
 // kList.
 MountAnswer ListNames(int root, const MountOrder& order);
+// kAccess, as whom the caller is.
+int CheckAccess(int root, const MountOrder& order);
+// kSpace, by a path and of what is open.
+MountAnswer SpaceBelow(int root, const MountOrder& order);
+MountAnswer SpaceOf(int file);
 
 }  // namespace usetl::pod
 

@@ -17,6 +17,10 @@ MountAnswer MountServer::Answer(const MountOrder& order) {
       return LookAtNames(root, order);
     case abi::MountOp::kList:
       return ListNames(root, order);
+    case abi::MountOp::kAccess:
+      return MountAnswer::Error(CheckAccess(root, order));
+    case abi::MountOp::kSpace:
+      return SpaceBelow(root, order);
     case abi::MountOp::kCreate:
     case abi::MountOp::kReplace:
     case abi::MountOp::kOpen:

@@ -27,7 +27,8 @@ constexpr size_t kMostOrders = 64, kMostCloses = 16;
 
 bool OnlyReads(const abi::MountChange& change) {
   return change.op == MountOp::kLook || change.op == MountOp::kList ||
-         change.op == MountOp::kRead ||
+         change.op == MountOp::kRead || change.op == MountOp::kAccess ||
+         change.op == MountOp::kSpace ||
          (change.op == MountOp::kOpen && change.flags == abi::kMountReads);
 }
 
