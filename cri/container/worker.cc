@@ -129,7 +129,8 @@ Status Unexpected() { return Status(EPROTO, "worker: unexpected answer to a star
 
 }  // namespace
 
-Result<Worker> Worker::Launch(const WorkerStart& start, const std::function<bool()>& cancelled) {
+Result<Worker> Worker::Launch(const WorkerStart& start, const OnTaken& taken,
+                              const std::function<bool()>& cancelled) {
   Result<Fd> socket = ipc::Connect(start.pods_socket, start.limit);
   if (!socket.ok()) {
     const Status& why = socket.status();
@@ -141,7 +142,7 @@ Result<Worker> Worker::Launch(const WorkerStart& start, const std::function<bool
   Status status = LimitWait(worker.fd(), start.limit);
   if (status.ok()) status = SendJoin(worker.fd(), start);
   if (status.ok()) status = SendStart(worker.fd(), start);
-  if (status.ok()) status = worker.AwaitStarted(start.limit, cancelled);
+  if (status.ok()) status = worker.AwaitStarted(start.limit, taken, cancelled);
   // From now on it has nothing to say that takes long, and reads what it is told.
   if (status.ok()) status = LimitWait(worker.fd(), kMostWait);
   if (status.ok()) return worker;
@@ -175,15 +176,15 @@ Result<Worker> Worker::Reconnect(const std::string& control_socket, const Proces
   return status;
 }
 
-void Worker::EndOrphan(const std::string& control_socket) {
+void Worker::StopOrphan(const std::string& control_socket) {
   Worker worker;
-  if (Result<Fd> socket = ipc::Connect(control_socket); socket.ok()) {
+  if (Result<Fd> socket = ipc::Connect(control_socket, kMostWait); socket.ok()) {
     worker.socket_ = std::move(*socket);
     (void)!worker.Stop(std::chrono::milliseconds(0)).ok();  // it ends by itself, or has ended
   }
 }
 
-Status Worker::AwaitStarted(std::chrono::milliseconds limit,
+Status Worker::AwaitStarted(std::chrono::milliseconds limit, const OnTaken& taken,
                             const std::function<bool()>& cancelled) {
   for (const auto end = Clock::now() + limit; !cancelled();) {
     if (Clock::now() >= end) {
@@ -196,13 +197,20 @@ Status Worker::AwaitStarted(std::chrono::milliseconds limit,
       Kill();  // one that has failed has given everything back before it said so
       return answer.status();
     }
-    if (*answer == Answer::kStarted && !cancelled()) return Status();
+    if (*answer == Answer::kTaken) {
+      if (const Status known = taken(mark_); !known.ok()) {
+        TakeBack();
+        return known;
+      }
+      continue;
+    }
+    if (!cancelled()) return Status();
   }
   TakeBack();
   return Status(ECANCELED, "the function was killed while it was loaded");
 }
 
-Result<Worker::Answer> Worker::OnTaken(ipc::Message message) {
+Result<Worker::Answer> Worker::Take(ipc::Message message) {
   // Once: later on a function may have taken the worker over, and name whom it wants to be killed.
   if (process_.ok() || message.bytes.size() != sizeof(pod::Header) || message.fds.size() != 1) {
     return Unexpected();
@@ -239,7 +247,7 @@ Result<Worker::Answer> Worker::ReceiveAnswer() {
   pod::Header header;
   if (message->bytes.size() < sizeof header) return Status(EPROTO, "worker: short message");
   std::memcpy(&header, message->bytes.data(), sizeof header);
-  if (header.type == pod::Type::kTaken) return OnTaken(std::move(*message));
+  if (header.type == pod::Type::kTaken) return Take(std::move(*message));
   std::string text;
   if (header.type == pod::Type::kStarted && Parse(message->bytes, &started_, &text)) {
     if (started_.worker == mark_.pid) return Answer::kStarted;

@@ -46,17 +46,20 @@ struct WorkerStart {
 class Worker {
  public:
   // Starts the container and waits until its function is ready. The Status is the cause that users
-  // see; then no worker is left. ECANCELED: `cancelled`, which is asked now and then and at the
-  // end, has said so; the function was killed.
-  static Result<Worker> Launch(const WorkerStart& start, const std::function<bool()>& cancelled);
+  // see; then no worker is left. `taken` hears which process it is, as soon as there is one;
+  // its error ends the start. ECANCELED: `cancelled`, which is asked now and then and at the end,
+  // has said so; the function was killed.
+  using OnTaken = std::function<Status(const ProcessMark&)>;
+  static Result<Worker> Launch(const WorkerStart& start, const OnTaken& taken,
+                               const std::function<bool()>& cancelled);
   // To a worker that an earlier usetld started, as process() was then. ENOENT, ECONNREFUSED or
   // ESRCH: it has ended. After other errors it has been killed. Without `mark.started` it can be
   // stopped but not killed: what process it is was not written down.
   static Result<Worker> Reconnect(const std::string& control_socket, const ProcessMark& mark);
 
-  // Tells a worker that an earlier usetld started and never told of to end; none is fine. One that
-  // hangs is not killed: nobody knows which process it is.
-  static void EndOrphan(const std::string& control_socket);
+  // Tells a worker that an earlier usetld started and never told of to end; none is fine. Of one
+  // that hangs see orphans.h.
+  static void StopOrphan(const std::string& control_socket);
 
   // As it says.
   const pod::StartedRecord& started() const { return started_; }
@@ -80,11 +83,12 @@ class Worker {
   Result<std::optional<ContainerExit>> Receive();
 
  private:
-  Status AwaitStarted(std::chrono::milliseconds limit, const std::function<bool()>& cancelled);
+  Status AwaitStarted(std::chrono::milliseconds limit, const OnTaken& taken,
+                      const std::function<bool()>& cancelled);
   enum class Answer { kTaken, kStarted };
   // The next message. Errors are what the worker failed for, or what is wrong with it.
   Result<Answer> ReceiveAnswer();
-  Result<Answer> OnTaken(ipc::Message message);
+  Result<Answer> Take(ipc::Message message);
   // Ends what was started; returns when the worker has given everything back, or was killed because
   // it hangs.
   void TakeBack();

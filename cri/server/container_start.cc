@@ -18,6 +18,11 @@ bool ReadOnlyRoot(const ContainerRecord& container) {
   return container.config().linux().security_context().readonly_rootfs();
 }
 
+void SetWorker(const ProcessMark& process, ContainerRecord* record) {
+  record->set_worker_pid(process.pid);
+  record->set_worker_started(process.started);
+}
+
 Result<nlohmann::json> StartText(const Function& function, const Contents& contents,
                                  const SandboxRecord& pod, const ContainerRecord& container) {
   return nlohmann::json{{"id", container.id()},
@@ -138,16 +143,23 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
   bool stopped = false;  // by a call that came meanwhile
   if (status.ok()) {
     container->starting = true;
-    Result<Worker> launched = Worker::Launch(prepared.start, [&] {
+    const auto cancelled = [&] {
       stopped = container->ending > 0;
       return stopped || context->IsCancelled();
-    });
+    };
+    const auto taken = [&](const ProcessMark& process) {
+      // So that the next usetld can end it, should this one be killed.
+      SetWorker(process, &record);
+      return node_.store->Update(record);
+    };
+    Result<Worker> launched = Worker::Launch(prepared.start, taken, cancelled);
     status = launched.status();
     if (launched.ok()) worker = std::move(*launched);
   }
   record.set_started_at(node_.store->NextTimestamp());
   if (!status.ok()) {
     record.set_state(v1::CONTAINER_EXITED);
+    SetWorker({}, &record);
     record.set_finished_at(node_.store->NextTimestamp());
     stopped = stopped && status.code() == ECANCELED;
     record.set_exit_code(stopped ? 128 + SIGKILL : kStartError);
@@ -159,8 +171,6 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
     return ToGrpc(status);
   }
   record.set_state(v1::CONTAINER_RUNNING);
-  record.set_worker_pid(worker->process().pid);
-  record.set_worker_started(worker->process().started);
   record.set_usf_pid(worker->started().usf);
   record.set_outside_cgroup(pod->cgroup().empty());
   record.set_usf_cpu_ns(worker->started().usf_cpu_ns);

@@ -6,10 +6,21 @@
 #include <set>
 
 #include "cri/container/contents.h"
+#include "cri/container/orphans.h"
 #include "cri/server/lifecycle.h"
 #include "cri/server/views.h"
 
 namespace usetl::cri {
+namespace {
+
+// For workers that were told to end when usetld starts, and once more for those that were killed.
+constexpr std::chrono::seconds kOrphanPatience{2};
+
+ProcessMark MarkOf(const ContainerRecord& container) {
+  return {.pid = container.worker_pid(), .started = container.worker_started()};
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Node>> Node::Open(const NodeOptions& options) {
   std::error_code error;
@@ -111,6 +122,7 @@ Status Node::TakeUp() {
         sandbox_names.Reserve(SandboxName(sandbox->config().metadata()), sandbox->id());
     if (!reserved.ok()) spdlog::warn("pod {}: {}", sandbox->id(), reserved.message());
   }
+  Orphans orphans;
   for (const auto& container : store->Containers()) {
     const std::string& id = container->id();
     USETL_RETURN_IF_ERROR(container_names.Reserve(
@@ -118,15 +130,13 @@ Status Node::TakeUp() {
     LeaseImagesOf(*container);
     if (container->state() == v1::CONTAINER_CREATED) {
       // Of a start that the end of usetld cut off: nobody heard that it succeeded.
-      Worker::EndOrphan(ControlSocket(*this, id));
+      orphans.Add(ControlSocket(*this, id), MarkOf(*container));
       for (const std::string& path : {ControlSocket(*this, id), ExitFile(*this, id)}) {
         if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::Errno("remove " + path);
       }
     }
     if (container->state() != v1::CONTAINER_RUNNING) continue;
-    Result<Worker> worker =
-        Worker::Reconnect(ControlSocket(*this, id),
-                          {.pid = container->worker_pid(), .started = container->worker_started()});
+    Result<Worker> worker = Worker::Reconnect(ControlSocket(*this, id), MarkOf(*container));
     if (worker.ok()) {
       StartCounting(this, id, &*worker);
       USETL_RETURN_IF_ERROR(monitor->Watch(id, std::move(*worker)));
@@ -135,6 +145,7 @@ Status Node::TakeUp() {
       OnContainerExit(this, id, std::nullopt);
     }
   }
+  orphans.End(kOrphanPatience);
   return Status();
 }
 

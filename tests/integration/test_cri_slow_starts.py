@@ -5,7 +5,7 @@ import signal
 import unittest
 
 import grpc
-from cri import container_config
+from cri import container_config, cri
 from cri_case import EXITED, CriCase
 from image_file import add_image
 from node import wait_until
@@ -112,6 +112,48 @@ class SlowStarts(CriCase):
         start.cancel()
         self.assertEqual(self.end_of(container), (128, "StartError"))
         self.assertTrue(ended(worker))
+        self.assert_free()
+
+    def crash(self) -> None:
+        """Without a client that gives up before."""
+        self.usetld.kill()
+        self.usetld.wait()
+        self.client.close()
+        self.start()
+
+    def cut_off(self, worker: int, end) -> None:
+        """A start that the end of usetld cut off, while its worker hangs."""
+        self.crash()
+        self.assertTrue(ended(worker))
+        end()
+        self.assert_free()
+
+    def test_worker_that_hangs_while_usetld_is_killed(self):
+        container, _ = self.begin()
+        worker = self.hanging_worker()
+        def end():
+            self.stop(container, 0)
+            self.client.RemoveContainer(container_id=container)
+        self.cut_off(worker, end)
+
+    def test_worker_that_hangs_while_usetld_is_killed_and_its_pod_goes(self):
+        self.begin()
+        worker = self.hanging_worker()
+        def end():
+            self.client.RemovePodSandbox(pod_sandbox_id=self.pod_id)
+            self.pod_id = self.run_pod()
+        self.cut_off(worker, end)
+
+    def test_usetld_is_killed_while_a_function_loads(self):
+        container, _ = self.begin()
+        self.crash()
+        self.assertEqual(self.status(container).state, cri.CONTAINER_CREATED)
+        # Started once more, it is another worker's.
+        start = self.client.begin("StartContainer", container_id=container)
+        wait_until(lambda: self.claimed() == 1)
+        self.stop(container, 0)
+        self.assert_aborted(start)
+        self.client.RemoveContainer(container_id=container)
         self.assert_free()
 
     def test_client_gives_up(self):

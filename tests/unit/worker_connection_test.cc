@@ -14,6 +14,7 @@
 #include <memory>
 #include <thread>
 
+#include "cri/container/orphans.h"
 #include "cri/container/worker.h"
 
 namespace usetl::cri {
@@ -95,8 +96,9 @@ class WorkerConnection : public testing::Test {
     const std::span text(reinterpret_cast<const uint8_t*>(kText), sizeof kText);
     EXPECT_TRUE(ipc::Send(socket, ipc::Bytes(record), text).ok());
   }
+  static Status Known(const ProcessMark&) { return Status(); }
   Result<Worker> Launch() {
-    return Worker::Launch(start, [] { return false; });
+    return Worker::Launch(start, Known, [] { return false; });
   }
 
   std::string directory;
@@ -119,6 +121,38 @@ TEST_F(WorkerConnection, TheKernelSaysWhichProcessItIs) {
   EXPECT_NE(launched->process().started, 0u);
   launched->Kill();
   EXPECT_TRUE(victim.WasKilled());
+}
+
+TEST_F(WorkerConnection, IsKnownAsSoonAsItIsTaken) {
+  Victim victim;
+  std::atomic<pid_t> known = 0;
+  Play(start.pods_socket, [&](int socket) {
+    SayTaken(socket, victim.pid());
+    ReadStart(socket);
+    while (known == 0) std::this_thread::yield();  // it says no more before
+    SayStarted(socket, victim.pid());
+  });
+  const auto taken = [&](const ProcessMark& mark) {
+    EXPECT_EQ(mark.started, victim.mark().started);
+    known = mark.pid;
+    return Status();
+  };
+  const Result<Worker> launched = Worker::Launch(start, taken, [] { return false; });
+  EXPECT_TRUE(launched.ok()) << launched.status().message();
+  EXPECT_EQ(known, victim.pid());
+}
+
+TEST_F(WorkerConnection, OneThatCannotBeRememberedIsEnded) {
+  Victim victim;
+  Play(start.pods_socket, [&](int socket) {
+    SayTaken(socket, victim.pid());
+    ReadStart(socket);
+    EXPECT_TRUE(ipc::Receive(socket).ok()) << "it is told to stop";
+  });
+  const auto full = [](const ProcessMark&) { return Status(ENOSPC, "the disk is full"); };
+  EXPECT_EQ(Worker::Launch(start, full, [] { return false; }).status().code(), ENOSPC);
+  EXPECT_TRUE(victim.WasKilled());
+  EXPECT_FALSE(std::filesystem::exists(start.control_socket));
 }
 
 TEST_F(WorkerConnection, OneThatNamesAnotherIsKilled) {
@@ -184,7 +218,7 @@ TEST_F(WorkerConnection, ACancelledOneEndsWhateverItSays) {
     stopped = true;
     SayFailed(socket, ECANCELED);
   });
-  const Result<Worker> launched = Worker::Launch(start, [&] { return taken.load(); });
+  const Result<Worker> launched = Worker::Launch(start, Known, [&] { return taken.load(); });
   EXPECT_EQ(launched.status().code(), ECANCELED);
   EXPECT_TRUE(victim.WasKilled());
   worker.join();
@@ -194,7 +228,7 @@ TEST_F(WorkerConnection, ACancelledOneEndsWhateverItSays) {
 TEST_F(WorkerConnection, ACancelledOneThatNobodyTookIsNotWaitedFor) {
   Result<Fd> listener = ipc::Listen(start.pods_socket);
   ASSERT_TRUE(listener.ok()) << listener.status().message();
-  const Result<Worker> launched = Worker::Launch(start, [] { return true; });
+  const Result<Worker> launched = Worker::Launch(start, Known, [] { return true; });
   EXPECT_EQ(launched.status().code(), ECANCELED);
   const Fd socket(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
   ReadStart(socket.get());
@@ -224,6 +258,36 @@ TEST_F(WorkerConnection, ANumberThatIsUsedAgainIsNoWorker) {
   --mark.started;
   Play(start.control_socket, [&](int) {});
   EXPECT_EQ(Worker::Reconnect(start.control_socket, mark).status().code(), ESRCH);
+  EXPECT_TRUE(another.Lives());
+}
+
+TEST_F(WorkerConnection, AnOrphanIsToldToEnd) {
+  Victim victim;
+  bool stopped = false;
+  Play(start.control_socket, [&](int socket) {
+    stopped = ipc::Receive(socket).ok();
+    kill(victim.pid(), SIGTERM);  // it ends by itself
+  });
+  Orphans orphans;
+  orphans.Add(start.control_socket, victim.mark());
+  orphans.End(std::chrono::minutes(1));
+  worker.join();
+  EXPECT_TRUE(stopped);
+  int status = 0;
+  ASSERT_EQ(waitpid(victim.pid(), &status, 0), victim.pid());
+  EXPECT_EQ(WTERMSIG(status), SIGTERM);
+}
+
+TEST_F(WorkerConnection, AnOrphanThatHangsIsKilled) {
+  Victim victim, another;
+  ProcessMark reused = another.mark();
+  --reused.started;
+  Orphans orphans;
+  orphans.Add(start.control_socket, victim.mark());
+  orphans.Add(start.control_socket, reused);
+  orphans.Add(start.control_socket, {.pid = another.pid()});
+  orphans.End(std::chrono::milliseconds(1));
+  EXPECT_TRUE(victim.WasKilled());
   EXPECT_TRUE(another.Lives());
 }
 

@@ -163,12 +163,12 @@ enum class MountOp : uint32_t {
   kSymlink = 10,         // to `text`, whatever that is
   kTimes = 11,           // modified `position`, read `offset`: ns since 1970, see below
   // Of directories that are mounted only. There a file is written and read by its handle.
-  kLook = 12,   // what the path's names are, but the first `position` of them
-  kOpen = 13,   // a regular file, as `flags` say; its first `size` bytes as kRead
-  kRead = 14,   // [position, position + size) of a file, into the host region
-  kList = 15,   // the names in a directory from `position` on
-  kSync = 16,   // a file that was written: fsync(2)
-  kClose = 17,  // of the worker to the mount service: `handle`
+  kLook = 12,    // what the path's names are, but the first `position` of them
+  kOpen = 13,    // a regular file, as `flags` say; its first `size` bytes as kRead
+  kRead = 14,    // [position, position + size) of a file, into the host region
+  kList = 15,    // the names in a directory from `position` on
+  kSync = 16,    // a file that was written: fsync(2)
+  kClose = 17,   // of the worker to the mount service: `handle`
   kAccess = 18,  // whether the container's user may do to it what `mode` says, as access(2) has it
   kSpace = 19,   // statfs(2) of what the path is, or of the open file `handle`
 };

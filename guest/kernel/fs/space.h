@@ -1,5 +1,5 @@
-// space.h: what statfs(2) says. Of the USF's own tree the room that the guest region has, of mounted
-// directories what the host says of its file system.
+// space.h: what statfs(2) says. Of the USF's own tree the room that the guest region has, of
+// mounted directories what the host says of its file system.
 #ifndef USETL_GUEST_KERNEL_FS_SPACE_H_
 #define USETL_GUEST_KERNEL_FS_SPACE_H_
 
