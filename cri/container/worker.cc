@@ -129,8 +129,7 @@ Status Unexpected() { return Status(EPROTO, "worker: unexpected answer to a star
 
 }  // namespace
 
-Result<Worker> Worker::Launch(const WorkerStart& start, const OnTaken& taken,
-                              const std::function<bool()>& cancelled) {
+Result<Worker> Worker::Launch(const WorkerStart& start, const Launching& launching) {
   Result<Fd> socket = ipc::Connect(start.pods_socket, start.limit);
   if (!socket.ok()) {
     const Status& why = socket.status();
@@ -142,7 +141,7 @@ Result<Worker> Worker::Launch(const WorkerStart& start, const OnTaken& taken,
   Status status = LimitWait(worker.fd(), start.limit);
   if (status.ok()) status = SendJoin(worker.fd(), start);
   if (status.ok()) status = SendStart(worker.fd(), start);
-  if (status.ok()) status = worker.AwaitStarted(start.limit, taken, cancelled);
+  if (status.ok()) status = worker.AwaitStarted(start.limit, launching);
   // From now on it has nothing to say that takes long, and reads what it is told.
   if (status.ok()) status = LimitWait(worker.fd(), kMostWait);
   if (status.ok()) return worker;
@@ -184,8 +183,8 @@ void Worker::StopOrphan(const std::string& control_socket) {
   }
 }
 
-Status Worker::AwaitStarted(std::chrono::milliseconds limit, const OnTaken& taken,
-                            const std::function<bool()>& cancelled) {
+Status Worker::AwaitStarted(std::chrono::milliseconds limit, const Launching& launching) {
+  const auto& [taken, cancelled, out_of_memory] = launching;
   for (const auto end = Clock::now() + limit; !cancelled();) {
     if (Clock::now() >= end) {
       TakeBack();
@@ -195,6 +194,7 @@ Status Worker::AwaitStarted(std::chrono::milliseconds limit, const OnTaken& take
     const Result<Answer> answer = ReceiveAnswer();
     if (!answer.ok()) {
       Kill();  // one that has failed has given everything back before it said so
+      if (out_of_memory_) out_of_memory();
       return answer.status();
     }
     if (*answer == Answer::kTaken) {
@@ -255,6 +255,7 @@ Result<Worker::Answer> Worker::ReceiveAnswer() {
   }
   pod::FailedRecord failed;
   if (header.type == pod::Type::kFailed && Parse(message->bytes, &failed, &text)) {
+    out_of_memory_ = failed.reason == pod::Reason::kOutOfMemory;
     return Status(failed.code != 0 ? failed.code : EIO, text);
   }
   return Unexpected();

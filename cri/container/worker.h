@@ -45,13 +45,18 @@ struct WorkerStart {
 
 class Worker {
  public:
+  // Who hears of a start while it is under way.
+  struct Launching {
+    // Which process it is, as soon as there is one; an error ends the start.
+    std::function<Status(const ProcessMark&)> taken;
+    // Asked now and then and at the end: true ends the start with ECANCELED.
+    std::function<bool()> cancelled;
+    // The start is about to fail because the function reached its memory limit.
+    std::function<void()> out_of_memory;
+  };
   // Starts the container and waits until its function is ready. The Status is the cause that users
-  // see; then no worker is left. `taken` hears which process it is, as soon as there is one;
-  // its error ends the start. ECANCELED: `cancelled`, which is asked now and then and at the end,
-  // has said so; the function was killed.
-  using OnTaken = std::function<Status(const ProcessMark&)>;
-  static Result<Worker> Launch(const WorkerStart& start, const OnTaken& taken,
-                               const std::function<bool()>& cancelled);
+  // see; then no worker is left.
+  static Result<Worker> Launch(const WorkerStart& start, const Launching& launching);
   // To a worker that an earlier usetld started, as process() was then. ENOENT, ECONNREFUSED or
   // ESRCH: it has ended. After other errors it has been killed. Without `mark.started` it can be
   // stopped but not killed: what process it is was not written down.
@@ -83,8 +88,7 @@ class Worker {
   Result<std::optional<ContainerExit>> Receive();
 
  private:
-  Status AwaitStarted(std::chrono::milliseconds limit, const OnTaken& taken,
-                      const std::function<bool()>& cancelled);
+  Status AwaitStarted(std::chrono::milliseconds limit, const Launching& launching);
   enum class Answer { kTaken, kStarted };
   // The next message. Errors are what the worker failed for, or what is wrong with it.
   Result<Answer> ReceiveAnswer();
@@ -97,6 +101,7 @@ class Worker {
   Fd process_;  // pidfd; none before the worker has taken the connection
   ProcessMark mark_;
   pod::StartedRecord started_{};
+  bool out_of_memory_ = false;  // what it failed for
 };
 
 // What the worker wrote before it ended; none when it was killed before.

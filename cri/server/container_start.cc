@@ -141,18 +141,21 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
   usetl::Status status = Prepare(&node_, *pod, record, &prepared);
   std::optional<Worker> worker;
   bool stopped = false;  // by a call that came meanwhile
+  bool out_of_memory = false;
   if (status.ok()) {
     container->starting = true;
-    const auto cancelled = [&] {
-      stopped = container->ending > 0;
-      return stopped || context->IsCancelled();
-    };
-    const auto taken = [&](const ProcessMark& process) {
+    Worker::Launching launching;
+    launching.taken = [&](const ProcessMark& process) {
       // So that the next usetld can end it, should this one be killed.
       SetWorker(process, &record);
       return node_.store->Update(record);
     };
-    Result<Worker> launched = Worker::Launch(prepared.start, taken, cancelled);
+    launching.cancelled = [&] {
+      stopped = container->ending > 0;
+      return stopped || context->IsCancelled();
+    };
+    launching.out_of_memory = [&] { out_of_memory = true; };
+    Result<Worker> launched = Worker::Launch(prepared.start, launching);
     status = launched.status();
     if (launched.ok()) worker = std::move(*launched);
   }
@@ -162,8 +165,8 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
     SetWorker({}, &record);
     record.set_finished_at(node_.store->NextTimestamp());
     stopped = stopped && status.code() == ECANCELED;
-    record.set_exit_code(stopped ? 128 + SIGKILL : kStartError);
-    record.set_reason(stopped ? "Error" : "StartError");
+    record.set_exit_code(stopped || out_of_memory ? 128 + SIGKILL : kStartError);
+    record.set_reason(stopped ? "Error" : out_of_memory ? "OOMKilled" : "StartError");
     record.set_message(status.message());
     if (usetl::Status stored = node_.store->Update(record); !stored.ok()) return ToGrpc(stored);
     PublishContainerEvent(&node_, record, v1::CONTAINER_STOPPED_EVENT);

@@ -1,9 +1,11 @@
 """Functions at their memory limit: OOMKilled, unless they catch the MemoryError and go on."""
 
+import pathlib
 import unittest
 
+import grpc
 from cri import cri
-from cri_case import RUNNING, CriCase
+from cri_case import EXITED, RUNNING, CriCase
 
 LIMIT = 96 << 20
 FILL = "kept = []\nprint('fills', flush=True)\nwhile True:\n    kept.append(bytearray(b'x' * (1 << 20)))\n"
@@ -35,13 +37,20 @@ HANDLER = ("def handler(event, context):\n    kept = []\n    while event.get('fi
            "        kept.append(bytearray(b'x' * (1 << 20)))\n    return {'alive': True}\n")
 
 
+LOAD = FILL + "def handler(event, context):\n    pass\n"
+LOAD_ALL = LAST + "def handler(event, context):\n    pass\n"
+OTHER = "try:\n    b'x' * 2**60\nexcept MemoryError:\n    raise ImportError('another one')\n"
+
+
 class OutOfMemory(CriCase):
     FILES = {"function/main.py": HANDLER, "function/fill.py": FILL, "function/catch.py": CATCH,
-             "function/last.py": LAST, "function/hook.py": HOOK, "function/group.py": GROUP}
+             "function/last.py": LAST, "function/hook.py": HOOK, "function/group.py": GROUP,
+             "load/main.py": LOAD, "all/main.py": LOAD_ALL, "huge/main.py": "b'x' * 2**60\n", "other/main.py": OTHER}
 
-    def limited(self, pod: str, *command: str) -> str:
+    def limited(self, pod: str, *command: str, start=True, **fields) -> str:
         resources = cri.LinuxContainerResources(memory_limit_in_bytes=LIMIT)
-        return self.run_container(pod, command=command, linux=cri.LinuxContainerConfig(resources=resources))
+        make = self.run_container if start else self.create
+        return make(pod, command=command, linux=cri.LinuxContainerConfig(resources=resources), **fields)
 
     def end_of(self, name: str) -> "cri.ContainerStatus":
         return self.wait_exited(self.limited(self.run_pod(), "python3", name))
@@ -73,6 +82,27 @@ class OutOfMemory(CriCase):
     def test_script_that_catches_it(self):
         status = self.end_of("catch.py")
         self.assertEqual((status.exit_code, status.reason), (0, "Completed"))
+
+    def end_of_load(self, folder: str) -> "cri.ContainerStatus":
+        container = self.limited(self.run_pod(folder), start=False, working_dir=f"/{folder}")
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.client.StartContainer(container_id=container)
+        status = self.status(container)
+        self.assertEqual((status.state, raised.exception.details()), (EXITED, status.message))
+        return status
+
+    def test_function_that_cannot_be_loaded(self):
+        for folder in ("load", "all"):
+            status = self.end_of_load(folder)
+            self.assertEqual((status.exit_code, status.reason), (137, "OOMKilled"), folder)
+            self.assertIn("out of memory", status.message)
+            self.assertIn("stderr F MemoryError\n", pathlib.Path(status.log_path).read_text())
+
+    def test_function_that_fails_otherwise_while_it_is_loaded(self):
+        for folder, message in {"huge": "MemoryError", "other": "ImportError: another one"}.items():
+            status = self.end_of_load(folder)
+            self.assertEqual((status.exit_code, status.reason), (128, "StartError"), folder)
+            self.assertIn(message, status.message)
 
     def test_request_that_is_too_large(self):
         pod = self.run_pod()

@@ -88,22 +88,23 @@ class WorkerConnection : public testing::Test {
     record.worker = pid;
     EXPECT_TRUE(ipc::Send(socket, ipc::Bytes(record)).ok());
   }
-  static void SayFailed(int socket, int code) {
+  static void SayFailed(int socket, int code, pod::Reason reason = pod::Reason::kError) {
     constexpr char kText[] = {'o', 'h'};
     pod::FailedRecord record{};
     record.header = {pod::Type::kFailed, sizeof kText};
     record.code = code;
+    record.reason = reason;
     const std::span text(reinterpret_cast<const uint8_t*>(kText), sizeof kText);
     EXPECT_TRUE(ipc::Send(socket, ipc::Bytes(record), text).ok());
   }
-  static Status Known(const ProcessMark&) { return Status(); }
-  Result<Worker> Launch() {
-    return Worker::Launch(start, Known, [] { return false; });
-  }
+  Result<Worker> Launch() { return Worker::Launch(start, launching); }
 
   std::string directory;
   Fd null;
   WorkerStart start;
+  Worker::Launching launching{[](const ProcessMark&) { return Status(); }, [] { return false; },
+                              [this] { ++out_of_memory; }};
+  int out_of_memory = 0;
   std::thread worker;
 };
 
@@ -132,12 +133,12 @@ TEST_F(WorkerConnection, IsKnownAsSoonAsItIsTaken) {
     while (known == 0) std::this_thread::yield();  // it says no more before
     SayStarted(socket, victim.pid());
   });
-  const auto taken = [&](const ProcessMark& mark) {
+  launching.taken = [&](const ProcessMark& mark) {
     EXPECT_EQ(mark.started, victim.mark().started);
     known = mark.pid;
     return Status();
   };
-  const Result<Worker> launched = Worker::Launch(start, taken, [] { return false; });
+  const Result<Worker> launched = Launch();
   EXPECT_TRUE(launched.ok()) << launched.status().message();
   EXPECT_EQ(known, victim.pid());
 }
@@ -149,8 +150,8 @@ TEST_F(WorkerConnection, OneThatCannotBeRememberedIsEnded) {
     ReadStart(socket);
     EXPECT_TRUE(ipc::Receive(socket).ok()) << "it is told to stop";
   });
-  const auto full = [](const ProcessMark&) { return Status(ENOSPC, "the disk is full"); };
-  EXPECT_EQ(Worker::Launch(start, full, [] { return false; }).status().code(), ENOSPC);
+  launching.taken = [](const ProcessMark&) { return Status(ENOSPC, "the disk is full"); };
+  EXPECT_EQ(Launch().status().code(), ENOSPC);
   EXPECT_TRUE(victim.WasKilled());
   EXPECT_FALSE(std::filesystem::exists(start.control_socket));
 }
@@ -206,6 +207,20 @@ TEST_F(WorkerConnection, AnyCodeIsTheEndOfAStart) {
   }
 }
 
+TEST_F(WorkerConnection, SaysThatAFunctionLackedMemory) {
+  for (const pod::Reason reason : {pod::Reason::kError, pod::Reason::kOutOfMemory}) {
+    Victim victim;
+    Play(start.pods_socket, [&](int socket) {
+      SayTaken(socket, victim.pid());
+      ReadStart(socket);
+      SayFailed(socket, ENOEXEC, reason);
+    });
+    EXPECT_EQ(Launch().status().code(), ENOEXEC);
+    EXPECT_EQ(out_of_memory, reason == pod::Reason::kOutOfMemory ? 1 : 0);
+    worker.join();
+  }
+}
+
 TEST_F(WorkerConnection, ACancelledOneEndsWhateverItSays) {
   Victim victim;
   bool stopped = false;
@@ -218,7 +233,8 @@ TEST_F(WorkerConnection, ACancelledOneEndsWhateverItSays) {
     stopped = true;
     SayFailed(socket, ECANCELED);
   });
-  const Result<Worker> launched = Worker::Launch(start, Known, [&] { return taken.load(); });
+  launching.cancelled = [&] { return taken.load(); };
+  const Result<Worker> launched = Launch();
   EXPECT_EQ(launched.status().code(), ECANCELED);
   EXPECT_TRUE(victim.WasKilled());
   worker.join();
@@ -228,7 +244,8 @@ TEST_F(WorkerConnection, ACancelledOneEndsWhateverItSays) {
 TEST_F(WorkerConnection, ACancelledOneThatNobodyTookIsNotWaitedFor) {
   Result<Fd> listener = ipc::Listen(start.pods_socket);
   ASSERT_TRUE(listener.ok()) << listener.status().message();
-  const Result<Worker> launched = Worker::Launch(start, Known, [] { return true; });
+  launching.cancelled = [] { return true; };
+  const Result<Worker> launched = Launch();
   EXPECT_EQ(launched.status().code(), ECANCELED);
   const Fd socket(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
   ReadStart(socket.get());

@@ -36,6 +36,14 @@ class LoadErrorTest(AgentTest):
         answer = self.agent().load("/nowhere/x.py")
         self.assertEqual(answer["error"]["type"], "FileNotFoundError")
 
+    def test_out_of_memory_while_importing(self) -> None:
+        more = "b'x' * 2**60"
+        answer = self.error(f"kept = []\n{more}\ndef handler(): pass")
+        self.assertEqual((answer["out_of_memory"], answer["error"]["type"]), (True, "MemoryError"))
+        self.assertEqual(answer["error"]["line"], 2)
+        answer = self.error(f"try:\n    {more}\nexcept MemoryError:\n    1 / 0\ndef handler(): pass")
+        self.assertNotIn("out_of_memory", answer)
+
     def test_exit_while_importing(self) -> None:
         self.assertEqual(self.error("import sys\nsys.exit(7)\ndef handler(): 0")["exit"], 7)
 

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import CodeType
-from typing import Any
 
 from usetl._function import execute
+from usetl._memory import Reserve, is_of_memory
 from usetl._report import own_frames
 from usetl.errors import UsetlError
-
-# For the end of a script that has used all of its memory: its traceback is to be told. What malloc and
-# Python's own arenas take at once, and no page of it is touched before.
-_RESERVE = 3 << 20
-_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
 
 
 class Script:
     """Runs once. What the end of a process does comes behind it (`_end.py`)."""
 
-    def __init__(self, code: CodeType, path: str) -> None:
+    def __init__(self, code: CodeType, path: str, reserve: Reserve) -> None:
         self._code: CodeType | None = code
         self._path = path
-        self._reserve: bytes | None = None
+        self._reserve = reserve
         self.out_of_memory = False  # it ended by a MemoryError
 
     def run(self) -> int:
@@ -37,20 +31,13 @@ class Script:
         return guarded(lambda: self._execute(code))
 
     def _execute(self, code: CodeType) -> None:
-        self._reserve = bytes(_RESERVE)
         try:
             _run(code, self._path)
         except BaseException as error:
-            self._reserve = None
-            self.out_of_memory = _is_of_memory(error)
+            self._reserve.release()
+            self.out_of_memory = is_of_memory(error)
             raise
-        self._reserve = None
-
-
-def _is_of_memory(error: BaseException) -> bool:
-    if isinstance(error, _GROUP):
-        return any(map(_is_of_memory, error.exceptions))
-    return isinstance(error, MemoryError)
+        self._reserve.release()
 
 
 def guarded(run: Callable[[], object]) -> int:

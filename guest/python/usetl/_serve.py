@@ -13,6 +13,7 @@ from usetl._context import Context
 from usetl._end import end
 from usetl._function import Call, await_result, bind, execute, find
 from usetl._json import decode, encode
+from usetl._memory import Reserve, is_of_memory
 from usetl._output import flush
 from usetl._report import encode_failure
 from usetl._reseed import check as check_generation
@@ -43,6 +44,7 @@ class Function:
         self._web: WebFunction | None = None
         self._root = "/"
         self._files = ResultFiles()
+        self._reserve = Reserve()
 
     def load(self, payload: bytes) -> bytes:
         """Serves a kLoad record; returns the payload of kLoaded."""
@@ -56,7 +58,12 @@ class Function:
             name = self._load(order)
             return b'{"ok":true,"handler":%b}' % (encode(name).encode() if name else b"null")
         except BaseException as error:
-            extra = {"exit": exit_status(error)} if isinstance(error, SystemExit) else {}
+            extra: dict[str, Any] = {}
+            if is_of_memory(error):
+                self._reserve.release()
+                extra["out_of_memory"] = True
+            elif isinstance(error, SystemExit):
+                extra["exit"] = exit_status(error)
             return encode_failure(error, self._root, **extra)
         finally:
             flush()
@@ -78,7 +85,7 @@ class Function:
         if mode == "auto" and not order.get("handler"):
             mode = "script" if looks_like_script(code) else "handler"
         if mode == "script":
-            self._script = Script(code, path)
+            self._script = Script(code, path, self._reserve)
             return None
         name, handler = find(execute(code, path, "function"), order.get("handler"))
         self._call = bind(handler)

@@ -28,6 +28,7 @@ void Attachment::Fail(const Status& cause) {
   FailedRecord record{};
   record.header = {Type::kExecFailed, static_cast<uint32_t>(cause.message().size())};
   record.code = cause.code();
+  record.reason = Reason::kError;
   // A client that has left is not told.
   (void)!ipc::Send(
       session_.get(), ipc::Bytes(record),

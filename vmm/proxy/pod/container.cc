@@ -86,7 +86,7 @@ void Container::Run(Result<ipc::Message> start) {
     log_->Finish(kDiskPatience);
   }
   if (outcome_->text.empty()) outcome_->text = "the function ended while it was loaded";
-  control_.WriteFailed(outcome_->text);
+  control_.WriteFailed(outcome_->reason, outcome_->text);
   GiveBackUsf();
   control_.TellFailed(status.ok() ? ECHILD : status.code(), outcome_->text);
 }

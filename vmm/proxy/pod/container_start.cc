@@ -1,5 +1,6 @@
 // From usetld's request to a container that has started.
 #include <malloc.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -120,7 +121,11 @@ Status Container::OpenFront(bool streams) {
 Status Container::OnLoaded(const Reply& reply) {
   if (!reply.ok) {
     Say(reply.report);
-    return Status(ENOEXEC, reply.cause);
+    if (!reply.out_of_memory || link_->memory_refused() == 0) return Status(ENOEXEC, reply.cause);
+    const std::string text = "out of memory: the function reached its limit while it was loaded";
+    End(Killed(SIGKILL, Reason::kOutOfMemory, text));
+    outcome_->report = "usetl: " + text;
+    return Status(ENOEXEC, text);
   }
   if (mode_ == "http" && !reply.has_handler) {
     return Status(ENOEXEC, "the function offers nothing that answers HTTP");

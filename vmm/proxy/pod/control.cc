@@ -1,6 +1,7 @@
 #include "vmm/proxy/pod/control.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -99,10 +100,11 @@ void Control::Started(const StartedRecord& record) {
   Send(ipc::Bytes(*started_), {});
 }
 
-void Control::WriteFailed(std::string_view text) {
+void Control::WriteFailed(Reason reason, std::string_view text) {
+  const bool memory = reason == Reason::kOutOfMemory;
   ExitRecord exit{};
-  exit.code = kStartError;
-  exit.reason = Reason::kError;
+  exit.code = memory ? 128 + SIGKILL : kStartError;
+  exit.reason = memory ? reason : Reason::kError;
   WriteExited(exit, text);
 }
 
@@ -111,6 +113,7 @@ void Control::TellFailed(int code, std::string_view text) {
   FailedRecord record{};
   record.header = {Type::kFailed, static_cast<uint32_t>(text.size())};
   record.code = code;
+  record.reason = exit_.reason;
   Send(ipc::Bytes(record), text);
 }
 

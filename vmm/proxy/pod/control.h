@@ -43,8 +43,9 @@ class Control {
   // The container's end goes to the exit file first: what is yet to be done before it is told may
   // take so long that this process is killed.
   //
-  // It could not be started: an exit with status 128 there.
-  void WriteFailed(std::string_view text);
+  // It could not be started: an exit with status 128 there, of a function that lacked memory
+  // (kOutOfMemory) 137.
+  void WriteFailed(Reason reason, std::string_view text);
   void TellFailed(int code, std::string_view text);
   // Sets header and time.
   void WriteExited(ExitRecord record, std::string_view text);

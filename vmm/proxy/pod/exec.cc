@@ -86,6 +86,7 @@ void Exec::Fail(const Status& cause) {
   FailedRecord record{};
   record.header = {Type::kExecFailed, static_cast<uint32_t>(cause.message().size())};
   record.code = cause.code();
+  record.reason = Reason::kError;
   Say(ipc::Bytes(record), cause.message());
   done_ = true;
 }

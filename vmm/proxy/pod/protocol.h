@@ -109,17 +109,17 @@ struct StartedRecord {
   uint64_t usf_cpu_ns;  // what the USF had used before it was claimed
 };
 
-struct FailedRecord {
-  Header header;
-  int32_t code;  // errno
-  uint32_t reserved;
-};
-
 enum class Reason : uint32_t {
   kCompleted = 0,  // exit code 0
   kError = 1,
   kOutOfMemory = 2,
   kLost = 3,  // the USF or its daemon went away
+};
+
+struct FailedRecord {
+  Header header;
+  int32_t code;   // errno
+  Reason reason;  // of a start kOutOfMemory: its function lacked memory while it was loaded
 };
 
 struct ExitRecord {

@@ -19,7 +19,7 @@ struct Reply {
   bool has_handler = false;
   bool streams = false;        // kLoaded: it takes bodies of requests in pieces
   std::optional<int> exit;     // 0 to 255
-  bool out_of_memory = false;  // of a script: by a MemoryError that nobody caught
+  bool out_of_memory = false;  // kLoaded, and of a script: by a MemoryError that nobody caught
   // Of a failure: one line, and what belongs into the log.
   std::string cause, report;
   // kResult of an HTTP request. `body_path` names a file of the guest region in place of `body`.

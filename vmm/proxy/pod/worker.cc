@@ -24,6 +24,7 @@ void Refuse(const Fd& usetld, const Status& status) {
   FailedRecord record{};
   record.header = {Type::kFailed, static_cast<uint32_t>(text.size())};
   record.code = status.code();
+  record.reason = Reason::kError;
   // Nobody is left to tell when this fails too.
   (void)!ipc::Send(usetld.get(), ipc::Bytes(record),
                    {reinterpret_cast<const uint8_t*>(text.data()), text.size()})

@@ -1,0 +1,27 @@
+"""Functions that have used all of their memory."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+# What malloc and Python's own arenas take at once.
+_RESERVE = 3 << 20
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
+
+
+class Reserve:
+    """For the end of one: its traceback is to be told. Made before the snapshot; of its pages none is touched."""
+
+    def __init__(self) -> None:
+        self._bytes: bytes | None = bytes(_RESERVE)
+
+    def release(self) -> None:
+        self._bytes = None
+
+
+def is_of_memory(error: BaseException) -> bool:
+    """A MemoryError, alone or in a group."""
+    if isinstance(error, _GROUP):
+        return any(map(is_of_memory, error.exceptions))
+    return isinstance(error, MemoryError)
