@@ -1,7 +1,9 @@
 """How functions of pods reach servers: by the pod's names, over the pod's network."""
 
+import concurrent.futures
 import json
 import pathlib
+import signal
 import subprocess
 
 from cri import cri
@@ -35,7 +37,7 @@ class Names(CriCase):
         """A name server at 127.0.0.53 of the pod's network; the file that it writes questions to."""
         info = json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])
         log = self.directory / f"dns-{pod[:8]}"
-        server = subprocess.Popen(["nsenter", f"--net={info['networkNamespace']}", "/usr/bin/python3.11",
+        self.name_server = server = subprocess.Popen(["nsenter", f"--net={info['networkNamespace']}", "/usr/bin/python3.11",
                                    HERE / "dns_server.py", "127.0.0.53", log, *names])
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
@@ -97,6 +99,57 @@ class Names(CriCase):
         self.client.StartContainer(container_id=self.create_sibling(pod))
         self.assertEqual(self.fetch(pod, "http://web.example:8090/")["status"], 200)
 
+    def test_name_with_an_address_of_ipv6_only(self):
+        pod, log = self.pod_with("six.svc.cluster.local=::1")
+        self.assertEqual(self.fetch(pod, "http://six:8090/"), {"status": 200, "text": '{"sibling":true}'})
+        self.assertIn("six.svc.cluster.local AAAA\n", log.read_text())
+
+    def test_answer_that_does_not_fit_a_datagram(self):
+        pod, log = self.pod_with("large.team.svc.cluster.local=tcp:127.0.0.1")
+        self.assertEqual(self.fetch(pod, "http://large:8090/")["status"], 200)
+        questions = log.read_text().split("\n")
+        self.assertIn("large.team.svc.cluster.local A", questions)
+        self.assertIn("large.team.svc.cluster.local A tcp", questions)
+
+    def test_answer_that_comes_when_nobody_waits(self):
+        pod, log = self.pod_with("late.team.svc.cluster.local=held:127.0.0.1", options=("ndots:5", "timeout:30", "attempts:1"))
+        self.assertEqual(self.fetch(pod, "http://late:8090/", timeout=1), {"error": "Timeout"})
+        # Of both families, one behind the other or at once; the next to ask is asked nothing more.
+        wait_until(lambda: log.read_text().count("late.") == 2)
+        self.name_server.send_signal(signal.SIGUSR1)
+        wait_until(lambda: "released" in log.read_text())
+        self.assertEqual(self.fetch(pod, "http://late:8090/")["status"], 200)
+
+    def test_end_while_a_name_is_looked_up(self):
+        """Killed, and with a grace that is over before the name service answers."""
+        for grace in (0, 1):
+            pod, log = self.pod_with("mute.team.svc.cluster.local=silent", name=f"mute{grace}",
+                                     options=("ndots:5", "timeout:30", "attempts:5"))
+            with concurrent.futures.ThreadPoolExecutor() as executor:
+                asked = executor.submit(self.post, pod, {"url": "http://mute:8090/", "timeout": 1000})
+                wait_until(lambda: "mute.team" in log.read_text())
+                [container] = [c.id for c in self.client.ListContainers(filter={"pod_sandbox_id": pod}).containers
+                               if c.metadata.name == "function"]
+                claimed = self.node_state()["claimed"]
+                self.stop(container, grace)
+                self.assertNotIn("status", asked.result())
+            self.assertEqual(self.status(container).exit_code, 137)
+            wait_until(lambda: self.node_state()["claimed"] == claimed - 1)
+            self.client.RemovePodSandbox(pod_sandbox_id=pod)
+
+    def test_name_with_a_dot_at_its_end(self):
+        pod, log = self.pod_with("web.example=127.0.0.1", "short.team.svc.cluster.local=127.0.0.1",
+                                 annotations={"usetl.dev/allow": "http://web.example:8090 http://short.:8090"})
+        self.assertEqual(self.fetch(pod, "http://web.example.:8090/")["status"], 200)
+        questions = log.read_text().split("\n")
+        self.assertIn("web.example A", questions)
+        self.assertFalse([line for line in questions if line.startswith("web.example.")], "no search domain")
+        # The dot makes no other origin.
+        self.assertEqual(self.fetch(pod, "http://short:8090/")["status"], 200)
+        self.assertEqual(self.fetch(pod, "http://short.:8090/"), {"error": "ResolveError"})
+        for url in ("http://other.example.:8090/", "http://web.example.:8091/", "http://metadata.google.internal./"):
+            self.assertEqual(self.fetch(pod, url), {"error": "Denied"}, url)
+
     def test_no_server_that_can_be_asked(self):
         pod = self.run_pod("zone", dns_config=cri.DNSConfig(servers=["fe80::1%eth0"]))
         self.run_container(pod)
@@ -112,7 +165,8 @@ class Names(CriCase):
 
     def test_what_the_network_does_not_open(self):
         pod, _ = self.pod_with("rebind.svc.cluster.local=169.254.169.254", "own.svc.cluster.local=127.0.0.1")
-        for url in ("http://169.254.169.254/", "http://rebind/", "http://metadata.google.internal/", "http://0.0.0.0:8090/",
+        for url in ("http://169.254.169.254/", "http://rebind/", "http://metadata.google.internal/", "http://metadata.google.internal./",
+                    "http://0.0.0.0:8090/",
                     "http://[fe80::1]/", "http://224.0.0.1/", "http://[::ffff:127.0.0.1]:8090/"):
             with self.subTest(url):
                 self.assertEqual(self.fetch(pod, url), {"error": "Denied"})

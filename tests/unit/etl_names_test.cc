@@ -76,6 +76,11 @@ TEST(NameResolver, AnswersFromHostsAtOnceAndLeavesTheRest) {
       "foo", [&](const NameResolver::Addresses& addresses) { found = *addresses; });
   EXPECT_EQ(lookup, 0u);
   EXPECT_EQ(found, Texts{"10.1.2.3"});
+  for (const char* name : {"foo.", "localhost."}) {
+    found.clear();
+    (*resolver)->Lookup(name, [&](const auto& addresses) { found = *addresses; });
+    EXPECT_FALSE(found.empty()) << name;
+  }
 }
 
 TEST(NameResolver, KnowsAllNamesOfAPodWithServers) {

@@ -153,6 +153,23 @@ TEST(Url, RefusesOddOnes) {
   EXPECT_FALSE(Url::Parse(std::string_view("http://example.com/\0x", 21)).ok());
 }
 
+TEST(Url, KnowsNamesThatAreComplete) {
+  for (const char* text : {"http://example.com./x", "http://example.com.", "http://web.:8080/"}) {
+    const auto url = Url::Parse(text);
+    ASSERT_TRUE(url.ok()) << text;
+    EXPECT_TRUE(url->absolute()) << text;
+    EXPECT_FALSE(url->origin().host.ends_with('.')) << text;
+    EXPECT_TRUE(url->Resolve("/d")->absolute()) << text;
+    EXPECT_FALSE(url->Resolve("http://other/")->absolute()) << text;
+  }
+  for (const char* text : {"http://example.com/x.", "http://example.com", "http://127.0.0.1/"}) {
+    const auto url = Url::Parse(text);
+    ASSERT_TRUE(url.ok()) << text;
+    EXPECT_FALSE(url->absolute()) << text;
+  }
+  EXPECT_FALSE(Url::Parse("http://example.com../").ok());
+}
+
 TEST(Url, ResolvesRedirects) {
   const auto base = Url::Parse("https://example.com/a/b?c");
   ASSERT_TRUE(base.ok());

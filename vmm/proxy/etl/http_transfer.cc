@@ -52,7 +52,8 @@ void HttpTransfer::StartHop() {
   const std::string& host = url_.origin().host;
   if (context_->resolver == nullptr || !context_->resolver->Knows(host)) return StartTransfer();
   lookup_ = context_->resolver->Lookup(
-      host, [this](const NameResolver::Addresses& addresses) { OnAddresses(addresses); });
+      url_.absolute() ? host + "." : host,
+      [this](const NameResolver::Addresses& addresses) { OnAddresses(addresses); });
 }
 
 void HttpTransfer::OnAddresses(const NameResolver::Addresses& addresses) {

@@ -85,11 +85,12 @@ bool NameResolver::Knows(const std::string& host) const {
 }
 
 uint64_t NameResolver::Lookup(const std::string& host, Done done) {
-  if (const auto found = config_.hosts.find(host); found != config_.hosts.end()) {
+  const std::string bare = host.ends_with('.') ? host.substr(0, host.size() - 1) : host;
+  if (const auto found = config_.hosts.find(bare); found != config_.hosts.end()) {
     done(found->second);
     return 0;
   }
-  if (host == "localhost" || host.ends_with(".localhost")) {  // RFC 6761, section 6.3
+  if (bare == "localhost" || bare.ends_with(".localhost")) {  // RFC 6761, section 6.3
     done(std::vector<std::string>{"127.0.0.1", "::1"});
     return 0;
   }

@@ -39,7 +39,8 @@ class NameResolver {
   // Whether the name is one for this; others are libcurl's: addresses, and all names but those of
   // the hosts file where the pod names no servers.
   bool Knows(const std::string& host) const;
-  // Calls `done` once, perhaps at once; returns a number for Cancel(), 0 when it has.
+  // Calls `done` once, perhaps at once; returns a number for Cancel(), 0 when it has. No search
+  // domain is put behind a `host` that ends in a dot.
   uint64_t Lookup(const std::string& host, Done done);
   // How long a name may take: until each server was asked as often as the pod wants.
   uint64_t patience_ns() const { return patience_ns_; }

@@ -107,6 +107,7 @@ Result<Url> Url::Parse(std::string_view text) {
                 url.origin_.scheme == "https" ? 443 : 80);
   if (!port.ok()) return port.status();
   url.origin_.host = *host;
+  url.absolute_ = authority.substr(0, port_at).ends_with('.');
   url.origin_.port = *port;
 
   url.handle_.reset(curl_url());
@@ -149,6 +150,7 @@ Result<Url> Url::Resolve(std::string_view location) const {
   }
   Result<Url> url = Parse(absolute);
   curl_free(absolute);
+  if (url.ok()) url->absolute_ = absolute_;  // the host is this one's
   return url;
 }
 

@@ -32,6 +32,8 @@ class Url {
   Result<Url> Resolve(std::string_view location) const;
 
   const Origin& origin() const { return origin_; }
+  // Whether the host ends in a dot: the name is complete, and no search domain belongs behind it.
+  bool absolute() const { return absolute_; }
   // For CURLOPT_CURLU; lives as long as this object.
   CURLU* handle() const { return handle_.get(); }
   // Without query and fragment.
@@ -45,6 +47,7 @@ class Url {
   std::string Part(CURLUPart part, unsigned flags = 0) const;
 
   Origin origin_;
+  bool absolute_ = false;
   std::unique_ptr<CURLU, Cleanup> handle_;
 };
 
