@@ -83,16 +83,6 @@ Result<Fd> OpenForWriting(const Fd& file, const struct stat& info, const Identit
   return Status::Errno("opening it for writing");
 }
 
-// The mounts that lead somewhere, each before those within it.
-std::vector<const v1::Mount*> InOrder(const v1::ContainerConfig& config) {
-  std::vector<const v1::Mount*> mounts;
-  for (const v1::Mount& mount : config.mounts()) mounts.push_back(&mount);
-  std::ranges::stable_sort(mounts, {}, [](const v1::Mount* mount) {
-    return std::ranges::count(Clean(mount->container_path()), '/');
-  });
-  return mounts;
-}
-
 class Collector {
  public:
   Collector(const v1::ContainerConfig& config, const Identity& identity) : identity_(identity) {
@@ -295,12 +285,26 @@ class Collector {
 
 }  // namespace
 
+std::vector<const v1::Mount*> MountsThatShow(const v1::ContainerConfig& config) {
+  std::vector<const v1::Mount*> mounts;
+  std::set<std::string> paths;
+  for (int i = config.mounts_size() - 1; i >= 0; --i) {
+    const v1::Mount& mount = config.mounts(i);
+    if (paths.insert(Clean(mount.container_path())).second) mounts.push_back(&mount);
+  }
+  std::ranges::reverse(mounts);
+  std::ranges::stable_sort(mounts, {}, [](const v1::Mount* mount) {
+    return std::ranges::count(Clean(mount->container_path()), '/');
+  });
+  return mounts;
+}
+
 Result<Contents> CollectContents(const ContainerRecord& container,
                                  const std::vector<PodFile>& pod_files, const Identity& identity,
                                  const VolumeImages& volumes) {
   Collector collector(container.config(), identity);
   USETL_RETURN_IF_ERROR(collector.Begin());
-  for (const v1::Mount* mount : InOrder(container.config())) {
+  for (const v1::Mount* mount : MountsThatShow(container.config())) {
     const Status status = IsImageVolume(*mount) ? collector.AddImageVolume(*mount, volumes)
                                                 : collector.AddMount(*mount);
     if (!status.ok()) return status.Annotate("mount " + mount->container_path());

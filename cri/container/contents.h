@@ -29,6 +29,11 @@ struct Contents {
   std::vector<Fd> mounted_directories, writable_files;
 };
 
+// The mounts that lead somewhere, each before those within it. Of two on one path the later one
+// hides the earlier, as mounts do anywhere.
+std::vector<const ::runtime::v1::Mount*> MountsThatShow(
+    const ::runtime::v1::ContainerConfig& config);
+
 // `pod_files`: beside the mounts; left out where a mount lies over them. `identity`: who writes to
 // mounts. `volumes`: the images that are mounted. E2BIG above 32 MB, kMountEntries files or
 // kMaxMounts mounts with numbers.

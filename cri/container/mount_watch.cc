@@ -12,6 +12,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "cri/container/contents.h"
 #include "cri/container/image_volume.h"
 
 namespace usetl::cri {
@@ -61,19 +62,19 @@ void MountWatch::Stop() {
 
 void MountWatch::Add(const ContainerRecord& container) {
   const std::lock_guard lock(mutex_);
-  for (const auto& mount : container.config().mounts()) {
-    if (!mount.readonly() || IsImageVolume(mount) || !HasData(mount.host_path()) ||
-        HasMountWithin(container, mount.container_path())) {
+  for (const auto* mount : MountsThatShow(container.config())) {
+    if (!mount->readonly() || IsImageVolume(*mount) || !HasData(mount->host_path()) ||
+        HasMountWithin(container, mount->container_path())) {
       continue;
     }
-    const int watch = inotify_add_watch(inotify_.get(), mount.host_path().c_str(),
+    const int watch = inotify_add_watch(inotify_.get(), mount->host_path().c_str(),
                                         IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ONLYDIR);
     if (watch < 0) {
       spdlog::warn("container {}: changes of {} are not followed: {}", container.id(),
-                   mount.host_path(), std::strerror(errno));
+                   mount->host_path(), std::strerror(errno));
       continue;
     }
-    added_.push_back({container.id(), mount.container_path()});
+    added_.push_back({container.id(), mount->container_path()});
     mounts_.emplace(watch, added_.back());
   }
   if (!added_.empty()) eventfd_write(wake_.get(), 1);

@@ -6,7 +6,6 @@ namespace usetl::cri {
 namespace {
 
 constexpr std::chrono::seconds kFresh{10};
-constexpr std::chrono::milliseconds kPatience{200};
 // Of its region, that a function holds at least.
 constexpr uint64_t kLeastPart = 16;
 
@@ -41,35 +40,44 @@ void Capacity::Learn(const PoolState& pool) {
 }
 
 Status Capacity::Check() {
-  const std::lock_guard lock(mutex_);
-  return CheckLocked();
+  std::unique_lock lock(mutex_);
+  return Check(&lock);
 }
 
-Result<Capacity::Place> Capacity::Take() {
-  const std::lock_guard lock(mutex_);
-  USETL_RETURN_IF_ERROR(CheckLocked());
+Result<Capacity::Place> Capacity::Take(const std::string& container) {
+  std::unique_lock lock(mutex_);
+  USETL_RETURN_IF_ERROR(Check(&lock));
   ++waiting_;
-  ++creating_;
-  return Place(this);
+  creating_.insert(container);
+  return Place(this, Leave{container});
 }
 
-Status Capacity::CheckLocked() {
+Status Capacity::Check(std::unique_lock<std::mutex>* lock) {
   const bool fresh = learnt_ != Clock::time_point() && Clock::now() - learnt_ < kFresh;
   if (fresh && (!pool_ || CheckRoom(*pool_, waiting_).ok())) return Status();
-  const Result<PoolState> pool = ReadPoolState(vmmd_, kPatience);
-  LearnLocked(pool.ok() ? std::optional(*pool) : std::nullopt);
+  const Clock::time_point before = learnt_;
+  // Who brings news, or leaves, does not wait for an answer that may never come.
+  lock->unlock();
+  const std::lock_guard asking(asking_);
+  lock->lock();
+  if (learnt_ == before) {
+    lock->unlock();
+    const Result<PoolState> pool = ReadPoolState(vmmd_, patience_);
+    lock->lock();
+    LearnLocked(pool.ok() ? std::optional(*pool) : std::nullopt);
+  }
   return pool_ ? CheckRoom(*pool_, waiting_) : Status();
 }
 
 void Capacity::LearnLocked(std::optional<PoolState> pool) {
   pool_ = std::move(pool);
-  waiting_ = creating_ + store_.CountWaiting();
+  waiting_ = creating_.size() + store_.CountWaiting(creating_);
   learnt_ = Clock::now();
 }
 
-void Capacity::OnLeft() {
+void Capacity::OnLeft(const std::string& container) {
   const std::lock_guard lock(mutex_);
-  --creating_;
+  creating_.erase(container);
 }
 
 }  // namespace usetl::cri

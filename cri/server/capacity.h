@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "cri/metrics/pool_state.h"
@@ -23,32 +24,39 @@ Status CheckRoom(const PoolState& pool, uint64_t waiting);
 class Capacity {
  public:
   struct Leave {
-    void operator()(Capacity* capacity) const { capacity->OnLeft(); }
+    std::string container;
+    void operator()(Capacity* capacity) const { capacity->OnLeft(container); }
   };
   // Of a container until it is in the store.
   using Place = std::unique_ptr<Capacity, Leave>;
 
-  // `store` must outlive this.
-  Capacity(const Store* store, std::string vmmd) : store_(*store), vmmd_(std::move(vmmd)) {}
+  static constexpr std::chrono::milliseconds kPatience{200};
+  // `store` must outlive this. `patience`: for an answer of usetl-vmmd.
+  Capacity(const Store* store, std::string vmmd, std::chrono::milliseconds patience = kPatience)
+      : store_(*store), vmmd_(std::move(vmmd)), patience_(patience) {}
 
   void Learn(const PoolState& pool);
   // ENOMEM: the node is full; what of it, and what to do. No answer of usetl-vmmd is no refusal.
   Status Check();
-  Result<Place> Take();
+  Result<Place> Take(const std::string& container);
 
  private:
   using Clock = std::chrono::steady_clock;
-  Status CheckLocked();
+  // Lets go of the lock while it asks.
+  Status Check(std::unique_lock<std::mutex>* lock);
   void LearnLocked(std::optional<PoolState> pool);
-  void OnLeft();
+  void OnLeft(const std::string& container);
 
   const Store& store_;
   const std::string vmmd_;
+  const std::chrono::milliseconds patience_;
+  std::mutex asking_;  // one question at a time; taken before the other
   std::mutex mutex_;
   std::optional<PoolState> pool_;  // none: it did not answer
   Clock::time_point learnt_;
-  uint64_t waiting_ = 0;   // containers that have not started: then, and since
-  uint64_t creating_ = 0;  // of these, those that are not in the store yet
+  uint64_t waiting_ = 0;  // containers that have not started: then, and since
+  // Of these, those that may not be in the store yet.
+  std::set<std::string> creating_;
 };
 
 }  // namespace usetl::cri

@@ -108,7 +108,7 @@ grpc::Status RuntimeService::CreateContainer(grpc::ServerContext* context,
     return ToGrpc(status.Annotate("failed to reserve container name"));
   }
   NameGuard guard(&node_.container_names, name);
-  const Result<Capacity::Place> place = node_.capacity.Take();
+  const Result<Capacity::Place> place = node_.capacity.Take(*id);
   if (!place.ok()) return ToGrpc(place.status());
 
   ContainerRecord record;

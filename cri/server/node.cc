@@ -170,9 +170,9 @@ Status Node::UpdateMount(const MountWatch::Mounted& mounted) {
   const std::shared_ptr<Container> container = store->FindContainer(mounted.container);
   if (container == nullptr) return Status(ENOENT, "no such container");
   const std::shared_ptr<const ContainerRecord> record = container->Get();
-  for (const v1::Mount& mount : record->config().mounts()) {
-    if (mount.container_path() != mounted.path) continue;
-    Result<Contents> contents = CollectMount(record->config(), mount);
+  for (const v1::Mount* mount : MountsThatShow(record->config())) {
+    if (mount->container_path() != mounted.path) continue;
+    Result<Contents> contents = CollectMount(record->config(), *mount);
     if (!contents.ok()) return contents.status();
     const nlohmann::json text = {{"path", mounted.path},
                                  {"files", contents->files},

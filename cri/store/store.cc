@@ -96,12 +96,13 @@ std::vector<std::shared_ptr<Container>> Store::ContainersOf(const std::string& s
   return all;
 }
 
-size_t Store::CountWaiting() const {
+size_t Store::CountWaiting(const std::set<std::string>& others) const {
   const std::shared_lock lock(mutex_);
   size_t count = 0;
   for (const auto& [id, entry] : containers_) {
     const auto record = entry->Get();
     if (record->state() != runtime::v1::CONTAINER_CREATED || entry->starting) continue;
+    if (others.contains(id)) continue;
     const auto pod = sandboxes_.find(record->sandbox_id());
     count += pod != sandboxes_.end() && pod->second->Get()->state() == runtime::v1::SANDBOX_READY;
   }

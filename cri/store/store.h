@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -78,8 +79,8 @@ class Store {
   // The same with what lists show.
   std::vector<std::shared_ptr<const Stored<SandboxRecord>>> StoredSandboxes() const;
   std::vector<std::shared_ptr<const Stored<ContainerRecord>>> StoredContainers() const;
-  // Containers of pods that are ready, created and not being started.
-  size_t CountWaiting() const;
+  // Containers of pods that are ready, created and not being started, other than `others`.
+  size_t CountWaiting(const std::set<std::string>& others) const;
   std::vector<std::shared_ptr<Container>> ContainersOf(const std::string& sandbox_id) const;
 
   // What a pod that nobody is to see yet is going to hold. On disk only; Add() or Forget() follows.

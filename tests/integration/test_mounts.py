@@ -43,6 +43,46 @@ class TerminationMessage(MountCase):
         self.assertIn(mount, self.run_code("pass", [mount]).mounts)
 
 
+class TwoOnOnePath(MountCase):
+    def test_the_later_one_counts(self):
+        for name in ("first", "second"):
+            (self.host / name).write_text(f"127.0.0.1 {name}\n")
+            self.volume(f"{name}-volume")
+            (self.host / f"{name}-volume" / name).write_text(name)
+        self.run_code("""
+assert open("/etc/hosts").read() == "127.0.0.1 second\\n"
+refused(errno.EROFS, lambda: open("/etc/hosts", "w"))
+assert os.listdir("/data") == ["second"]
+open("/data/made", "w").write("here")
+assert os.listdir("/mixed") == ["second"]
+assert open("/other").read() == "127.0.0.1 second\\n"
+""", [self.mount("first", "/etc/hosts"), self.mount("second", "/etc/hosts", readonly=True),
+      self.mount("first-volume", "/data", readonly=True), self.mount("second-volume", "/data/"),
+      self.mount("first", "/mixed"), self.mount("second-volume", "/mixed", readonly=True),
+      self.mount("first-volume", "/other"), self.mount("second", "/other")])
+        self.assertEqual(sorted(os.listdir(self.host / "second-volume")), ["made", "second"])
+        self.assertEqual(os.listdir(self.host / "first-volume"), ["first"])
+
+    def test_what_is_hidden_is_not_followed(self):
+        for name in ("hidden", "shown"):
+            for version in ("..1", "..2"):
+                (self.volume(name) if version == "..1" else self.host / name).joinpath(version).mkdir()
+                (self.host / name / version / name).write_text(version)
+            (self.host / name / "..data").symlink_to("..1")
+            (self.host / name / name).symlink_to(f"..data/{name}")
+        self.pod_id = self.run_pod()
+        self.run_container(self.pod_id, mounts=[self.mount("hidden", "/config", readonly=True),
+                                                self.mount("shown", "/config", readonly=True)])
+        for name in ("hidden", "shown"):
+            (self.host / name / "next").symlink_to("..2")
+            (self.host / name / "next").rename(self.host / name / "..data")
+        def read(name: str) -> str:
+            answer = self.post(self.pod_id, {"path": f"/config/{name}"})
+            return json.loads(answer)["file"] if answer.startswith("{") else "gone"
+        wait_until(lambda: read("shown") == "..2")
+        self.assertEqual(read("hidden"), "gone")
+
+
 class ReadOnlyRoot(MountCase):
     def test_only_mounts_change(self):
         self.volume("data")
