@@ -1,22 +1,21 @@
 // Cgroups of pods: version 1 for real, version 2 in a directory that looks like it.
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include <filesystem>
-#include <fstream>
 
-#include "cri/cgroup/cgroup_files.h"
 #include "cri/cgroup/driver.h"
-#include "cri/cgroup/parent_cgroups.h"
-#include "cri/cgroup/pod_cgroup.h"
+#include "tests/unit/cgroup_fixture.h"
 #include "tests/unit/temporary_directory.h"
 
 namespace usetl::cri {
 namespace {
 
 using runtime::v1::LinuxContainerResources;
+using test::FakeUnified;
+using test::Make;
+using test::RealCgroup;
 
 TEST(Hierarchies, VersionOne) {
   const Hierarchies found = ParseHierarchies(
@@ -81,60 +80,6 @@ TEST(CgroupDriver, Chosen) {
   }
   EXPECT_EQ(ChooseCgroupDriver("Systemd").status().code(), EINVAL);
 }
-
-// As a pod gets it: what was made of it goes after an error.
-Result<PodCgroup> Make(Hierarchies hierarchies, const std::string& parent, const std::string& id,
-                       const LinuxContainerResources& resources) {
-  Result<std::string> path = PodCgroup::PathFor(parent, id);
-  if (!path.ok()) return path.status();
-  PodCgroup cgroup(std::move(hierarchies), *path);
-  if (const Status made = cgroup.Create(resources); !made.ok()) {
-    EXPECT_TRUE(cgroup.Remove().ok());
-    return made;
-  }
-  return cgroup;
-}
-
-class RealCgroup : public testing::Test {
- protected:
-  void SetUp() override {
-    Result<Hierarchies> read = ReadHierarchies();
-    ASSERT_TRUE(read.ok());
-    hierarchies = *read;
-    if (hierarchies.unified) GTEST_SKIP() << "the host has no hierarchy of version 1";
-    parent = "/usetl-test-" + std::to_string(getpid());
-    for (const Hierarchy& hierarchy : hierarchies.all) {
-      const std::string path = hierarchy.mount + parent;
-      ASSERT_EQ(mkdir(path.c_str(), 0755), 0) << path;
-      if (!hierarchy.controllers.contains("cpuset")) continue;
-      for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
-        ASSERT_TRUE(WriteCgroupFile(path + name, *ReadCgroupFile(hierarchy.mount + name)).ok());
-      }
-    }
-  }
-  void TearDown() override {
-    for (const Hierarchy& hierarchy : hierarchies.all) rmdir((hierarchy.mount + parent).c_str());
-  }
-  std::string File(const std::string& controller, const std::string& name) {
-    for (const Hierarchy& hierarchy : hierarchies.all) {
-      if (!hierarchy.controllers.contains(controller)) continue;
-      return *ReadCgroupFile(hierarchy.mount + parent + "/usetl-0123456789abcdef/" + name);
-    }
-    return "no such hierarchy";
-  }
-  // No directory is left below the parents.
-  bool Empty() {
-    for (const Hierarchy& hierarchy : hierarchies.all) {
-      for (const auto& entry : std::filesystem::directory_iterator(hierarchy.mount + parent)) {
-        if (entry.is_directory()) return false;
-      }
-    }
-    return true;
-  }
-  const std::string id = "0123456789abcdef0123";
-  Hierarchies hierarchies;
-  std::string parent;
-};
 
 TEST_F(RealCgroup, LimitsProcessesUsage) {
   LinuxContainerResources resources;
@@ -262,150 +207,6 @@ TEST_F(RealCgroup, FailureLeavesNothing) {
   EXPECT_EQ(lost.status().code(), EIO);
 }
 
-std::vector<std::string> Hold(ParentCgroups* parents, const Hierarchies& all,
-                              const std::string& path, const std::string& pod) {
-  auto held = parents->Hold(all, path, ParentCgroups::Whose::kClients, pod);
-  EXPECT_TRUE(held.ok()) << held.status().message();
-  return held.ok() ? *held : std::vector<std::string>();
-}
-
-class RealParents : public RealCgroup {
- protected:
-  // Whether it is there, in all of them; none when they differ.
-  std::optional<bool> IsThere(const Hierarchies& all, const std::string& path) {
-    size_t count = 0;
-    for (const Hierarchy& hierarchy : all.all) {
-      count += std::filesystem::is_directory(hierarchy.mount + path);
-    }
-    if (count == 0 || count == all.all.size()) return count != 0;
-    return std::nullopt;
-  }
-  // Two pods below `above`/a/b, which is missing.
-  void Share(const Hierarchies& all, const std::string& above) {
-    ParentCgroups parents;
-    const std::string inner = above + "/a/b";
-    const auto first = Hold(&parents, all, inner, "one");
-    ASSERT_EQ(first.size(), 2 * all.all.size());
-    EXPECT_EQ(first[0], all.all[0].mount + above + "/a") << "outer ones first";
-    EXPECT_EQ(IsThere(all, above + "/a"), false);
-    const Status made = ParentCgroups::Make(all, first);
-    ASSERT_TRUE(made.ok()) << made.message();
-    const auto second = Hold(&parents, all, inner, "two");
-    EXPECT_EQ(second, first) << "they are not anybody else's";
-    const auto cgroup = Make(all, inner, id, {});
-    ASSERT_TRUE(cgroup.ok()) << cgroup.status().message();
-    EXPECT_TRUE(parents.Drop(first, "one").ok());
-    EXPECT_TRUE(cgroup->Remove().ok());
-    EXPECT_TRUE(parents.Drop(first, "one").ok()) << "again, as after an error of the store";
-    EXPECT_EQ(IsThere(all, inner), true) << "another pod has it";
-    // As the next usetld does it.
-    ParentCgroups later;
-    later.HoldAgain(second, "two");
-    EXPECT_EQ(Hold(&later, all, inner, "three"), second);
-    EXPECT_TRUE(later.Drop(second, "two").ok());
-    EXPECT_EQ(IsThere(all, inner), true);
-    const std::string others = all.all[0].mount + inner + "/others";
-    ASSERT_EQ(mkdir(others.c_str(), 0755), 0);
-    EXPECT_TRUE(later.Drop(second, "three").ok());
-    EXPECT_TRUE(std::filesystem::is_directory(others));
-    EXPECT_EQ(rmdir(others.c_str()), 0);
-    EXPECT_TRUE(later.Drop(second, "three").ok());
-    EXPECT_EQ(IsThere(all, above + "/a"), false);
-  }
-};
-
-TEST_F(RealParents, AreMadeAndGoWithTheLastPod) {
-  ParentCgroups parents;
-  EXPECT_TRUE(Hold(&parents, hierarchies, parent, "one").empty()) << "it is kubelet's";
-  EXPECT_TRUE(Hold(&parents, hierarchies, "", "one").empty());
-  Share(hierarchies, parent);
-  EXPECT_TRUE(Empty());
-}
-
-// Another usetld has made it, and may leave it to us.
-TEST_F(RealParents, OfOursGoWhoeverMadeThem) {
-  const std::string ours = parent + "/ours";
-  for (const Hierarchy& hierarchy : hierarchies.all) {
-    ASSERT_EQ(mkdir((hierarchy.mount + ours).c_str(), 0755), 0);
-  }
-  ParentCgroups parents;
-  const auto held = parents.Hold(hierarchies, ours, ParentCgroups::Whose::kOurs, "one");
-  ASSERT_TRUE(held.ok()) << held.status().message();
-  EXPECT_TRUE(std::ranges::count(*held, hierarchies.all[0].mount + ours));
-  ASSERT_TRUE(ParentCgroups::Make(hierarchies, *held).ok());
-  const std::string others = hierarchies.all[0].mount + ours + "/others";
-  ASSERT_EQ(mkdir(others.c_str(), 0755), 0);
-  EXPECT_TRUE(parents.Drop(*held, "one").ok());
-  EXPECT_TRUE(std::filesystem::is_directory(others));
-  EXPECT_EQ(rmdir(others.c_str()), 0);
-  EXPECT_TRUE(parents.Drop(*held, "one").ok());
-  EXPECT_EQ(IsThere(hierarchies, ours), false);
-  // What the test keeps its cgroups in went as well.
-  for (const Hierarchy& hierarchy : hierarchies.all) {
-    mkdir((hierarchy.mount + parent).c_str(), 0755);
-  }
-}
-
-TEST_F(RealParents, AreDirectories) {
-  const std::string file = parent + "/cgroup.procs";
-  ParentCgroups parents;
-  for (const std::string& path : {file, file + "/below"}) {
-    const auto held = parents.Hold(hierarchies, path, ParentCgroups::Whose::kClients, "one");
-    EXPECT_EQ(held.status().code(), EINVAL) << path;
-    EXPECT_NE(held.status().message().find("cgroup.procs is no directory"), std::string::npos)
-        << held.status().message();
-  }
-  const std::string mount = hierarchies.all[0].mount;
-  EXPECT_TRUE(RemoveCgroupDirectory(mount + file + "/below").ok()) << "nothing can be there";
-  EXPECT_TRUE(RemoveCgroupDirectory(mount + parent + "/missing").ok());
-  EXPECT_EQ(RemoveCgroupDirectory(mount + file).code(), EIO);
-}
-
-TEST_F(RealParents, OfVersionTwo) {
-  constexpr char kMount[] = "/sys/fs/cgroup/unified";
-  if (!std::filesystem::exists(std::string(kMount) + "/cgroup.controllers")) {
-    GTEST_SKIP() << "the host has no hierarchy of version 2 beside those of version 1";
-  }
-  const std::string above = std::string(kMount) + parent;
-  ASSERT_EQ(mkdir(above.c_str(), 0755), 0);
-  Share({true, {{kMount, {}}}}, parent);
-  EXPECT_EQ(rmdir(above.c_str()), 0);
-}
-
-TEST_F(RealParents, CpusetsOfVersionOneArePassedOn) {
-  if (!std::filesystem::exists("/sys/fs/cgroup/cpuset/cpuset.cpus")) {
-    GTEST_SKIP() << "the host has no cpuset controller of version 1";
-  }
-  ParentCgroups parents;
-  const auto held = Hold(&parents, hierarchies, parent + "/a", "one");
-  ASSERT_TRUE(ParentCgroups::Make(hierarchies, held).ok());
-  const std::string cpuset = "/sys/fs/cgroup/cpuset" + parent;
-  EXPECT_EQ(*ReadCgroupFile(cpuset + "/a/cpuset.cpus"), *ReadCgroupFile(cpuset + "/cpuset.cpus"));
-  EXPECT_EQ(*ReadCgroupFile(cpuset + "/a/cpuset.mems"), *ReadCgroupFile(cpuset + "/cpuset.mems"));
-  EXPECT_TRUE(parents.Drop(held, "one").ok());
-}
-
-class FakeUnified : public testing::Test {
- protected:
-  void SetUp() override {
-    std::filesystem::create_directories(mount + "/pod/usetl-0123456789abcdef");
-    Write("/pod/cgroup.controllers", "cpu io memory pids\n");
-    Write("/pod/cgroup.subtree_control", "");
-  }
-  void Write(const std::string& file, const std::string& text) {
-    std::ofstream(mount + file) << text;
-  }
-  void WriteOurs(const std::string& file, const std::string& text) {
-    Write("/pod/usetl-0123456789abcdef/" + file, text);
-  }
-  std::string Ours(const std::string& file) {
-    return *ReadCgroupFile(mount + "/pod/usetl-0123456789abcdef/" + file);
-  }
-  Hierarchies All() { return {true, {{mount, {}}}}; }
-  const test::TemporaryDirectory directory;
-  const std::string mount = directory.path();
-};
-
 TEST_F(FakeUnified, LimitsAndEvents) {
   for (const char* file : {"memory.max", "cpu.max", "cpu.weight", "cgroup.procs"}) {
     WriteOurs(file, "");
@@ -470,23 +271,6 @@ TEST_F(FakeUnified, EveryContainerHasItsOwn) {
   EXPECT_EQ(
       std::filesystem::read_symlink("/proc/self/fd/" + std::to_string((*processes)[0].file.get())),
       own + "/cgroup.procs");
-}
-
-TEST_F(FakeUnified, MissingParentGetsControllers) {
-  ParentCgroups parents;
-  EXPECT_TRUE(Hold(&parents, All(), "/pod", "one").empty());
-  const auto held = Hold(&parents, All(), "/pod/inner", "one");
-  EXPECT_EQ(held, std::vector<std::string>{mount + "/pod/inner"});
-  const Status made = ParentCgroups::Make(All(), held);
-  ASSERT_TRUE(made.ok()) << made.message();
-  EXPECT_TRUE(std::filesystem::is_directory(mount + "/pod/inner"));
-  EXPECT_NE(*ReadCgroupFile(mount + "/pod/cgroup.subtree_control"), "");
-  EXPECT_TRUE(parents.Drop(held, "one").ok());
-  EXPECT_FALSE(std::filesystem::exists(mount + "/pod/inner"));
-  const auto lost = Hold(&parents, All(), "/pod/lost", "one");
-  std::filesystem::remove(mount + "/pod/cgroup.controllers");
-  EXPECT_EQ(ParentCgroups::Make(All(), lost).code(), EIO);
-  EXPECT_TRUE(parents.Drop(lost, "one").ok());
 }
 
 TEST(Pressure, WhatIsNone) {

@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 
 #include <charconv>
-#include <cstring>
+#include <cstddef>
 #include <string>
 
 namespace usetl {
@@ -22,21 +22,15 @@ Result<NumericAddress> ParseNumericAddress(std::string_view option, std::string_
   const auto [rest, error] = std::from_chars(text.data() + colon + 1, end, port);
   if (error != std::errc() || rest != end || port == 0) return bad;
   NumericAddress address;
-  if (bracketed) {
-    sockaddr_in6 six{};
-    six.sin6_family = AF_INET6;
-    six.sin6_port = htons(port);
-    if (inet_pton(AF_INET6, host.c_str(), &six.sin6_addr) != 1) return bad;
-    address.size = sizeof six;
-    std::memcpy(&address.storage, &six, sizeof six);
-  } else {
-    sockaddr_in four{};
-    four.sin_family = AF_INET;
-    four.sin_port = htons(port);
-    if (inet_pton(AF_INET, host.c_str(), &four.sin_addr) != 1) return bad;
-    address.size = sizeof four;
-    std::memcpy(&address.storage, &four, sizeof four);
-  }
+  auto* four = reinterpret_cast<sockaddr_in*>(&address.storage);
+  auto* six = reinterpret_cast<sockaddr_in6*>(&address.storage);
+  static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));
+  four->sin_port = htons(port);
+  const int family = bracketed ? AF_INET6 : AF_INET;
+  void* const number = bracketed ? static_cast<void*>(&six->sin6_addr) : &four->sin_addr;
+  if (inet_pton(family, host.c_str(), number) != 1) return bad;
+  address.storage.ss_family = static_cast<sa_family_t>(family);
+  address.size = bracketed ? sizeof *six : sizeof *four;
   return address;
 }
 

@@ -39,11 +39,12 @@ class DatagramSocket final : public Socket {
     if (twin_ != nullptr) twin_->twin_ = nullptr;
   }
   static void ForgetAll() { first_socket_ = nullptr; }
-  static void Pair(DatagramSocket* a, DatagramSocket* b) {
-    a->twin_ = b;
-    b->twin_ = a;
-    a->peer_.family = b->peer_.family = kUnix;
-    a->paired_ = b->paired_ = true;
+  bool Join(Socket* other) override {
+    twin_ = static_cast<DatagramSocket*>(other);
+    twin_->twin_ = this;
+    peer_.family = twin_->peer_.family = kUnix;
+    paired_ = twin_->paired_ = true;
+    return true;
   }
   int64_t Listen(int) override { return -EOPNOTSUPP; }
   int64_t Accept(Socket**) override { return -EOPNOTSUPP; }
@@ -248,21 +249,5 @@ uint32_t DatagramSocket::Poll() {
 void ForgetDatagramSockets() { DatagramSocket::ForgetAll(); }
 
 Socket* NewDatagramSocket(int domain) { return New<DatagramSocket>(domain); }
-
-int64_t CreateDatagramPair(Socket** first, Socket** second) {
-  if (!MayBuffer(1)) return -ENOBUFS;
-  auto* a = New<DatagramSocket>(kUnix);
-  auto* b = New<DatagramSocket>(kUnix);
-  if (a == nullptr || b == nullptr) {
-    if (a != nullptr) a->Unref();
-    if (b != nullptr) b->Unref();
-    return -ENOMEM;
-  }
-  DatagramSocket::Pair(a, b);
-  a->status_flags = b->status_flags = kReadWriteMode;
-  *first = a;
-  *second = b;
-  return 0;
-}
 
 }  // namespace usetl::kernel

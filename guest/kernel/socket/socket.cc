@@ -86,4 +86,16 @@ int64_t CreateSocket(int domain, int type, int protocol, Socket** socket) {
   return 0;
 }
 
+int64_t CreateSocketPair(int type, Socket** first, Socket** second) {
+  if (const int64_t error = CreateSocket(kUnix, type, 0, first); error != 0) return error;
+  int64_t error = CreateSocket(kUnix, type, 0, second);
+  if (error == 0) {
+    if ((*first)->Join(*second)) return 0;
+    error = -ENOMEM;
+    (*second)->Unref();
+  }
+  (*first)->Unref();
+  return error;
+}
+
 }  // namespace usetl::kernel

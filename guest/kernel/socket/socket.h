@@ -39,6 +39,8 @@ class Socket : public File {
   // `from` null: who sent it does not matter. With kMessageTruncate the size of the whole message.
   virtual int64_t Receive(void* user, uint64_t size, uint32_t flags, SocketAddress* from) = 0;
   virtual int64_t Shutdown(int how) = 0;
+  // Connects two fresh sockets of one domain and type. False: out of memory, nothing has changed.
+  virtual bool Join(Socket* other) = 0;
   // Takes a datagram from a socket that is called `from`. -EAGAIN: there is no room, and `*full` is
   // woken when there is.
   virtual int64_t Deliver(const SocketAddress& from, const void* user, uint64_t size,
@@ -83,8 +85,7 @@ class Socket : public File {
 int64_t CreateSocket(int domain, int type, int protocol, Socket** socket);
 int64_t CreateSocketPair(int type, Socket** first, Socket** second);
 Socket* NewDatagramSocket(int domain);  // null: out of memory
-int64_t CreateDatagramPair(Socket** first, Socket** second);
-void ForgetDatagramSockets();  // in a clone: of another process
+void ForgetDatagramSockets();           // in a clone: of another process
 
 }  // namespace usetl::kernel
 

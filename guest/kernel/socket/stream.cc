@@ -39,17 +39,18 @@ void StreamSocket::Attach(Channel* in, Channel* out) {
   out->writers = &queue_;
 }
 
-bool StreamSocket::Join(StreamSocket* a, StreamSocket* b) {
-  Channel* to_a = Channel::Create();
-  Channel* to_b = Channel::Create();
-  const bool made = to_a != nullptr && to_b != nullptr;
+bool StreamSocket::Join(Socket* other) {
+  auto* peer = static_cast<StreamSocket*>(other);
+  Channel* to_this = Channel::Create();
+  Channel* to_peer = Channel::Create();
+  const bool made = to_this != nullptr && to_peer != nullptr;
   if (made) {
-    to_a->message_borders = to_b->message_borders = a->type_ != kStream;
-    a->Attach(to_a, to_b);
-    b->Attach(to_b, to_a);
+    to_this->message_borders = to_peer->message_borders = type_ != kStream;
+    Attach(to_this, to_peer);
+    peer->Attach(to_peer, to_this);
   }
-  if (to_a != nullptr) to_a->Unref();  // the sockets hold their own references
-  if (to_b != nullptr) to_b->Unref();
+  if (to_this != nullptr) to_this->Unref();  // the sockets hold their own references
+  if (to_peer != nullptr) to_peer->Unref();
   return made;
 }
 
@@ -146,7 +147,7 @@ int64_t StreamSocket::Connect(const SocketAddress& to) {
     peer_ = other->local_ = listener->local_;
   }
   other->peer_ = local_;
-  if (!Join(this, other)) {
+  if (!Join(other)) {
     other->Unref();
     peer_ = {};
     return -ENOMEM;
@@ -223,22 +224,6 @@ uint32_t StreamSocket::Poll() {
   if (in_->ended() && deaf) events |= kPollHup;
   if (out_->writable() || out_->writer_closed()) events |= kPollOut;
   return events;
-}
-
-int64_t CreateSocketPair(int type, Socket** first, Socket** second) {
-  if (type == kDatagram) return CreateDatagramPair(first, second);
-  if (!MayBuffer(1)) return -ENOBUFS;
-  StreamSocket* a = NewStreamSocket(kUnix, type);
-  StreamSocket* b = NewStreamSocket(kUnix, type);
-  if (a == nullptr || b == nullptr || !StreamSocket::Join(a, b)) {
-    if (a != nullptr) a->Unref();
-    if (b != nullptr) b->Unref();
-    return -ENOMEM;
-  }
-  a->status_flags = b->status_flags = kReadWriteMode;
-  *first = a;
-  *second = b;
-  return 0;
 }
 
 }  // namespace usetl::kernel

@@ -20,13 +20,11 @@ class StreamSocket final : public Socket {
   int64_t Send(const void* user, uint64_t size, uint32_t flags, const SocketAddress* to) override;
   int64_t Receive(void* user, uint64_t size, uint32_t flags, SocketAddress* from) override;
   int64_t Shutdown(int how) override;
+  bool Join(Socket* other) override;
   uint32_t Poll() override;
   bool connected() const override { return in_ != nullptr; }
   bool listening() const override { return listening_; }
   uint64_t available() const override { return in_ == nullptr ? 0 : in_->available(); }
-
-  // Connects two fresh sockets. False: out of memory, nothing has changed.
-  static bool Join(StreamSocket* a, StreamSocket* b);
 
  private:
   void Attach(Channel* in, Channel* out);
