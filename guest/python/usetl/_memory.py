@@ -11,7 +11,7 @@ _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
 
 
 class Reserve:
-    """For the end of one: its traceback is to be told. Made before the snapshot; of its pages none is touched."""
+    """For the end of one, whose traceback is to be told. Made before the snapshot, and never touched."""
 
     def __init__(self) -> None:
         self._bytes: bytes | None = bytes(_RESERVE)
