@@ -11,10 +11,16 @@ _GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # from Python 3.11 on
 
 
 class Reserve:
-    """For the end of one, whose traceback is to be told. Made before the snapshot, and never touched."""
+    """For the end of one, whose traceback is to be told. Made before the snapshot, and never touched.
+
+    Given back at that end only: malloc(3) hands out what is smaller in another way from then on.
+    """
 
     def __init__(self) -> None:
-        self._bytes: bytes | None = bytes(_RESERVE)
+        self._bytes: bytes | None = None
+
+    def take(self) -> None:
+        self._bytes = bytes(_RESERVE)
 
     def release(self) -> None:
         self._bytes = None

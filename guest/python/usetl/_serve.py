@@ -44,7 +44,7 @@ class Function:
         self._web: WebFunction | None = None
         self._root = "/"
         self._files = ResultFiles()
-        self._reserve = Reserve()
+        self.reserve = Reserve()
 
     def load(self, payload: bytes) -> bytes:
         """Serves a kLoad record; returns the payload of kLoaded."""
@@ -60,7 +60,7 @@ class Function:
         except BaseException as error:
             extra: dict[str, Any] = {}
             if is_of_memory(error):
-                self._reserve.release()
+                self.reserve.release()
                 extra["out_of_memory"] = True
             elif isinstance(error, SystemExit):
                 extra["exit"] = exit_status(error)
@@ -85,7 +85,7 @@ class Function:
         if mode == "auto" and not order.get("handler"):
             mode = "script" if looks_like_script(code) else "handler"
         if mode == "script":
-            self._script = Script(code, path, self._reserve)
+            self._script = Script(code, path, self.reserve)
             return None
         name, handler = find(execute(code, path, "function"), order.get("handler"))
         self._call = bind(handler)
@@ -170,6 +170,7 @@ def serve() -> int:
     header, invoke_kind, result_kind = _abi.HEADER_SIZE, _abi.INVOKE, _abi.RESULT
     mailbox = _device.mailbox()
     function = Function()
+    function.reserve.take()  # not in a rehearsal, whose functions go
     invoke = function.invoke
     _reseed.arm()
     write(mailbox, record(_abi.READY, 0))
