@@ -126,6 +126,8 @@ class Vmmd {
   void ListenFor(uint32_t events);
   void OnConnection(int fd);
   void OnRequest(Connection* connection, ipc::Message message);
+  // False: the peer breaks the rules.
+  bool OnClaimRequest(Connection* connection, ipc::Message message);
   void OnClaim(Connection* connection, std::vector<Fd> packs);
   void OnUsf(UsfHandle* usf);
   void ServeWaiting();
