@@ -212,6 +212,48 @@ TEST(Rewriter, LeavesFunctionsThatUseTheRedZone) {
   }
 }
 
+TEST(Rewriter, LeavesLeavesWithAFramePointer) {
+  const Bytes frame = {0x55, 0x48, 0x89, 0xe5};            // push %rbp; mov %rsp,%rbp
+  const Bytes other_frame = {0x55, 0x48, 0x8b, 0xec};      // the other encoding
+  const Bytes store = {0x48, 0x89, 0x7d, 0xf8};            // mov %rdi,-8(%rbp)
+  const Bytes deeper = {0x48, 0x89, 0x7d, 0xe0};           // mov %rdi,-32(%rbp)
+  const Bytes indexed = {0x48, 0x89, 0x7c, 0x35, 0xf8};    // mov %rdi,-8(%rbp,%rsi)
+  const Bytes argument = {0x48, 0x8b, 0x55, 0x10};         // mov 16(%rbp),%rdx
+  const Bytes take = {0x48, 0x83, 0xec, 0x10};             // sub $16,%rsp
+  const Bytes take_more = {0x48, 0x81, 0xec, 0, 1, 0, 0};  // sub $256,%rsp
+  const Bytes save = {0x53};                               // push %rbx
+  const Bytes branch = {0x74, 0};
+  for (const Bytes& leaf :
+       {frame + store, other_frame + store, frame + indexed, frame + save + deeper,
+        frame + take + deeper, frame + branch + take + store, frame + store + take}) {
+    SCOPED_TRACE(testing::PrintToString(leaf));
+    ExpectUntouched(Program(leaf + Site(39) + kReturn), 1);
+  }
+  for (const Bytes& harmless : {store, frame + argument, frame + take + store,
+                                frame + take_more + deeper, frame + save + store}) {
+    SCOPED_TRACE(testing::PrintToString(harmless));
+    Program program(harmless + Site(39) + kReturn);
+    EXPECT_EQ(program.Rewrite().rewritten, 1u);
+  }
+}
+
+TEST(Rewriter, LeavesPartsOfFunctionsThatUseTheRedZone) {
+  const Bytes store = {0x48, 0x89, 0x74, 0x24, 0xf8};  // mov %rsi,-8(%rsp)
+  const Bytes plain = {0x48, 0x89, 0x74, 0x24, 0x08};  // mov %rsi,8(%rsp)
+  const auto split = [](const Bytes& kept, const Bytes& leave) {
+    Program program(kept + leave + kReturn + Site(39) + kReturn);
+    program.AddSections(kBase + kCode + kept.size() + leave.size() + 1);  // the part's start
+    return program;
+  };
+  const Bytes near = {0x74, 1};             // je
+  const Bytes far = {0xe9, 1, 0, 0, 0};     // jmp
+  const Bytes called = {0xe8, 1, 0, 0, 0};  // another function has a frame of its own
+  ExpectUntouched(split(store, near), 1);
+  ExpectUntouched(split(store, far), 1);
+  EXPECT_EQ(split(store, called).Rewrite().rewritten, 1u);
+  EXPECT_EQ(split(plain, far).Rewrite().rewritten, 1u);
+}
+
 TEST(Rewriter, RewritesReadWithItsComparison) {
   for (const uint8_t opcode : {0x31, 0x33}) {
     Bytes site = kZeroSite;

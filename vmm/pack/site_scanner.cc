@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <unordered_map>
 
 #include "vmm/abi/layout.h"
+#include "vmm/pack/red_zone.h"
 
 namespace usetl::pack {
 namespace {
@@ -16,6 +18,7 @@ constexpr size_t kZeroSize = 2;      // 31 c0
 constexpr size_t kMostBetween = 40;  // bytes, in as many instructions as are remembered
 constexpr size_t kRemembered = 8;
 constexpr size_t kShortReach = 192;  // farther than a site and a branch of 8 bits
+constexpr uint8_t kCall = 0xe8;
 constexpr uint8_t kSyscall[] = {0x0f, 0x05};
 constexpr uint8_t kCompare[] = {0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff};  // cmp $-4096, %rax
 
@@ -32,17 +35,6 @@ bool IsMoveOfNumber(const uint8_t* bytes) {
 
 bool IsZero(const uint8_t* bytes) {
   return (bytes[0] == 0x31 || bytes[0] == 0x33) && bytes[1] == 0xc0;
-}
-
-// Whether it names memory below the stack pointer, which calls write to.
-bool UsesRedZone(const ZydisDecodedInstruction& instruction) {
-  constexpr uint8_t kStackPointer = 4;
-  constexpr uint8_t kSib = 4, kRegister = 3;  // of a ModRM byte
-  const auto& raw = instruction.raw;
-  const bool sib = (instruction.attributes & ZYDIS_ATTRIB_HAS_MODRM) != 0 &&
-                   raw.modrm.mod != kRegister && raw.modrm.rm == kSib;
-  return sib && raw.sib.base == kStackPointer && raw.rex.B == 0 && raw.disp.size != 0 &&
-         raw.disp.value < 0;
 }
 
 // Of instructions that only compute: RAX holds the number meanwhile, and unwinding tables know of
@@ -105,14 +97,14 @@ std::optional<SiteScanner::Site> SiteScanner::FindSite(std::span<const uint8_t> 
     const bool compared = bytes.size() - after >= sizeof kCompare &&
                           std::memcmp(bytes.data() + after, kCompare, sizeof kCompare) == 0;
     if (!compared) return std::nullopt;
-    return Site{range_, last.at, SiteForm::kZero, 0, 0};
+    return Site{range_, last.at, SiteForm::kZero, 0, 0, 0};
   }
   for (const Step& step : before) {
     const uint8_t* code = bytes.data() + step.at;
     if (step.length == kMoveSize && IsMoveOfNumber(code)) {
       const size_t between = at - step.at - kMoveSize;
       if (between > kMostBetween) return std::nullopt;
-      return Site{range_, step.at, SiteForm::kMove, Load<uint32_t>(code + 1), between};
+      return Site{range_, step.at, SiteForm::kMove, Load<uint32_t>(code + 1), between, 0};
     }
     if (!MayMove(bytes.subspan(step.at, step.length))) return std::nullopt;
   }
@@ -147,6 +139,7 @@ void SiteScanner::Scan() {
   if (sites_.empty()) return;
   for (uint64_t start : starts) AddTarget(start);
   AddLongBranches();
+  LeaveSplitFunctions(starts);
   AddWords();
   AddJumpTables();
 }
@@ -154,6 +147,7 @@ void SiteScanner::Scan() {
 std::vector<SiteScanner::SafeSite> SiteScanner::SafeSites() const {
   std::vector<SafeSite> safe;
   for (const Site& site : sites_) {
+    if (functions_[site.function].endangered) continue;
     const std::vector<bool>& targets = targets_[site.range];
     const auto from = targets.begin() + site.at;
     const auto to = from + static_cast<ptrdiff_t>(site.size());
@@ -186,8 +180,8 @@ bool SiteScanner::IsNearSyscallBytes(uint64_t start, uint64_t stop) const {
 
 void SiteScanner::Decode(std::span<const uint8_t> bytes, uint64_t address) {
   const size_t known = sites_.size();
-  std::vector<size_t> red_zone;  // where it is used
-  std::deque<Step> before;       // last first
+  RedZone red_zone;
+  std::deque<Step> before;  // last first
   std::vector<Step> steps;
   for (size_t at = 0; at < bytes.size();) {
     ZydisDecodedInstruction instruction;
@@ -209,25 +203,67 @@ void SiteScanner::Decode(std::span<const uint8_t> bytes, uint64_t address) {
     }
     before.push_front({at, length});
     if (before.size() > kRemembered) before.pop_back();
-    if (UsesRedZone(instruction)) red_zone.push_back(at);
+    red_zone.Add(at, code, instruction);
     const auto& immediate = instruction.raw.imm[0];
     if (immediate.is_relative) {
-      AddTarget(address + at + length + static_cast<uint64_t>(immediate.value.s));
+      const uint64_t target = address + at + length + static_cast<uint64_t>(immediate.value.s);
+      AddTarget(target);
+      const bool leaves = target - address >= bytes.size() && code[0] != kCall;
+      if (leaves) jumps_.push_back({address + at, target});
     }
     at += length;
   }
-  // The call's return address would lie where the function keeps something. Where functions begin
-  // is not always known: a leaf is no longer than this.
-  constexpr size_t kLongestLeaf = 4096;
+  // The call's return address would lie where the function keeps something.
   const size_t first = address - image_.code()[range_].address;
-  const auto endangered = [&](const Site& site) {
-    const size_t site_at = site.at - first;
-    const size_t from = site_at > kLongestLeaf ? site_at - kLongestLeaf : 0;
-    const auto near = std::lower_bound(red_zone.begin(), red_zone.end(), from);
-    return near != red_zone.end() && *near < site_at + kLongestLeaf;
-  };
+  const auto endangered = [&](const Site& site) { return red_zone.IsUsedNear(site.at - first); };
   const auto added = sites_.begin() + static_cast<ptrdiff_t>(known);
   sites_.erase(std::remove_if(added, sites_.end(), endangered), sites_.end());
+  if (sites_.size() == known) return;
+  for (auto site = sites_.begin() + static_cast<ptrdiff_t>(known); site != sites_.end(); ++site) {
+    site->function = functions_.size();
+  }
+  functions_.push_back({address, address + bytes.size(), false});
+}
+
+SiteScanner::Function* SiteScanner::FunctionAt(uint64_t address) {
+  const auto behind =
+      std::upper_bound(functions_.begin(), functions_.end(), address,
+                       [](uint64_t wanted, const Function& f) { return wanted < f.start; });
+  if (behind == functions_.begin() || address >= (behind - 1)->stop) return nullptr;
+  return &*(behind - 1);
+}
+
+void SiteScanner::LeaveSplitFunctions(const std::vector<uint64_t>& starts) {
+  std::unordered_map<uint64_t, bool> known;  // by start: whether it uses its red zone
+  for (const Jump& jump : jumps_) {
+    Function* const part = FunctionAt(jump.to);
+    if (part == nullptr || part->endangered) continue;
+    const ElfRange* const range = ElfImage::Find(image_.code(), jump.from);
+    const auto next = std::upper_bound(starts.begin(), starts.end(), jump.from);
+    const bool first = next == starts.begin() || *(next - 1) < range->address;
+    const uint64_t start = first ? range->address : *(next - 1);
+    if (start == part->start) continue;
+    const auto [entry, fresh] = known.try_emplace(start, false);
+    if (fresh) {
+      const uint64_t stop = next == starts.end() ? range->end() : std::min(range->end(), *next);
+      entry->second =
+          UsesRedZone(image_.Bytes(*range).subspan(start - range->address, stop - start));
+    }
+    part->endangered = entry->second;
+  }
+}
+
+bool SiteScanner::UsesRedZone(std::span<const uint8_t> bytes) const {
+  RedZone red_zone;
+  for (size_t at = 0; at < bytes.size() && !red_zone.used();) {
+    ZydisDecodedInstruction instruction;
+    const uint8_t* code = bytes.data() + at;
+    const bool decoded = ZYAN_SUCCESS(
+        ZydisDecoderDecodeInstruction(&decoder_, nullptr, code, bytes.size() - at, &instruction));
+    if (decoded) red_zone.Add(at, code, instruction);
+    at += decoded ? instruction.length : 1;
+  }
+  return red_zone.used();
 }
 
 void SiteScanner::AddTarget(uint64_t address) {
@@ -258,6 +294,9 @@ void SiteScanner::AddLongBranches() {
       const uint64_t target = range.address + at + 5 + static_cast<uint64_t>(distance);
       if (branch) {
         AddTarget(target);
+        if (code[0] != kCall && FunctionAt(target) != nullptr) {
+          jumps_.push_back({range.address + at, target});
+        }
       } else {
         tables_.push_back(target);
       }

@@ -46,7 +46,15 @@ class SiteScanner {
     SiteForm form;
     uint32_t number;
     size_t between;
+    size_t function;  // in functions_
     size_t size() const;
+  };
+  struct Function {  // one that has sites
+    uint64_t start, stop;
+    bool endangered;  // a part of a function that uses the red zone
+  };
+  struct Jump {
+    uint64_t from, to;
   };
   struct Step {  // an instruction before the one at hand
     size_t at, length;
@@ -62,6 +70,11 @@ class SiteScanner {
   bool FindSyscallBytes();
   bool IsNearSyscallBytes(uint64_t start, uint64_t stop) const;
   void Decode(std::span<const uint8_t> bytes, uint64_t address);
+  Function* FunctionAt(uint64_t address);
+  // Compilers put what is rare of a function elsewhere, as one of its own, which is jumped to.
+  // `starts`: of all functions.
+  void LeaveSplitFunctions(const std::vector<uint64_t>& starts);
+  bool UsesRedZone(std::span<const uint8_t> function) const;
   void AddTarget(uint64_t address);
   // Takes the four bytes after whatever could be a call, jmp, jcc or xbegin for a distance, and
   // those after whatever could be `lea disp32(%rip)` for the place of a jump table. That finds
@@ -80,6 +93,8 @@ class SiteScanner {
   uint32_t syscalls_ = 0;
   std::vector<uint64_t> hits_;  // sorted, as code() is
   std::vector<Site> sites_;
+  std::vector<Function> functions_;  // sorted, disjoint
+  std::vector<Jump> jumps_;          // from one function to another that has sites, and more
   std::vector<uint64_t> tables_;
   std::vector<std::vector<bool>> targets_;  // per code range, a bit per byte
 };

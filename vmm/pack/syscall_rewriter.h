@@ -37,7 +37,8 @@ struct RewriteCounts {
 //
 // The call writes its return address to [-8,0)(%rsp), which leaf functions may use. The guest
 // kernel takes it off at once and never reads the slot again, so what a system call writes there
-// survives. Functions that name memory below RSP are left alone.
+// survives. Functions that name memory below RSP, or below what they took for their frame, are left
+// alone, and so are their parts that lie elsewhere.
 RewriteCounts RewriteSyscalls(std::span<uint8_t> file);
 
 }  // namespace usetl::pack
