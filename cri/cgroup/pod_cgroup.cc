@@ -108,6 +108,12 @@ bool PodCgroup::IsThere() const {
   });
 }
 
+bool PodCgroup::IsAnywhere() const {
+  return std::ranges::any_of(hierarchies_.all, [this](const Hierarchy& hierarchy) {
+    return IsDirectory(Directory(hierarchy));
+  });
+}
+
 Status PodCgroup::Limit(const runtime::v1::LinuxContainerResources& resources) const {
   for (const Hierarchy& hierarchy : hierarchies_.all) {
     USETL_RETURN_IF_ERROR(LimitIn(hierarchy, resources));

@@ -53,6 +53,8 @@ class PodCgroup {
 
   // In all hierarchies.
   bool IsThere() const;
+  // In one at least.
+  bool IsAnywhere() const;
   // Gives it those limits that `resources` has; the others stay.
   Status Limit(const runtime::v1::LinuxContainerResources& resources) const;
 

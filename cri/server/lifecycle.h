@@ -42,7 +42,7 @@ Status MakeCgroup(const SandboxRecord& record);
 // be made. REQUIRES: the pod's `verb` is held.
 Status GiveCgroup(Node* node, Sandbox& pod);
 // For a pod whose cgroup could not be made: without a cgroup_parent it goes on without, which is
-// logged once. Else, and when something is left of it, `why`.
+// logged once. Else, when its limits were refused, or something is left of it: `why`.
 Status DoWithoutCgroup(Node* node, SandboxRecord* record, const Status& why);
 // Gives it the limits that the record has by now.
 Status LimitCgroup(const SandboxRecord& record);

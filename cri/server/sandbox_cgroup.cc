@@ -114,13 +114,17 @@ Status GiveCgroup(Node* node, Sandbox& pod) {
   }
   const Status made = MakeCgroup(planned);
   if (made.ok()) return made;
-  USETL_RETURN_IF_ERROR(DoWithoutCgroup(node, &planned, made));
-  return node->store->Update(std::move(planned));
+  const Status without = DoWithoutCgroup(node, &planned, made);
+  if (planned.cgroup().empty()) USETL_RETURN_IF_ERROR(node->store->Update(std::move(planned)));
+  return without;
 }
 
 Status DoWithoutCgroup(Node* node, SandboxRecord* record, const Status& why) {
   if (!IsOurs(*record)) return why;
-  if (!RemoveCgroup(node, record).ok()) return why;  // it goes with the pod
+  const Result<PodCgroup> cgroup = Find(*record);
+  // A node that can make none is one thing, limits that the kernel refuses are another.
+  const bool refused = cgroup.ok() && cgroup->IsAnywhere();
+  if (!RemoveCgroup(node, record).ok() || refused) return why;  // what is left goes with the pod
   if (!node->cgroups_missed.exchange(true)) {
     spdlog::warn("pods without a cgroup_parent go without limits of the processor: {}",
                  why.message());
@@ -187,7 +191,12 @@ Status CheckContainerLimits(const SandboxRecord& pod, const v1::LinuxContainerRe
   if (!cpusets || pod.cgroup().empty()) return Status();
   const Result<PodCgroup> cgroup = Find(pod);
   if (!cgroup.ok()) return cgroup.status();
-  USETL_RETURN_IF_ERROR(Mend(pod, *cgroup));  // one that is gone has no controllers either
+  if (changed) {
+    // Nobody keeps a call like this from coming while the pod is stopped: what is gone stays so.
+    if (!cgroup->IsThere()) return Status(EAGAIN, "the pod's cgroup is not there");
+  } else {
+    USETL_RETURN_IF_ERROR(Mend(pod, *cgroup));  // one that is gone has no controllers either
+  }
   if (cgroup->HasCpuset()) return Status();
   return Status(EINVAL, "usetl: " + what +
                             " are not supported here: the pod's cgroup has no cpuset controller; "

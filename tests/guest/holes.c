@@ -119,6 +119,10 @@ static void reserved_in_a_hole(void) {
   CHECK(ftruncate(fd, (off_t)10 << 30) == 0);
   CHECK(posix_fallocate(fd, 0, 1 << 20) == 0 && posix_fallocate(fd, (off_t)5 << 30, 100000) == 0);
   CHECK(fstat(fd, &info) == 0 && info.st_size == (off_t)10 << 30);
+  // What does not fit takes nothing from anybody.
+  CHECK(posix_fallocate(fd, 0, (off_t)1 << 45) != 0);
+  const int other = put("beside", "room");
+  CHECK(other >= 0 && close(other) == 0 && unlink("beside") == 0);
   CHECK(pread(fd, text, 2, 0) == 2 && text[0] == 'x' && text[1] == 0);
   CHECK(pread(fd, text, 4, (off_t)5 << 30) == 4 && memcmp(text, "\0\0\0\0", 4) == 0);
   CHECK(close(fd) == 0 && unlink("reserved") == 0);

@@ -61,6 +61,12 @@ class Memory(ContainerCase):
                                               "MemoryError")
                 self.assertRegex(error, r"(MemoryError|Mine)\n$")
 
+    def test_memory_error_in_groups_deeper_than_calls(self):
+        code = ("try:\n    bytearray(1 << 31)\nexcept MemoryError as error:\n    for _ in range(2000):\n"
+                "        error = BaseExceptionGroup('deep', [error])\n    raise error from None")
+        end, error = self.run_to_its_end(code)
+        self.assertEqual((end["code"], end["reason"]), (137, OUT_OF_MEMORY), error)
+
     def test_memory_error_is_the_functions(self):
         caught = "try:\n    bytearray(1 << 31)\nexcept MemoryError:\n    print('went on')\n"
         for code, exit_code in ((caught, 0), (caught + "raise SystemExit(3)", 3), (caught + "1 / 0", 1),

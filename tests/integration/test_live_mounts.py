@@ -197,6 +197,20 @@ result = os.listdir("/data"), open("/data/x", "w").write("there")"""), [[], 5])
         self.assertEqual(self.a(take.format("r+", "MAP_SHARED")), "ENODEV")
         self.assertEqual(self.a(take.format("r+", "MAP_PRIVATE")), "text")
 
+    def test_mappings_of_what_grows(self):
+        # More of them than the region has entries.
+        self.assertEqual(self.a("import mmap\nwith open('/data/log', 'ab', buffering=0) as log, open('/data/log', 'rb') as f:\n"
+                                "    for i in range(400):\n        log.write(b'line')\n"
+                                "        with mmap.mmap(f.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as m:\n"
+                                "            assert m[-4:] == b'line' and len(m) == 4 * i + 4, len(m)\n"
+                                "result = os.path.getsize('/data/log')"), 1600)
+
+    def test_mapping_wants_a_file_that_is_read(self):
+        self.a("open('/data/x', 'w').write('text')")
+        for path in ("/data/x", "/tmp/x"):
+            self.assertEqual(self.a(f"import mmap; open({path!r}, 'a').close(); f = os.open({path!r}, os.O_WRONLY); "
+                                    "os.write(f, b'TEXT'); mmap.mmap(f, 4, prot=mmap.PROT_READ)"), "EACCES")
+
     def test_from_a_directory_within(self):
         self.a("os.mkdir('/data/d'); kept['d'] = os.open('/data/d', os.O_RDONLY)")
         self.b("open('/srv/data/d/new', 'w').write('n')")

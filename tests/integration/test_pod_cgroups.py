@@ -158,6 +158,16 @@ class Cgroups(CniCase):
             self.stop(pod)
             self.assertFalse(any(self.made(f"/usetl/usetl-{pod[:16]}")))
 
+    def test_limits_without_a_parent_that_the_kernel_refuses(self):
+        refused = cri.LinuxContainerResources(cpu_quota=500, cpu_period=100_000)  # a millisecond is the least
+        with self.assertRaisesRegex(grpc.RpcError, "cpu.*: Invalid argument"):
+            self.run_pod("a", linux=cri.LinuxPodSandboxConfig(resources=refused))
+        self.assertEqual(len(self.client.ListPodSandbox().items), 0)
+        pod, _, _ = self.run_pod("b")
+        with self.assertRaisesRegex(grpc.RpcError, "cpu.*: Invalid argument"):
+            self.client.UpdatePodSandboxResources(pod_sandbox_id=pod, resources=refused)
+        self.assertEqual(self.quota("/usetl", pod), -1)
+
     def cgroup(self, pod: str) -> str:
         return json.loads(self.client.PodSandboxStatus(pod_sandbox_id=pod, verbose=True).info["info"])["cgroup"]
 

@@ -129,6 +129,20 @@ int64_t MoveWindow(Inode* inode, uint64_t offset, uint64_t wanted) {
   return error == -ENOMEM && size > kLeast ? Fetch(inode, offset, kLeast, &window) : error;
 }
 
+// All but one.
+void DropMappings(HostFile* host, const HostMapping* kept) {
+  for (HostMapping** link = &host->mappings; *link != nullptr;) {
+    HostMapping* mapping = *link;
+    if (mapping == kept) {
+      link = &mapping->next;
+      continue;
+    }
+    *link = mapping->next;
+    Release(&mapping->content);
+    Delete(mapping);
+  }
+}
+
 uint32_t FlagsOf(const HostAccess& access) {
   return (access.reads ? uint32_t{abi::kMountReads} : 0) |
          (access.writes ? uint32_t{abi::kMountWrites} : 0) |
@@ -150,7 +164,8 @@ bool AttachHostFile(Inode* inode, uint32_t mount, const abi::MountedFile& file) 
 
 void UpdateHostFile(Inode* inode, const abi::MountedFile& file) {
   HostFile& host = HostOf(inode);
-  if (!SameVersion(host.file, file)) Release(&host.window);
+  // What was read of one that changes may be old already, without a sign of it.
+  if (!SameVersion(host.file, file) || !host.file.settled) Release(&host.window);
   host.file = file;
   inode->mode = file.mode;
   inode->number = file.inode;
@@ -162,11 +177,7 @@ void UpdateHostFile(Inode* inode, const abi::MountedFile& file) {
 void CloseHostFile(Inode* inode, bool gone) {
   HostFile* host = &HostOf(inode);
   Release(&host->window);
-  while (HostMapping* mapping = host->mappings) {
-    host->mappings = mapping->next;
-    Release(&mapping->content);
-    Delete(mapping);
-  }
+  DropMappings(host, nullptr);
   CloseHandle(host);
   if (!gone) return;
   Delete(host);
@@ -298,12 +309,13 @@ int64_t MapHostFile(Inode* inode, uint64_t offset, bool shared, MapSource* sourc
   while (mapping != nullptr && !(mapping->reusable && SameVersion(mapping->file, host.file))) {
     mapping = mapping->next;
   }
+  if (inode->pins == 0) DropMappings(&host, mapping);  // nobody looks at them any more
   if (mapping == nullptr) {
     if (offset >= inode->size) return -ENXIO;
     HostContent all;
     if (const int64_t error = Fetch(inode, 0, inode->size, &all, abi::kMountMaps); error != 0)
       return error;
-    mapping = New<HostMapping>(HostMapping{host.mappings, all, host.file, true});
+    mapping = New<HostMapping>(HostMapping{host.mappings, all, host.file, host.file.settled != 0});
     if (mapping == nullptr) {
       Release(&all);
       return -ENOMEM;

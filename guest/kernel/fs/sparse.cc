@@ -168,6 +168,14 @@ int64_t WriteSparse(Inode* inode, const void* user, uint64_t size, uint64_t offs
 }
 
 int64_t ReserveSparse(Inode* inode, uint64_t offset, uint64_t end) {
+  // All or nothing: what a part of it took would be missing everywhere else.
+  uint64_t missing = 0;
+  for (uint64_t at = offset, next; at < end; at = next) {
+    const bool hole = Locate(*inode, at, &next) == nullptr;
+    if (next > end) next = end;
+    if (hole) missing += next - at;
+  }
+  if (missing > GuestRegionFree()) return -ENOSPC;
   for (uint64_t at = offset; at < end;) {
     uint64_t next;
     if (Locate(*inode, at, &next) == nullptr) {

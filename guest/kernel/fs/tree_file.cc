@@ -131,6 +131,7 @@ class RegularFile final : public TreeFile {
   }
   int64_t Map(uint64_t offset, uint64_t, const MapAccess& access, MapSource* source) override {
     const bool shared_writable = access.shared && access.writable;
+    if ((status_flags & kAccessMode) == kWriteOnly) return -EACCES;
     if (inode_->host != nullptr) {
       return shared_writable ? -ENODEV : MapHostFile(inode_, offset, access.shared, source);
     }

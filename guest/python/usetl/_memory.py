@@ -28,6 +28,11 @@ class Reserve:
 
 def is_of_memory(error: BaseException) -> bool:
     """A MemoryError, alone or in a group."""
-    if isinstance(error, _GROUP):
-        return any(map(is_of_memory, error.exceptions))
-    return isinstance(error, MemoryError)
+    pending = [error]  # groups may be nested deeper than calls
+    while pending:
+        error = pending.pop()
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, _GROUP):
+            pending += error.exceptions
+    return False

@@ -135,7 +135,9 @@ void Mounts::SendCloses() {
 
 void Mounts::Leave(MountAsker* asker) {
   for (Order& order : orders_) {
-    if (order.asker == asker) order.asker = nullptr;
+    if (order.asker != asker) continue;
+    order.asker = nullptr;
+    order.content.Discard();  // the answer may take as long as a disk hangs
   }
   for (const uint32_t entry : asker->entries_) region_->Release(entry);
   for (const uint32_t handle : asker->handles_) Close(handle);
