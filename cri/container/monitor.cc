@@ -101,6 +101,8 @@ void Monitor::OnReadable(int fd) {
     Result<std::optional<ContainerExit>> received = workers_.at(container).Receive();
     if (received.ok() && !received->has_value()) return;  // of no interest
     if (received.ok()) exit = std::move(*received);
+    // It says so last. One that a function has taken over may say it and stay.
+    workers_.at(container).Kill();
   }
   on_exit_(container, std::move(exit));
   {

@@ -256,9 +256,6 @@ class NoDescriptorLeft(unittest.TestCase):
         with socket.create_connection(("127.0.0.1", 9473), 60) as scrape:
             self.assertEqual(node.process.stderr.readline(), "usetl-vmmd: accept, of metrics: Too many open files; "
                              "connections wait until some are over\n")
-            before = cpu_seconds(vmmd)
-            time.sleep(0.5)
-            self.assertLess(cpu_seconds(vmmd) - before, 0.25)  # it does not spin
             resource.prlimit(vmmd, resource.RLIMIT_NOFILE, limits)
             scrape.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
             self.assertIn(b"usetl_pool_usfs{", b"".join(iter(lambda: scrape.recv(65536), b"")))

@@ -14,6 +14,7 @@
 #include <memory>
 #include <thread>
 
+#include "cri/container/monitor.h"
 #include "cri/container/orphans.h"
 #include "cri/container/worker.h"
 
@@ -25,10 +26,17 @@ Fd PidFdOf(pid_t pid) { return Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 
 // A process that does nothing but to be there.
 class Victim {
  public:
-  Victim() : pid_(fork()) {
-    if (pid_ == 0) {
-      for (;;) pause();
+  Victim() {
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    mine_ = Fd(ends[0]);
+    const Fd its(ends[1]);
+    pid_ = fork();
+    if (pid_ != 0) return;
+    mine_.Reset();
+    for (char byte; read(its.get(), &byte, 1) == 1 && write(its.get(), &byte, 1) == 1;) {
     }
+    _exit(0);
   }
   ~Victim() {
     kill(pid_, SIGKILL);
@@ -36,7 +44,11 @@ class Victim {
   }
   pid_t pid() const { return pid_; }
   ProcessMark mark() const { return *MarkOf(PidFdOf(pid_)); }
-  bool Lives() const { return kill(pid_, 0) == 0 && waitpid(pid_, nullptr, WNOHANG) == 0; }
+  // It answers: no signal is on its way to it.
+  bool Lives() const {
+    char byte = 'x';
+    return send(mine_.get(), &byte, 1, MSG_NOSIGNAL) == 1 && read(mine_.get(), &byte, 1) == 1;
+  }
   // Waits for its end; false: it ended otherwise.
   bool WasKilled() {
     int status = 0;
@@ -44,6 +56,7 @@ class Victim {
   }
 
  private:
+  Fd mine_;
   pid_t pid_;
 };
 
@@ -315,6 +328,31 @@ TEST_F(WorkerConnection, OneOfAnOlderUsetldIsNotKilled) {
   ASSERT_TRUE(found.ok()) << found.status().message();
   found->Kill();
   EXPECT_TRUE(another.Lives());
+}
+
+TEST_F(WorkerConnection, OneThatSaysThatItEndedDoesNotStay) {
+  const auto say_exited = [](int socket) {
+    pod::ExitRecord record{};
+    record.header.type = pod::Type::kExited;
+    EXPECT_TRUE(ipc::Send(socket, ipc::Bytes(record)).ok());
+  };
+  const auto leave = [](int) {};
+  for (const std::function<void(int)>& end : {std::function<void(int)>(say_exited), {leave}}) {
+    Victim victim;
+    Play(start.control_socket, [&](int socket) {
+      SayStarted(socket, victim.pid());
+      end(socket);
+    });
+    Result<Worker> found = Worker::Reconnect(start.control_socket, victim.mark());
+    ASSERT_TRUE(found.ok()) << found.status().message();
+    Result<std::unique_ptr<Monitor>> monitor = Monitor::Create([](const auto&, auto) {});
+    ASSERT_TRUE(monitor.ok()) << monitor.status().message();
+    ASSERT_TRUE((*monitor)->Watch("container", std::move(*found)).ok());
+    EXPECT_TRUE((*monitor)->WaitForExit("container", std::chrono::seconds(60)));
+    EXPECT_TRUE(victim.WasKilled());
+    worker.join();
+    unlink(start.control_socket.c_str());
+  }
 }
 
 }  // namespace
