@@ -229,7 +229,9 @@ TEST(Rewriter, LeavesLeavesWithAFramePointer) {
     SCOPED_TRACE(testing::PrintToString(leaf));
     ExpectUntouched(Program(leaf + Site(39) + kReturn), 1);
   }
-  for (const Bytes& harmless : {store, frame + argument, frame + take + store,
+  const Bytes call = {0xff, 0xd0};  // call *%rax: no leaf
+  ExpectUntouched(Program(frame + store + kReturn + call + Site(39) + kReturn), 1);
+  for (const Bytes& harmless : {store, frame + argument, frame + take + store, frame + store + call,
                                 frame + take_more + deeper, frame + save + store}) {
     SCOPED_TRACE(testing::PrintToString(harmless));
     Program program(harmless + Site(39) + kReturn);

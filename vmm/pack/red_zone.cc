@@ -20,6 +20,16 @@ bool IsPush(const ZydisDecodedInstruction& instruction) {
   return instruction.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (instruction.opcode & 0xf8) == 0x50;
 }
 
+bool IsCall(const ZydisDecodedInstruction& instruction) {
+  if (instruction.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT) return false;
+  return instruction.opcode == 0xe8 ||
+         (instruction.opcode == 0xff && instruction.raw.modrm.reg == 2);
+}
+
+bool IsReturn(const ZydisDecodedInstruction& instruction) {
+  return instruction.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && instruction.opcode == 0xc3;
+}
+
 // What `sub $n, %rsp` takes; 0: it is another instruction.
 int64_t TakenBySub(const ZydisDecodedInstruction& instruction) {
   const auto& raw = instruction.raw;
@@ -44,23 +54,33 @@ bool HasBase(const ZydisDecodedInstruction& instruction, uint8_t base) {
 void RedZone::Add(size_t at, const uint8_t* code, const ZydisDecodedInstruction& instruction) {
   if (IsFramePointerSet(code, instruction.length)) {
     has_frame_ = in_prologue_ = true;
+    calls_ = returned_ = false;
     frame_size_ = 0;
+    frame_begin_ = frame_uses_.size();
     return;
   }
+  if (has_frame_ && !returned_ && IsCall(instruction)) {
+    calls_ = true;
+    frame_uses_.resize(frame_begin_);
+  }
+  if (IsReturn(instruction)) returned_ = true;  // what follows may be another function
   if (in_prologue_ && IsPush(instruction)) frame_size_ += 8;
   if (in_prologue_) frame_size_ += TakenBySub(instruction);
   if (instruction.raw.imm[0].is_relative) in_prologue_ = false;
   const int64_t displacement = instruction.raw.disp.value;
-  if ((HasBase(instruction, kStackPointer) && displacement < 0) ||
-      (has_frame_ && HasBase(instruction, kFramePointer) && displacement < -frame_size_)) {
-    uses_.push_back(at);
+  if (HasBase(instruction, kStackPointer) && displacement < 0) stack_uses_.push_back(at);
+  if (has_frame_ && !calls_ && HasBase(instruction, kFramePointer) && displacement < -frame_size_) {
+    frame_uses_.push_back(at);
   }
 }
 
 bool RedZone::IsUsedNear(size_t at) const {
   const size_t from = at > kLongestLeaf ? at - kLongestLeaf : 0;
-  const auto near = std::lower_bound(uses_.begin(), uses_.end(), from);
-  return near != uses_.end() && *near < at + kLongestLeaf;
+  const auto has_one = [&](const std::vector<size_t>& uses) {
+    const auto near = std::lower_bound(uses.begin(), uses.end(), from);
+    return near != uses.end() && *near < at + kLongestLeaf;
+  };
+  return has_one(stack_uses_) || has_one(frame_uses_);
 }
 
 }  // namespace usetl::pack

@@ -11,22 +11,25 @@
 
 namespace usetl::pack {
 
-// Told of the instructions of a function in order. Every doubt is decided for "below": a frame is
-// as large as what its prologue has been seen to take.
+// Told of the instructions of a function in order. Two signs: memory below RSP, and memory farther
+// below a frame pointer than what the prologue has been seen to take. Functions that call others
+// have no red zone, so that the second sign does not count in them.
 class RedZone {
  public:
   // `at`: distance from the start of what is decoded; `code`: the instruction's bytes.
   void Add(size_t at, const uint8_t* code, const ZydisDecodedInstruction& instruction);
-  bool used() const { return !uses_.empty(); }
+  bool used() const { return !stack_uses_.empty() || !frame_uses_.empty(); }
   // Whether it is used no farther from `at` than a leaf function is long. Where functions begin and
   // end is not always known.
   bool IsUsedNear(size_t at) const;
 
  private:
-  bool has_frame_ = false;    // RBP has been RSP
-  bool in_prologue_ = false;  // of that frame
-  int64_t frame_size_ = 0;    // what RSP was lowered by since, at least
-  std::vector<size_t> uses_;  // ascending
+  // Of the last frame: from where RBP became RSP.
+  bool has_frame_ = false, in_prologue_ = false, calls_ = false, returned_ = false;
+  int64_t frame_size_ = 0;  // what RSP was lowered by since, at least
+  size_t frame_begin_ = 0;  // in frame_uses_
+  // Ascending.
+  std::vector<size_t> stack_uses_, frame_uses_;
 };
 
 }  // namespace usetl::pack

@@ -255,7 +255,7 @@ void SiteScanner::LeaveSplitFunctions(const std::vector<uint64_t>& starts) {
 
 bool SiteScanner::UsesRedZone(std::span<const uint8_t> bytes) const {
   RedZone red_zone;
-  for (size_t at = 0; at < bytes.size() && !red_zone.used();) {
+  for (size_t at = 0; at < bytes.size();) {
     ZydisDecodedInstruction instruction;
     const uint8_t* code = bytes.data() + at;
     const bool decoded = ZYAN_SUCCESS(
