@@ -151,6 +151,36 @@ static void remap(void) {
   CHECK(munmap(grown, 2 * kPage) == 0);
 }
 
+// More often than page tables last that are never used twice.
+static void again_and_again(void) {
+  const int fd = file("again", 3);
+  char* kept = map(3 * kPage, kWrite, MAP_PRIVATE, fd);
+  CHECK(kept != NULL && fault_of(kept, 1) == 0);
+  for (int i = 0; i < 1000; i++) {
+    char* at = map(3 * kPage, kWrite, MAP_PRIVATE, fd);
+    CHECK(at != NULL && at[0] == 'a' && at[3 * kPage - 1] == 'c');
+    at[kPage] = 'm';
+    if (i % 8 == 0) {
+      CHECK(mprotect(at, 2 * kPage, PROT_READ) == 0 && fault_of(at, 1) == SIGSEGV);
+      CHECK(at[kPage] == 'm' && fault_of(at + 2 * kPage, 1) == 0);
+    }
+    CHECK(munmap(at, 3 * kPage) == 0);
+    if (i % 8 == 0) CHECK(fault_of(at, 0) == SIGSEGV);
+  }
+  CHECK(kept[0] == 1 && kept[kPage] == 'b' && munmap(kept, 3 * kPage) == 0);
+  // Many tables at once.
+  const size_t size = (size_t)160 << 20, step = 2 << 20;
+  for (int i = 0; i < 5; i++) {
+    char* at = anonymous(size, PROT_NONE);
+    CHECK(at != NULL && mprotect(at, size, kWrite) == 0);
+    for (size_t k = 0; k < size; k += step) at[k] = (char)i;
+    for (size_t k = 0; k < size; k += step) CHECK(at[k] == i && at[k + 1] == 0);
+    CHECK(mprotect(at, size, PROT_READ) == 0 && fault_of(at + step, 1) == SIGSEGV);
+    CHECK(munmap(at, size) == 0 && fault_of(at + step, 0) == SIGSEGV);
+  }
+  CHECK(close(fd) == 0 && unlink("again") == 0);
+}
+
 static void null_is_not_mapped(void) {
   CHECK(fault_of(NULL, 0) == SIGSEGV);
   CHECK(fault_of(NULL, 1) == SIGSEGV);
@@ -171,6 +201,7 @@ int main(void) {
   RUN(shared_file);
   RUN(file_offsets_and_tail);
   RUN(remap);
+  RUN(again_and_again);
   RUN(null_is_not_mapped);
   return check_done();
 }

@@ -44,6 +44,31 @@ static void fifty_threads_and_a_mutex(void) {
   CHECK(counter == (long)kThreads * kRounds);
 }
 
+static pthread_barrier_t all_there;
+
+static void* meet(void* number) {
+  volatile char stack[20000];
+  stack[0] = (char)(intptr_t)number;
+  pthread_barrier_wait(&all_there);
+  return (void*)(intptr_t)stack[0];
+}
+
+// The C library keeps the stacks of a few: those of more are mapped and given back each time.
+static void crowds(void) {
+  enum { kCrowd = 16 };
+  pthread_t threads[kCrowd];
+  CHECK(pthread_barrier_init(&all_there, NULL, kCrowd) == 0);
+  for (int round = 0; round < 40; round++) {
+    for (intptr_t i = 0; i < kCrowd; i++) {
+      CHECK(pthread_create(&threads[i], NULL, meet, (void*)i) == 0);
+    }
+    for (intptr_t i = 0; i < kCrowd; i++) {
+      void* result = NULL;
+      CHECK(pthread_join(threads[i], &result) == 0 && result == (void*)i);
+    }
+  }
+}
+
 static void* pong(void* unused) {
   (void)unused;
   pthread_mutex_lock(&mutex);
@@ -198,6 +223,7 @@ static void semaphores(void) {
 int main(void) {
   RUN(create_and_join);
   RUN(fifty_threads_and_a_mutex);
+  RUN(crowds);
   RUN(condition_variable);
   RUN(condition_timeout);
   RUN(barriers);

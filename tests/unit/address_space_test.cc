@@ -84,6 +84,26 @@ struct AddressSpaceTest : testing::Test {
   bool switched = false;
 };
 
+TEST_F(AddressSpaceTest, TablesAreUsedAgainOnceThePlatformHasForgottenThem) {
+  ASSERT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, kVa, kPageSize), 0);
+  const uint64_t kept = PageAt(kVa), far = kVa + (64 << 20);
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, far, 2 * kPageSize), 0) << i;
+    ASSERT_NE(PageAt(far), 0u);
+    const size_t renewed = machine.renewed.size();
+    ASSERT_EQ(Apply(RangeOp::kUnmap, kNone, far, 2 * kPageSize), 0) << i;
+    EXPECT_TRUE(switched);
+    EXPECT_EQ(Entry(far), 0u);
+    if (machine.renewed.size() != renewed) {
+      EXPECT_LT(space->state().tables_used, abi::kTableArena.size / 4);
+    }
+  }
+  EXPECT_GE(machine.renewed.size(), 10u);
+  EXPECT_LE(machine.renewed.size(), 40u);
+  for (const uint32_t slot : machine.renewed) EXPECT_EQ(slot, kTablesSlot);
+  EXPECT_EQ(PageAt(kVa), kept);
+}
+
 TEST_F(AddressSpaceTest, WriteAndExecuteTogetherAreRefusedEverywhere) {
   const uint32_t both = kReadWrite | abi::kProtExec;
   EXPECT_EQ(Apply(RangeOp::kAnonymous, both, kVa, kPageSize), -EACCES);

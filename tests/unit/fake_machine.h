@@ -14,6 +14,10 @@ class FakeMachine : public Machine {
     slots.push_back(slot);
     return Status();
   }
+  Status RenewSlot(const Slot& slot) override {
+    renewed.push_back(slot.number);
+    return Status();
+  }
   Status Boot(const BootState&) override { return Never(); }
   Result<Exit> Run() override { return Never(); }
   Status CompleteExit() override { return Never(); }
@@ -35,6 +39,7 @@ class FakeMachine : public Machine {
   Status BindDoorbell(uint16_t, int) override { return Never(); }
 
   std::vector<Slot> slots;
+  std::vector<uint32_t> renewed;
 
  private:
   static Status Never() { return Status(ENOSYS, "a list of slots"); }

@@ -78,7 +78,7 @@ TEST_F(PageTablesTest, ResetBringsTheOldRootBackAndFreezesIt) {
   EXPECT_TRUE(std::equal(before.begin(), before.begin() + static_cast<long>(used), arena.begin()));
   tables.Reset(root);
   EXPECT_EQ(tables.Lookup(kVa + kPage), 0u);
-  EXPECT_GT(tables.used(), used);  // table pages are never used twice
+  EXPECT_GT(tables.used(), used);  // table pages are not used twice as long as KVM remembers them
 }
 
 TEST_F(PageTablesTest, HugeEntriesSplitWhenAPartNarrows) {
@@ -90,6 +90,63 @@ TEST_F(PageTablesTest, HugeEntriesSplitWhenAPartNarrows) {
   EXPECT_EQ(PageAt(kVa + 5 * kPage), 0x4000'5000u);
   EXPECT_FALSE(tables.Lookup(kVa + 5 * kPage) & x86::kWritable);
   EXPECT_TRUE(tables.Lookup(kVa + 6 * kPage) & x86::kWritable);
+}
+
+TEST_F(PageTablesTest, RecyclingGathersWhatIsInUseBehindTheSnapshots) {
+  ASSERT_TRUE(tables.Map(kVa, 0x1000'0000, 2 * kPage, kReadWrite, false).ok());
+  const uint64_t root = tables.root(), kept = tables.used();
+  tables.Reset(root);
+  const std::vector<uint8_t> before(arena.begin(), arena.begin() + static_cast<long>(kept));
+  const uint64_t far = kVa + (uint64_t{1} << 31);
+  for (int i = 0; i < 20; ++i) {
+    tables.BeginBatch();
+    ASSERT_TRUE(tables.Map(far, 0x2000'0000, kPage, kReadWrite, false).ok());
+    ASSERT_TRUE(tables.Map(far + abi::kHugePageSize, 0x4000'0000, kPage, kRead, false).ok());
+    ASSERT_TRUE(tables.Map(kVa + 2 * kPage, 0x3000'0000, kPage, kRead, false).ok());
+    tables.EndBatch();
+    tables.BeginBatch();
+    std::vector<uint64_t> freed;
+    ASSERT_TRUE(tables.Unmap(far, kPage, &freed).ok());
+    ASSERT_TRUE(tables.Unmap(kVa + 2 * kPage, kPage, &freed).ok());
+    if (i != 19) {
+      ASSERT_TRUE(tables.Unmap(far + abi::kHugePageSize, kPage, &freed).ok());
+    }
+    tables.EndBatch();
+  }
+  tables.BeginBatch();
+  tables.Recycle(kept);
+  EXPECT_TRUE(tables.EndBatch());
+  EXPECT_EQ(PageAt(kVa + kPage), 0x1000'1000u);
+  EXPECT_EQ(tables.Lookup(kVa + 2 * kPage), 0u);
+  EXPECT_EQ(tables.Lookup(far), 0u);
+  EXPECT_EQ(PageAt(far + abi::kHugePageSize), 0x4000'0000u);
+  // PML4, PDPT, both PDs and PTs: without the PT in which nothing is left.
+  EXPECT_EQ(tables.used(), kept + 6 * kPage);
+  EXPECT_TRUE(PageTables::AreSound(arena.data(), tables.root(), tables.used()));
+  EXPECT_TRUE(std::all_of(arena.begin() + static_cast<long>(tables.used()), arena.end(),
+                          [](uint8_t byte) { return byte == 0; }));
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), arena.begin()));
+  // The snapshot's stay frozen.
+  tables.BeginBatch();
+  ASSERT_TRUE(tables.Map(kVa + 3 * kPage, 0x5000'0000, kPage, kRead, false).ok());
+  tables.EndBatch();
+  tables.Reset(root);
+  EXPECT_EQ(tables.Lookup(kVa + 3 * kPage), 0u);
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), arena.begin()));
+}
+
+TEST_F(PageTablesTest, UnmappingWholeTablesCopiesNone) {
+  const uint64_t size = 8 * abi::kHugePageSize;
+  ASSERT_TRUE(tables.Map(kVa, 0x1000'0000, size, kReadWrite, false).ok());
+  const uint64_t used = tables.used();
+  std::vector<uint64_t> freed;
+  tables.BeginBatch();
+  ASSERT_TRUE(tables.Unmap(kVa + kPage, size - kPage, &freed).ok());
+  EXPECT_TRUE(tables.EndBatch());
+  EXPECT_EQ(freed.size(), size / kPage - 1);
+  EXPECT_EQ(tables.used(), used + 4 * kPage);  // PML4, PDPT, PD and the first PT
+  EXPECT_EQ(PageAt(kVa), 0x1000'0000u);
+  for (uint64_t va = kVa + kPage; va < kVa + size; va += kPage) ASSERT_EQ(tables.Lookup(va), 0u);
 }
 
 TEST_F(PageTablesTest, AFullArenaIsAnError) {

@@ -51,7 +51,7 @@ class Machine {
  public:
   virtual ~Machine() = default;
 
-  // Makes `host` visible at `guest`. Slots are added, never removed, while a machine is warm.
+  // Makes `host` visible at `guest`.
   struct Slot {
     uint32_t number;
     abi::Window guest;
@@ -60,6 +60,9 @@ class Machine {
     bool log_dirty;
   };
   virtual Status AddSlot(const Slot& slot) = 0;
+  // Takes a slot away and adds it again: whatever the platform derived from page tables in it is
+  // forgotten. All that the guest touches faults once more, so this is for what is rare.
+  virtual Status RenewSlot(const Slot& slot) = 0;
 
   virtual Status Boot(const BootState& state) = 0;
 

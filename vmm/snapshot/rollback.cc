@@ -269,7 +269,7 @@ Result<RollbackStats> Rollback::Run() {
     const uint64_t page = (frame - abi::kFrames.base) / kPage;
     if (page < frames_.pages) RestorePage(&frames_, page);
   }
-  vm_->address_space().Reset(space_);
+  USETL_RETURN_IF_ERROR(vm_->address_space().Reset(space_));
   USETL_RETURN_IF_ERROR(vm_->UnmapImagePacks());
   USETL_RETURN_IF_ERROR(RestoreControl());
   USETL_RETURN_IF_ERROR(vm_->machine().RestoreCpu(cpu_));

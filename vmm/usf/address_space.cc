@@ -1,5 +1,6 @@
 #include "vmm/usf/address_space.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "vmm/platform/x86.h"
@@ -9,6 +10,9 @@ namespace {
 
 using abi::kPageSize;
 
+// What is left of the arena is more than any request takes that maps: 64 MB, in tables of 2 MB.
+constexpr uint64_t kMostTables = abi::kTableArena.size / 4 * 3;
+constexpr uint64_t kLeastGain = 64 * kPageSize;  // each time costs as much, whatever it brings
 constexpr uint32_t kWriteOrExec = abi::kProtWrite | abi::kProtExec;
 
 uint64_t FlagsOf(uint32_t protection) {
@@ -35,6 +39,7 @@ AddressSpace::AddressSpace(GuestMemory* memory, Machine* machine, const AddressS
       machine_(machine),
       tables_(memory->tables() + (abi::kTableArena.base - abi::kTables.base), state.root,
               state.tables_used),
+      recycle_beyond_(kMostTables),
       frames_used_(state.frames_used) {}
 
 Status AddressSpace::MapFixedZones(uint64_t text_begin, uint64_t text_end, uint64_t data) {
@@ -93,10 +98,22 @@ int AddressSpace::Apply(const std::vector<abi::RangeRequest>& requests, bool* sw
   int error = 0;
   for (const abi::RangeRequest& request : requests) {
     error = ApplyOne(request);
+    // Both go on where they stopped; what maps is given enough room below.
+    const bool restarts =
+        request.op == abi::RangeOp::kUnmap || request.op == abi::RangeOp::kProtect;
+    if (error == -ENOMEM && restarts && RecycleTables().ok()) error = ApplyOne(request);
     if (error != 0) break;
   }
+  if (tables_.used() > recycle_beyond_ && !RecycleTables().ok()) error = -EIO;
   *switched = tables_.EndBatch();
   return error;
+}
+
+Status AddressSpace::RecycleTables() {
+  USETL_RETURN_IF_ERROR(memory_->RenewTables(machine_));
+  tables_.Recycle(kept_tables_);
+  recycle_beyond_ = std::max(kMostTables, tables_.used() + kLeastGain);
+  return Status();
 }
 
 int AddressSpace::ApplyOne(const abi::RangeRequest& r) {
@@ -178,11 +195,11 @@ int AddressSpace::MapShared(const abi::RangeRequest& r, uint64_t flags) {
 
 int AddressSpace::Unmap(const abi::RangeRequest& r) {
   std::vector<uint64_t> freed;
-  if (!tables_.Unmap(r.va, r.length, &freed).ok()) return -ENOMEM;
+  const Status unmapped = tables_.Unmap(r.va, r.length, &freed);
   for (const uint64_t page : freed) {
     if (abi::kFrames.Contains(page, kPageSize)) free_frames_.push_back(page);
   }
-  return 0;
+  return unmapped.ok() ? 0 : -ENOMEM;
 }
 
 int AddressSpace::GrowRam(uint64_t size) {
@@ -199,11 +216,13 @@ int AddressSpace::GrowRam(uint64_t size) {
   return 0;
 }
 
-void AddressSpace::Reset(const AddressSpaceState& snapshot) {
+Status AddressSpace::Reset(const AddressSpaceState& snapshot) {
   tables_.Reset(snapshot.root);
+  kept_tables_ = snapshot.tables_used;
   frames_used_ = snapshot.frames_used;
   free_frames_.clear();
   host_written_.clear();
+  return tables_.used() > recycle_beyond_ ? RecycleTables() : Status();
 }
 
 Status AddressSpace::Compact(std::vector<uint8_t>* arena, AddressSpaceState* state) const {

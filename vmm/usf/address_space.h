@@ -41,13 +41,10 @@ class AddressSpace {
 
   uint64_t root() const { return tables_.root(); }
   AddressSpaceState state() const { return {tables_.root(), tables_.used(), frames_used_}; }
-  // Back to the snapshot: its root, its frames. Arena pages used since stay unused for good.
-  void Reset(const AddressSpaceState& snapshot);
+  // Back to the snapshot: its root, its frames. Its tables stay for good.
+  Status Reset(const AddressSpaceState& snapshot);
   // Frames of the snapshot that the host itself overwrote: the dirty log does not know them.
   const std::vector<uint64_t>& host_written() const { return host_written_; }
-  // True: too little arena is left to serve another function.
-  bool worn() const { return tables_.used() > abi::kTableArena.size / 4 * 3; }
-
   // Rewrites the tables densely into an arena image for a snapshot; `state` describes it.
   Status Compact(std::vector<uint8_t>* arena, AddressSpaceState* state) const;
 
@@ -56,12 +53,16 @@ class AddressSpace {
   int MapAnonymous(const abi::RangeRequest& request, uint64_t flags);
   int MapShared(const abi::RangeRequest& request, uint64_t flags);
   int Unmap(const abi::RangeRequest& request);
+  // Makes room in an arena that is nearly full.
+  Status RecycleTables();
   // A zeroed frame, or 0.
   uint64_t TakeFrame();
 
   GuestMemory* memory_;
   Machine* machine_;
   PageTables tables_;
+  uint64_t kept_tables_ = 0;  // arena bytes of the snapshot
+  uint64_t recycle_beyond_;   // arena bytes
   uint64_t frames_used_;
   std::vector<uint64_t> free_frames_;  // must be zeroed when taken
   std::vector<uint64_t> host_written_;

@@ -83,7 +83,7 @@ struct EventRecord {
   int32_t status;  // kEnded: as wait(2) has it; kCopied, kMoved: errno
   uint32_t order;  // kCopied, kMoved: of the command
   uint32_t reserved;
-  uint32_t usable;     // kEnded: 1 when a rollback can follow; kRolledBack: 1 when not worn out
+  uint32_t usable;  // kEnded: 1 when a rollback can follow; kRolledBack: 1 when another may follow
   uint32_t text_size;  // bytes of text that follow
   uint64_t exits;      // counters since the last kReady or kRolledBack
   uint64_t mapping_calls;

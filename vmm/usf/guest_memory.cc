@@ -120,6 +120,10 @@ Result<GuestMemory> GuestMemory::Create(const MemoryConfig& config, Machine* mac
   return memory;
 }
 
+Status GuestMemory::RenewTables(Machine* machine) {
+  return machine->RenewSlot({kTablesSlot, abi::kTables, tables_.data(), false, false});
+}
+
 Status GuestMemory::ExtendImageSlots(uint64_t size, Machine* machine) {
   if (size <= image_slots_) return Status();
   // At least doubled: slots stay few. But what fits into those that are kept takes no more.

@@ -71,6 +71,9 @@ class GuestMemory {
   // Takes them away; the guest finds nothing there any more.
   Status UnmapImagePacks();
 
+  // Has the platform forget what it derived from the page tables.
+  Status RenewTables(Machine* machine);
+
   // Puts another region of the same size in the place of the host region, where the guest can read
   // it.
   Status ReplaceHostRegion(int fd);

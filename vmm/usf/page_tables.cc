@@ -84,6 +84,34 @@ void PageTables::Reset(uint64_t root) {
   frozen_ = used_;
 }
 
+uint64_t PageTables::Gather(uint64_t table, int level, uint64_t kept,
+                            std::vector<TableImage>* moved) const {
+  if (table - abi::kTableArena.base < kept) return table;
+  TableImage image;
+  std::memcpy(image.data(), Table(table), sizeof image);
+  bool empty = level != 3;
+  for (uint64_t& entry : image) {
+    if (level > 0 && (entry & kPresent) && !(entry & kHuge)) {
+      const uint64_t below = Gather(entry & kAddressMask, level - 1, kept, moved);
+      entry = below == 0 ? 0 : (entry & ~kAddressMask) | below;
+    }
+    if (entry != 0) empty = false;
+  }
+  if (empty) return 0;
+  moved->push_back(image);
+  return abi::kTableArena.base + kept + (moved->size() - 1) * abi::kPageSize;
+}
+
+void PageTables::Recycle(uint64_t kept) {
+  std::vector<TableImage> moved;
+  root_ = Gather(root_, 3, kept, &moved);
+  std::memset(arena_ + kept, 0, used_ - kept);
+  std::memcpy(arena_ + kept, moved.data(), moved.size() * sizeof(TableImage));
+  used_ = kept + moved.size() * sizeof(TableImage);
+  batch_start_ = used_;
+  frozen_ = kept;
+}
+
 bool PageTables::EndBatch() {
   const bool switched = root_ != root_before_;
   root_before_ = root_;
@@ -179,9 +207,27 @@ Status PageTables::Protect(uint64_t va, uint64_t length, uint64_t flags) {
   return Status();
 }
 
+Status PageTables::UnmapTable(uint64_t va, std::vector<uint64_t>* freed) {
+  uint64_t* entry = Entry(va, 1, /*create=*/false, /*narrowing=*/true);
+  if (entry == nullptr) return Full();
+  const uint64_t* table = Table(*entry & kAddressMask);
+  for (uint64_t i = 0; i < 512; ++i) {
+    if (table[i] & kPresent) freed->push_back(table[i] & kAddressMask);
+  }
+  *entry = 0;
+  return Status();
+}
+
 Status PageTables::Unmap(uint64_t va, uint64_t length, std::vector<uint64_t>* freed) {
   for (const uint64_t end = va + length; va < end; va += abi::kPageSize) {
-    if (Lookup(va) == 0) continue;
+    uint64_t step;
+    if (LookupStep(va, &step) == 0) continue;
+    const bool whole = va % abi::kHugePageSize == 0 && end - va >= abi::kHugePageSize;
+    if (whole && step == abi::kPageSize) {
+      USETL_RETURN_IF_ERROR(UnmapTable(va, freed));
+      va += abi::kHugePageSize - abi::kPageSize;
+      continue;
+    }
     uint64_t* leaf = Entry(va, 0, /*create=*/false, /*narrowing=*/true);
     if (leaf == nullptr) return Full();
     freed->push_back(*leaf & kAddressMask);

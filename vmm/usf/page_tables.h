@@ -2,12 +2,13 @@
 //
 // KVM does not see edits of guest page tables and nobody can flush a TLB at CPL3. So an entry that
 // the guest may have used is never changed in place: a narrowing, removal or remap copies the path
-// PML4..PT into arena pages that this VM has never used and makes a new root. Filling an empty
+// PML4..PT into arena pages that nothing is derived from and makes a new root. Filling an empty
 // entry and widening a protection need no flush and happen in place. vmm/abi/README.md has the
-// rule.
+// rule, and what happens when the arena is full.
 #ifndef USETL_VMM_USF_PAGE_TABLES_H_
 #define USETL_VMM_USF_PAGE_TABLES_H_
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -48,18 +49,28 @@ class PageTables {
   bool EndBatch();
 
   uint64_t root() const { return root_; }  // guest-physical address for CR3
-  uint64_t used() const { return used_; }  // arena bytes in use; never shrinks
-  // Brings the root of the snapshot back. Tables made since stay unused for good, and those that
-  // the root reaches are frozen: the first edit of a run copies them, so nothing of the run
+  uint64_t used() const { return used_; }  // arena bytes in use, or that were
+  // Brings the root of the snapshot back. Tables made since stay unused until Recycle(), and those
+  // that the root reaches are frozen: the first edit of a run copies them, so nothing of the run
   // survives it.
   void Reset(uint64_t root);
+  // Gathers the tables in use behind the first `kept` bytes of the arena, which stay as they are
+  // and frozen; the rest is free again. REQUIRES: nothing that was derived from the tables is kept
+  // anywhere, and the guest goes on with root().
+  void Recycle(uint64_t kept);
 
  private:
   uint64_t* Table(uint64_t gpa) const;
-  // A zeroed page never used before, or 0 when the arena is full.
+  // A zeroed page that nothing was derived from, or 0 when the arena is full.
   uint64_t NewTable();
   bool MustCopy(uint64_t table, bool narrowing) const;
   uint64_t CopyTable(uint64_t table);  // 0: the arena is full
+  using TableImage = std::array<uint64_t, 512>;
+  // Where `table` will lie behind `kept` bytes, with all that it leads to; appended to `moved`. 0:
+  // nothing is in there.
+  uint64_t Gather(uint64_t table, int level, uint64_t kept, std::vector<TableImage>* moved) const;
+  // Empties the entry of a whole table, as Unmap() does.
+  Status UnmapTable(uint64_t va, std::vector<uint64_t>* freed);
   // The entry for `va` at `leaf_level` (0: 4 kB, 1: 2 MB); frozen tables on the way are copied, and
   // with `narrowing` all that are older than this batch. Splits 2 MB entries above the level. Null:
   // the arena is full, or nothing is there and `create` is false.

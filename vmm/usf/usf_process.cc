@@ -369,7 +369,7 @@ Status UsfProcess::RollBack() {
   record.nanoseconds = Now() - begin;
   record.hot_pages = stats->hot;
   record.cold_pages = stats->cold;
-  record.usable = !vm_->memory().grown() && !vm_->address_space().worn();
+  record.usable = !vm_->memory().grown();
   std::string difference;
   if (start_.verify) {
     Result<std::string> found = rollback_->Verify();

@@ -93,7 +93,7 @@ Status Vm::Adopt(const AddressSpaceState& state, const CpuState& cpu) {
               sizeof kernel_);
   address_space_ = std::make_unique<AddressSpace>(memory_.get(), machine_.get(), state);
   USETL_RETURN_IF_ERROR(address_space_->ExtendRegions());
-  address_space_->Reset(address_space_->state());  // freezes the tables
+  USETL_RETURN_IF_ERROR(address_space_->Reset(address_space_->state()));  // freezes the tables
   return machine_->LoadCpu(cpu);
 }
 

@@ -45,6 +45,16 @@ int64_t RemoveAreas(uint64_t begin, uint64_t end) {
   return batch.Finish();
 }
 
+// Room that was given back, with a page on both sides; 0: there is none.
+uint64_t FindGap(uint64_t length, uint64_t align) {
+  uint64_t at = abi::kMapped.base;
+  for (uint32_t i = g_areas.Find(at); i < g_areas.end(); ++i) {
+    if (at + length + kPageSize <= g_areas[i].begin) return at;
+    at = (g_areas[i].end + kPageSize + align - 1) & ~(align - 1);
+  }
+  return abi::kMapped.Contains(at, length) ? at : 0;
+}
+
 int64_t MapInZoneC(uint64_t address, uint64_t length, uint32_t protection, uint32_t flags,
                    File* file, uint64_t offset, const MapSource& source) {
   const bool fixed = flags & (kMapFixed | kMapFixedNoReplace);
@@ -60,8 +70,11 @@ int64_t MapInZoneC(uint64_t address, uint64_t length, uint32_t protection, uint3
     // 2 MB apart and aligned when large: fewer table pages, and no neighbour to run into.
     const uint64_t align = length >= abi::kHugePageSize ? abi::kHugePageSize : kPageSize;
     address = (g_next + align - 1) & ~(align - 1);
-    if (!abi::kMapped.Contains(address, length)) return -ENOMEM;
-    g_next = address + length + kPageSize;
+    if (abi::kMapped.Contains(address, length)) {
+      g_next = address + length + kPageSize;
+    } else if ((address = FindGap(length, align)) == 0) {
+      return -ENOMEM;
+    }
   }
   Area area{};
   area.begin = address;
@@ -72,6 +85,7 @@ int64_t MapInZoneC(uint64_t address, uint64_t length, uint32_t protection, uint3
   area.file = file;
   area.protection = protection;
   area.shared = flags & kMapShared;
+  area.stack = (flags & kMapStack) && !(flags & kMapDenyWrite);
   if (!g_areas.Insert(area)) return -ENOMEM;
   if (file != nullptr) {
     file->Ref();
@@ -268,7 +282,9 @@ FaultResult HandlePageFault(uint64_t address, uint64_t error) {
 
   // Large areas come in pieces: page-table work stays bounded and copies stay few.
   const bool framed = g_areas[i].source == 0 || (protection & abi::kProtWrite);
-  const uint64_t piece = g_areas[i].source == 0 ? abi::kHugePageSize : framed ? 1 << 20 : 64 << 20;
+  constexpr uint64_t kStackPiece = 32 << 10;  // what a thread of Python wants for little work
+  const uint64_t zeros = g_areas[i].stack ? kStackPiece : uint64_t{abi::kHugePageSize};
+  const uint64_t piece = g_areas[i].source == 0 ? zeros : framed ? 1 << 20 : 64 << 20;
   const uint64_t begin = address & ~(piece - 1);
   if (g_areas[i].size() > piece) {
     if (!g_areas.Isolate(begin, begin + piece)) return FaultResult::kNoMapping;

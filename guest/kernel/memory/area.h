@@ -19,6 +19,7 @@ struct Area {
   bool shared;
   bool populated;  // every page (up to source_bytes, when there is a source) is present
   bool framed;     // populated with frames of its own, not with pages of the source
+  bool stack;      // of a thread: most of it is never touched
 
   uint64_t size() const { return end - begin; }
 };

@@ -43,6 +43,14 @@ Status KvmMachine::AddSlot(const Slot& slot) {
   return Ioctl(vm_.get(), KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
 }
 
+Status KvmMachine::RenewSlot(const Slot& slot) {
+  kvm_userspace_memory_region nothing{};  // of no size: the slot goes, and all shadows with it
+  nothing.slot = slot.number;
+  USETL_RETURN_IF_ERROR(
+      Ioctl(vm_.get(), KVM_SET_USER_MEMORY_REGION, &nothing, "KVM_SET_USER_MEMORY_REGION"));
+  return AddSlot(slot);
+}
+
 Result<Exit> KvmMachine::Run() {
   if (ioctl(vcpu_.get(), KVM_RUN, 0) < 0) {
     const int error = errno;

@@ -25,6 +25,7 @@ class KvmMachine final : public Machine {
   static Result<std::unique_ptr<Machine>> Create(int kvm_fd);
 
   Status AddSlot(const Slot& slot) override;
+  Status RenewSlot(const Slot& slot) override;
   Status Boot(const BootState& state) override;
   Result<Exit> Run() override;
   Status CompleteExit() override;
