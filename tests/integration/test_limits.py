@@ -56,6 +56,14 @@ class Memory(NodeCase):
         small = int(json.loads(self.node.run(code, "--memory", "64M").stdout))
         self.assertGreater(int(json.loads(self.node.run(code).stdout)), small + (150 << 10))
 
+    def test_mappings_wear_nobody_out(self):
+        code = ("import mmap, os\ndef handler(e, c):\n with open(os.__file__, 'rb') as f:\n  for i in range(500):\n"
+                "   with mmap.mmap(f.fileno(), 8192, access=mmap.ACCESS_COPY) as m:\n    m[0] = i % 256\n return i\n")
+        for _ in range(3):
+            self.assertEqual(self.node.run(code).stdout, "499\n")
+            wait_until(lambda: all(usf["state"] == "idle" for usf in self.state()["usfs"]))
+        self.assertGreaterEqual(max(usf["uses"] for usf in self.state()["usfs"]), 3)
+
     def test_beyond_the_node(self):
         done = self.node.run(ONE, "--memory", "1G")
         self.assertEqual((done.returncode, done.stdout), (2, ""))
