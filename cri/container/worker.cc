@@ -151,10 +151,7 @@ Result<Worker> Worker::Launch(const WorkerStart& start, const Launching& launchi
 }
 
 Result<Worker> Worker::Reconnect(const std::string& control_socket, const ProcessMark& mark) {
-  Result<Fd> socket = ipc::Connect(control_socket);
-  if (!socket.ok()) return socket.status();
   Worker worker;
-  worker.socket_ = std::move(*socket);
   // Not from the worker: by now a function may have taken it over, and name whom it wants killed.
   worker.mark_ = mark;
   if (mark.started != 0) {
@@ -162,6 +159,12 @@ Result<Worker> Worker::Reconnect(const std::string& control_socket, const Proces
     if (!process.ok()) return process.status().Annotate("the worker of the container");
     worker.process_ = std::move(*process);
   }
+  Result<Fd> socket = ipc::Connect(control_socket);
+  if (!socket.ok()) {
+    worker.Kill();  // whoever does not listen any more has ended, or hides
+    return socket.status();
+  }
+  worker.socket_ = std::move(*socket);
   // It greets at once, unless it is just ending.
   Status status = LimitWait(worker.fd(), std::chrono::seconds(2));
   if (status.ok()) {
@@ -215,9 +218,9 @@ Result<Worker::Answer> Worker::Take(ipc::Message message) {
   if (process_.ok() || message.bytes.size() != sizeof(pod::Header) || message.fds.size() != 1) {
     return Unexpected();
   }
-  const Result<ProcessMark> mark = MarkOf(message.fds[0]);
+  process_ = std::move(message.fds[0]);  // so that it can be killed, whatever fails
+  const Result<ProcessMark> mark = MarkOf(process_);
   if (!mark.ok()) return mark.status().Annotate("the worker of the container");
-  process_ = std::move(message.fds[0]);
   mark_ = *mark;
   return Answer::kTaken;
 }

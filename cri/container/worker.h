@@ -57,10 +57,14 @@ class Worker {
   // Starts the container and waits until its function is ready. The Status is the cause that users
   // see; then no worker is left.
   static Result<Worker> Launch(const WorkerStart& start, const Launching& launching);
-  // To a worker that an earlier usetld started, as process() was then. ENOENT, ECONNREFUSED or
-  // ESRCH: it has ended. After other errors it has been killed. Without `mark.started` it can be
+  // To a worker that an earlier usetld started, as process() was then. ESRCH: it has ended. After
+  // other errors it has been killed, if it was there at all. Without `mark.started` it can be
   // stopped but not killed: what process it is was not written down.
   static Result<Worker> Reconnect(const std::string& control_socket, const ProcessMark& mark);
+
+  // Ends what was started; returns when the worker has given everything back, or was killed because
+  // it hangs.
+  void TakeBack();
 
   // Tells a worker that an earlier usetld started and never told of to end; none is fine. Of one
   // that hangs see orphans.h.
@@ -93,9 +97,6 @@ class Worker {
   // The next message. Errors are what the worker failed for, or what is wrong with it.
   Result<Answer> ReceiveAnswer();
   Result<Answer> Take(ipc::Message message);
-  // Ends what was started; returns when the worker has given everything back, or was killed because
-  // it hangs.
-  void TakeBack();
 
   Fd socket_;
   Fd process_;  // pidfd; none before the worker has taken the connection

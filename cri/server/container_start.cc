@@ -181,7 +181,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
   // only after a stop.
   status = node_.store->Update(record);
   if (!status.ok()) {
-    (void)worker->Stop(std::chrono::milliseconds(0));  // the error below is what counts
+    worker->TakeBack();
     return ToGrpc(status);
   }
   StartCounting(&node_, record.id(), &*worker);

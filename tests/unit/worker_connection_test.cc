@@ -330,6 +330,12 @@ TEST_F(WorkerConnection, OneOfAnOlderUsetldIsNotKilled) {
   EXPECT_TRUE(another.Lives());
 }
 
+TEST_F(WorkerConnection, OneThatDoesNotListenAnyMoreIsKilled) {
+  Victim victim;
+  EXPECT_EQ(Worker::Reconnect(start.control_socket, victim.mark()).status().code(), ENOENT);
+  EXPECT_TRUE(victim.WasKilled());
+}
+
 TEST_F(WorkerConnection, OneThatSaysThatItEndedDoesNotStay) {
   const auto say_exited = [](int socket) {
     pod::ExitRecord record{};
