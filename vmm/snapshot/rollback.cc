@@ -49,7 +49,8 @@ bool IsZero(const uint8_t* page) {
 
 // The host page without what is new in each generation, or belongs to the function that vmmd
 // claims the USF for.
-abi::HostPage Lasting(abi::HostPage page) {
+abi::HostPage Lasting(const abi::HostPage& whole) {
+  abi::HostPage page = whole;
   page.generation = page.ram_limit = 0;
   page.clock = {};
   std::memset(page.entropy, 0, sizeof page.entropy);
