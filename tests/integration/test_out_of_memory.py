@@ -1,6 +1,7 @@
 """Functions at their memory limit: OOMKilled, unless they catch the MemoryError and go on."""
 
 import pathlib
+import re
 import unittest
 
 import grpc
@@ -58,10 +59,11 @@ class OutOfMemory(CriCase):
     def test_script_that_catches_nothing(self):
         status = self.end_of("fill.py")
         self.assertEqual((status.exit_code, status.reason), (137, "OOMKilled"))
-        self.assertIn("out of memory", status.message)
+        said = "out of memory: the function came to its memory limit of 96 MB; it gets more by resources.limits.memory"
+        self.assertEqual(status.message, said)
         log = (self.directory / "logs/pod/function.log").read_text()
         self.assertIn("stdout F fills\n", log)
-        self.assertIn("stderr F MemoryError\n", log)
+        self.assertRegex(log, rf"stderr F MemoryError\n\S+ stderr F usetl: {said}\n\Z")
 
     def test_script_that_has_used_the_last_byte(self):
         status = self.end_of("last.py")
@@ -110,7 +112,9 @@ class OutOfMemory(CriCase):
         for _ in range(2):
             self.assertIn("the function failed", self.post(pod, {"fill": True}))
             self.assertEqual(self.post(pod, {}), '{"alive":true}')
-        self.assertEqual((self.directory / "logs/pod/function.log").read_text().count("stderr F MemoryError"), 2)
+        log = (self.directory / "logs/pod/function.log").read_text()
+        self.assertEqual(len(re.findall(r"stderr F MemoryError\n\S+ stderr F usetl: the function came to its memory "
+                                        r"limit of 96 MB; it gets more by resources\.limits\.memory\n", log)), 2)
         self.assertEqual(self.status(container).state, RUNNING)
 
 

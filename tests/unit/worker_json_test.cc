@@ -126,6 +126,24 @@ TEST(AgentReply, TakesWhatTheAgentWrites) {
   EXPECT_FALSE(failure->ok);
 }
 
+TEST(AgentReply, TellsMemoryErrors) {
+  EXPECT_TRUE(ParseAgentReply(R"({"ok": true, "exit": 1, "out_of_memory": true})")->out_of_memory);
+  EXPECT_FALSE(ParseAgentReply(R"({"ok": true, "exit": 1, "out_of_memory": 1})")->out_of_memory);
+  const std::string_view reply =
+      R"({"ok":false,"error":{"message":"","traceback":"t","type":"lib.ArrayMemoryError"}})";
+  EXPECT_TRUE(ParseAgentReply(reply)->out_of_memory);
+  EXPECT_FALSE(
+      ParseAgentReply(R"({"ok": false, "error": {"type": "MemoryErrors"}})")->out_of_memory);
+  const auto with = ReplyWith(reply, "a");
+  EXPECT_EQ(*with, R"({"error":{"message":"a","traceback":"t","type":"lib.ArrayMemoryError"},)"
+                   R"("ok":false})");
+  EXPECT_EQ(*ReplyWith(*with, "b"),
+            R"({"error":{"message":"a; b","traceback":"t","type":"lib.ArrayMemoryError"},)"
+            R"("ok":false})");
+  EXPECT_EQ(ReplyWith(R"({"ok": true})", "a").status().code(), EPROTO);
+  EXPECT_EQ(ReplyWith(R"({"ok": false, "error": 1})", "a").status().code(), EPROTO);
+}
+
 TEST(AgentReply, WrapsValues) {
   EXPECT_EQ(*ReplyAround("[1]"), R"({"ok":true,"value":[1]})");
   EXPECT_EQ(ReplyAround("").status().code(), EPROTO);

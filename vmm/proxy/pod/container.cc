@@ -252,7 +252,7 @@ Status Container::OnRecord(const abi::RecordHeader& header, std::span<const uint
         ParseReply({reinterpret_cast<const char*>(payload.data()), payload.size()});
     if (!reply.ok()) return reply.status();
     if (loading) return OnLoaded(*reply);
-    End(OfScript(*reply, link_->memory_refused() > 0));
+    End(OfScript(*reply, link_->DescribeMemoryLimit(kMemoryRemedy)));
     return Status();
   }
   if (type == abi::RecordType::kResult || type == abi::RecordType::kAnswerHead ||

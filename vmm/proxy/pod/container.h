@@ -44,6 +44,7 @@ class Container {
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr size_t kOutputPiece = 32 << 10;
+  static constexpr char kMemoryRemedy[] = "resources.limits.memory";
 
   // container_start.cc: from the request to the record that loads the function.
   Status Start(ipc::Message message);

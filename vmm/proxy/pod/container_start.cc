@@ -111,6 +111,7 @@ Status Container::OpenFront(bool streams) {
     return link_->Post(type, id, AsBytes(payload));
   };
   usf.log = [this](std::string_view report) { Say(report); };
+  usf.memory = [this] { return link_->DescribeMemoryLimit(kMemoryRemedy); };
   invoker_ = std::make_unique<Invoker>(invoker_options_, std::move(usf));
   Result<std::unique_ptr<Front>> front = Front::Open(ports_.Release(), invoker_.get(), streams);
   if (!front.ok()) return front.status();
@@ -121,8 +122,9 @@ Status Container::OpenFront(bool streams) {
 Status Container::OnLoaded(const Reply& reply) {
   if (!reply.ok) {
     Say(reply.report);
-    if (!reply.out_of_memory || link_->memory_refused() == 0) return Status(ENOEXEC, reply.cause);
-    const std::string text = "out of memory: the function reached its limit while it was loaded";
+    const std::string memory = reply.out_of_memory ? link_->DescribeMemoryLimit(kMemoryRemedy) : "";
+    if (memory.empty()) return Status(ENOEXEC, reply.cause);
+    const std::string text = "out of memory while it was loaded: " + memory;
     End(Killed(SIGKILL, Reason::kOutOfMemory, text));
     outcome_->report = "usetl: " + text;
     return Status(ENOEXEC, text);

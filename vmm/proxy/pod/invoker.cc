@@ -217,7 +217,12 @@ void Invoker::Fail(std::string_view report) {
 void Invoker::OnResult(std::string_view text) {
   Result<Reply> reply = ParseReply(text);
   if (!reply.ok()) return Fail(reply.status().message());
-  if (!reply->ok) return Fail(reply->report);
+  if (!reply->ok) {
+    const std::string memory = reply->out_of_memory ? usf_.memory() : "";
+    Fail(reply->report);
+    if (!memory.empty()) usf_.log("usetl: " + memory);
+    return;
+  }
   if (head_sent_ != reply->streamed || head_sent_ == reply->head.has_value()) {
     return Fail("the function's answer is neither whole nor streamed");
   }

@@ -63,6 +63,8 @@ class Invoker {
     const GuestRegionView* guest;
     std::function<bool(abi::RecordType type, uint64_t id, std::string_view payload)> post;
     std::function<void(std::string_view report)> log;  // what the function did wrong
+    // Of a MemoryError: what the function's limit had to do with it. Empty: nothing.
+    std::function<std::string()> memory = [] { return std::string(); };
   };
 
   Invoker(Options options, Usf usf) : options_(options), usf_(std::move(usf)) {}

@@ -16,14 +16,14 @@ Outcome Killed(int signal, Reason reason, std::string text) {
 
 Outcome Lost(std::string text) { return {255, Reason::kLost, std::move(text), ""}; }
 
-Outcome OfScript(const Reply& reply, bool memory_refused) {
+Outcome OfScript(const Reply& reply, const std::string& memory) {
   // In a container of Linux the kernel kills who comes to the limit. Here the function is told, and
   // may give something up and go on; one that does not has ended for want of memory all the same.
   // Without a refusal it asked for what no limit would allow, or raised the exception itself.
-  if (reply.out_of_memory && memory_refused) {
-    return Killed(
-        SIGKILL, Reason::kOutOfMemory,
-        "out of memory: the function reached its limit and did not catch the MemoryError");
+  if (reply.out_of_memory && !memory.empty()) {
+    Outcome outcome = Killed(SIGKILL, Reason::kOutOfMemory, "out of memory: " + memory);
+    outcome.report = "usetl: " + outcome.text;
+    return outcome;
   }
   Outcome outcome = Exit(reply.exit.value_or(reply.ok ? 0 : 1));
   outcome.text = reply.cause;

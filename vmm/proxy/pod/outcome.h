@@ -22,8 +22,8 @@ Outcome Exit(int code);
 Outcome Killed(int signal, Reason reason, std::string text);
 // 255: the container is gone and nobody knows how far it came.
 Outcome Lost(std::string text);
-// kResult of a script. `memory_refused`: its limit has refused it memory.
-Outcome OfScript(const Reply& reply, bool memory_refused);
+// kResult of a script. `memory`: that its limit has refused it memory; empty: it has not.
+Outcome OfScript(const Reply& reply, const std::string& memory);
 // kEnded: the guest's process is over. `stopping`: it was asked to end.
 Outcome OfEnded(const pool::ReplyRecord& ended, const std::string& text, bool stopping);
 

@@ -30,6 +30,12 @@ bool IsError(const json& error) {
   return line == nullptr || line->is_number_integer();
 }
 
+// Modules have kinds of their own, with its name at the end of theirs.
+bool IsMemoryError(const json* error) {
+  const json* type = error == nullptr ? nullptr : Member(*error, "type");
+  return type != nullptr && type->get_ref<const std::string&>().ends_with("MemoryError");
+}
+
 }  // namespace
 
 Result<AgentReply> ParseAgentReply(std::string_view text) {
@@ -47,13 +53,30 @@ Result<AgentReply> ParseAgentReply(std::string_view text) {
   if (exit != nullptr && !IsExitStatus(*exit)) return bad;
   const json* error = Member(*parsed, "error");
   if (error != nullptr && !IsError(*error)) return bad;
-  AgentReply reply{ok->get<bool>(), {}};
+  AgentReply reply{.ok = ok->get<bool>()};
+  const json* memory = Member(*parsed, "out_of_memory");
+  reply.out_of_memory =
+      IsMemoryError(error) || (memory != nullptr && memory->is_boolean() && memory->get<bool>());
   if (const json* path = Member(*parsed, "path")) {
     if (!reply.ok || !path->is_string()) return bad;
     reply.path = path->get_ref<const std::string&>();
     if (reply.path.empty()) return bad;
   }
   return reply;
+}
+
+Result<std::string> ReplyWith(std::string_view text, const std::string& what) {
+  const Result<AgentReply> checked = ParseAgentReply(text);
+  if (!checked.ok()) return checked.status();
+  Result<json> reply = ParseJson(text, kWhat);
+  if (!reply.ok()) return reply.status();
+  const json* error = Member(*reply, "error");
+  if (error == nullptr) return Status(EPROTO, std::string(kWhat) + " is malformed");
+  const json* message = Member(*error, "message");
+  std::string whole = message == nullptr ? "" : message->get<std::string>();
+  whole += (whole.empty() ? "" : "; ") + what;
+  (*reply)["error"]["message"] = std::move(whole);
+  return reply->dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 Result<std::string> ReplyAround(std::string_view value) {

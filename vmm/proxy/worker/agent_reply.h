@@ -14,11 +14,15 @@ namespace usetl {
 
 struct AgentReply {
   bool ok = false;
-  std::string path;  // of the file that holds the value; empty: the value is in the reply
+  std::string path;            // of the file that holds the value; empty: the value is in the reply
+  bool out_of_memory = false;  // it failed, or a script ended, by a MemoryError
 };
 
 // EPROTO: not a reply.
 Result<AgentReply> ParseAgentReply(std::string_view text);
+
+// The reply of a failure with `what` behind the message of its error. EPROTO: it is none.
+Result<std::string> ReplyWith(std::string_view reply, const std::string& what);
 
 // A reply around a value that lay in a file. EPROTO: the file holds no JSON.
 Result<std::string> ReplyAround(std::string_view value);

@@ -45,8 +45,8 @@ void Session::Mark(const char* step) {
 void Session::Run() {
   Status status = ReadRequest();
   if (status.ok()) status = Prepare();
-  // 124: as timeout(1); 2: what was asked for is wrong; 125: the runtime itself failed, as container
-  // tools have it.
+  // 124: as timeout(1); 2: what was asked for is wrong; 125: the runtime itself failed, as
+  // container tools have it.
   const bool wrong = status.code() == EINVAL;
   if (status.ok()) status = Loop();
   if (status.ok()) return;
@@ -156,6 +156,7 @@ Status Session::OnRecord(const abi::RecordHeader& header, std::span<const uint8_
   }
   if (reply->path.empty()) {
     result_ = text;
+    if (reply->out_of_memory) USETL_RETURN_IF_ERROR(ExplainMemoryError(reply->ok));
   } else {
     Result<std::span<const uint8_t>> value = link_->guest_region().FindFile(reply->path);
     if (!value.ok()) return value.status();
@@ -168,6 +169,20 @@ Status Session::OnRecord(const abi::RecordHeader& header, std::span<const uint8_
     result_ = std::move(*whole);
   }
   done_ = true;
+  return Status();
+}
+
+Status Session::ExplainMemoryError(bool of_script) {
+  const std::string why = link_->DescribeMemoryLimit("--memory");
+  if (why.empty()) return Status();
+  if (of_script) {
+    USETL_RETURN_IF_ERROR(DrainOutput());  // its traceback
+    Tell(run::Type::kLog, 0, "usetl: " + why);
+    return Status();
+  }
+  Result<std::string> whole = ReplyWith(result_, why);
+  if (!whole.ok()) return whole.status();
+  result_ = std::move(*whole);
   return Status();
 }
 

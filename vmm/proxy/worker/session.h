@@ -43,6 +43,8 @@ class Session {
   Status Loop();
   void TellResult();
   Status OnRecord(const abi::RecordHeader& header, std::span<const uint8_t> payload);
+  // What the limit had to do with a MemoryError, in the result or, of a script, before it.
+  Status ExplainMemoryError(bool of_script);
   Status DrainGuest(bool* progress);
   Status DrainOutput();
   Status OnVmmd();

@@ -121,6 +121,15 @@ uint64_t UsfLink::memory_refused() const {
       ->memory_refused;
 }
 
+std::string UsfLink::DescribeMemoryLimit(std::string_view remedy) const {
+  if (memory_refused() == 0) return "";
+  const auto& page =
+      *reinterpret_cast<const abi::HostPage*>(control_.data() + abi::kHostPageOffset);
+  const uint64_t megabytes = (page.ram_limit - abi::kRam.base) >> 20;
+  return "the function came to its memory limit of " + std::to_string(megabytes) +
+         " MB; it gets more by " + std::string(remedy);
+}
+
 Status UsfLink::Map(const pool::ReplyRecord& reply, std::vector<Fd>* fds) {
   usf_ = reply.usf;
   usf_pid_ = reply.usf_pid;

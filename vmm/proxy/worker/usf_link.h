@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "vmm/abi/control.h"
 #include "vmm/abi/mail.h"
@@ -52,6 +53,9 @@ class UsfLink {
   int64_t TakeOutput(void* bytes, uint32_t size);
   // How often its memory limit refused the function something, as the guest says.
   uint64_t memory_refused() const;
+  // Of a MemoryError, for people: that the limit refused the function memory, and where it gets
+  // more, which is `remedy`. Empty: the limit refused it nothing.
+  std::string DescribeMemoryLimit(std::string_view remedy) const;
   // Wakes a guest that waits for room in its rings.
   void RingForRoom();
 
