@@ -1,6 +1,7 @@
 // run.cc: usetl run: one function, its output, its result.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -120,7 +121,8 @@ int ShowResult(const std::string& text) {
   const std::string* type = TextIn(error, "type");
   const std::string* message = TextIn(error, "message");
   const std::string kind = type == nullptr ? "Error" : *type;
-  return Complain(kind + (kind.empty() ? "" : ": ") + (message == nullptr ? "unknown" : *message),
+  const std::string what = message == nullptr ? "unknown" : *message;
+  return Complain(kind + (kind.empty() || what.empty() ? "" : ": ") + what,
                   status == nullptr ? 1 : static_cast<int>(*status));
 }
 
@@ -165,6 +167,12 @@ int Converse(int socket) {
 int RunFunction(const RunOptions& options) {
   const Fd function(open(options.function.c_str(), O_RDONLY | O_CLOEXEC));
   if (!function.ok()) return Complain(options.function + ": " + std::strerror(errno), 2);
+  struct stat info {};
+  if (fstat(function.get(), &info) == 0 && S_ISDIR(info.st_mode)) {
+    return Complain(options.function + " is a directory; pass the function's file, such as " +
+                        options.function + (options.function.ends_with('/') ? "" : "/") + "main.py",
+                    2);
+  }
   const bool with_stdin = !isatty(0) && errno != EBADF;
   Result<json> request = MakeRequest(options, with_stdin);
   if (!request.ok()) return Complain(request.status().message(), 2);
