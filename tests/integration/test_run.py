@@ -122,7 +122,38 @@ class Failures(NodeCase):
         self.check("def handler(e, c):\n while True: pass\n", 124, "time limit", "--timeout", "300ms")
 
     def test_memory_limit(self):
-        self.check("def handler(e, c):\n x = []\n while True: x.append(bytearray(10 << 20))\n", 1, "MemoryError")
+        code = "x = []\ndef handler(e, c):\n while True: x.append(bytearray(10 << 20))\n"
+        said = "the function came to its memory limit of 128 MB; it gets more by --memory$"
+        self.check(code, 1, f"MemoryError: {said}", "--memory", "128M")
+        self.check(code + "handler(0, 0)\n", 1, f"MemoryError: {said}", "--memory", "128M")  # while it is loaded
+        self.check(code.replace("10 << 20", "1 << 30"), 1, "MemoryError: .* limit of 512 MB")
+        text = "class TooLargeMemoryError(Exception): ...\n" + code.replace(
+            "while True: x", "try:\n  while True: x") + " except MemoryError:\n  raise TooLargeMemoryError('an array')\n"
+        self.check(text, 1, f"TooLargeMemoryError: an array; {said}", "--memory", "128M")
+
+    def test_memory_error_of_its_own(self):
+        for code in ("raise MemoryError", "b'x' * 2**60"):  # the latter no limit would allow
+            done = self.check(f"def handler(e, c):\n {code}\n", 1, "MemoryError$")
+            self.assertNotIn("limit", done.stderr)
+
+    def test_script_at_its_memory_limit(self):
+        done = self.check("x = []\nwhile True: x.append(bytearray(10 << 20))\n", 1, "limit of 128 MB; .*--memory$",
+                          "--memory", "128M", "--script")
+        self.assertRegex(done.stderr, r"\nMemoryError\nusetl: [^\n]*\n\Z")
+
+    def test_processes(self):
+        line = ("usetl: a function has one process and can start no other: fork, subprocess and multiprocessing fail here; "
+                "threads do not\n")
+        for code in ("os.fork()", "subprocess.run(['true'])", "subprocess.run('true', close_fds=False)",
+                     "os.posix_spawn('/bin/true', ['true'], {})", "os.popen('true')",
+                     "multiprocessing.Process(target=print).start()",
+                     "multiprocessing.get_context('spawn').Process(target=print).start()"):
+            done = self.node.run("import multiprocessing, os, subprocess\ndef handler(e, c):\n for _ in range(2):\n"
+                                 f"  try: {code}\n  except OSError as error: last = error.errno\n return last\n")
+            self.assertEqual((done.stdout, done.stderr), ("11\n", line), code)
+        done = self.node.run("import os\ndef handler(e, c):\n return os.system('true')\n")
+        self.assertEqual((done.returncode, done.stderr), (0, line))
+        self.assertNotEqual(done.stdout, "0\n")
 
     def test_null_call(self):
         code = "import ctypes\ndef handler(e, c):\n ctypes.CFUNCTYPE(None)(0)()\n"

@@ -13,7 +13,7 @@ import importlib
 import os
 import sys
 
-from usetl import _device, bridge, hooks
+from usetl import _device, _process, bridge, hooks
 from usetl._output import flush
 from usetl._preload import preload
 from usetl._rehearse import fill_holes, rehearse
@@ -28,6 +28,7 @@ def prepare() -> None:
     if missing:
         print("usetl: this Python lacks", *missing, file=sys.stderr)
     bridge.install()
+    _process.install()
     importlib.import_module("usetl._http.function")  # before the holes are filled: few need it
     _device.mailbox()
     _device.host()
