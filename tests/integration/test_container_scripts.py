@@ -33,6 +33,11 @@ class Scripts(ContainerCase):
         _, end = self.ended("import sys\nsys.exit(3)\n")
         self.assertEqual((end["code"], end["reason"]), (3, ERROR))
 
+    def test_handler_that_is_not_served(self):
+        container, end = self.ended("def handler(event, context):\n  return 1\n", mode="script")
+        self.assertEqual((end["code"], container.text("stdout")), (0, ""))
+        self.assertRegex(container.text("stderr"), r'^usetl: \S+\.py defines handler .*the command \["\S+\.py"\] of a pod')
+
     def test_exception(self):
         container, end = self.ended("def f():\n  raise KeyError('k')\nf()\n")
         self.assertEqual((end["code"], end["reason"]), (1, ERROR))

@@ -66,6 +66,28 @@ class ScriptTest(AgentTest):
         agent = self.loaded(f"import atexit\natexit.register(lambda: {more})\n", mode="script")
         self.assertEqual(agent.invoke(), {"ok": True, "exit": 0})
 
+    def test_handler_that_nothing_calls(self) -> None:
+        hint = 'usetl: x.py defines %s and was run as a script.*\\["x.py"\\] of a pod serves it'
+        for source, name in (
+            ("def handler(event, context):\n    return 1\n", "handler"),
+            ("import json\nprint('loaded')\nasync def main(event): ...\n", "main"),
+            ("class A:\n    def __call__(self, event): ...\nhandle = A()\n", "handle"),
+        ):
+            status, _, errors = self.run_script(source)
+            self.assertEqual(status, 0)
+            self.assertRegex(errors, f"^{hint % name}.*\n$")
+
+    def test_scripts_that_are_none_of_handlers(self) -> None:
+        for source in (
+            "def main():\n    print(1)\nmain()\n",
+            "def main(): ...\ndef run():\n    main()\nrun()\n",
+            "def main(): ...\nif __name__ == '__main__':\n    print(1)\n",
+            "handler = None\n",
+            "import sys\ndef handler(event, context): ...\nsys.exit(0)\n",
+            "def handler(event, context): ...\nTABLE = {'a': handler}\n",
+        ):
+            self.assertEqual(self.run_script(source)[::2], (0, ""), source)
+
     def test_excepthook_that_fails(self) -> None:
         source = "import sys\ndef hook(*_):\n    raise KeyError('mine')\nsys.excepthook = hook\n1 / 0\n"
         status, _, errors = self.run_script(source)

@@ -12,6 +12,7 @@ HANDLER_NAMES = ("handler", "main", "handle")
 
 _PYC_HEADER = 16
 _STORE_NAME = opcode.opmap["STORE_NAME"]
+_LOAD_NAME = opcode.opmap["LOAD_NAME"]
 _EXTENDED_ARG = opcode.opmap["EXTENDED_ARG"]
 
 
@@ -45,12 +46,16 @@ def _read(path: str) -> bytes:
 
 def stored_names(code: CodeType) -> set[str]:
     """Names that the module itself binds: by def, import, assignment."""
+    return _names_of(code, _STORE_NAME)
+
+
+def _names_of(code: CodeType, operation: int) -> set[str]:
     names, arg, raw = set(), 0, code.co_code
     for at in range(0, len(raw), 2):
         arg = arg << 8 | raw[at + 1]
         if raw[at] == _EXTENDED_ARG:
             continue
-        if raw[at] == _STORE_NAME:
+        if raw[at] == operation:
             names.add(code.co_names[arg])
         arg = 0
     return names
@@ -75,3 +80,20 @@ def looks_like_script(code: CodeType) -> bool:
         if isinstance(const, CodeType) and const.co_name == "main" and const.co_argcount:
             return const.co_varnames[0] not in ("event", "context")
     return True
+
+
+def uncalled_handler(code: CodeType) -> str | None:
+    """The handler of a module that is none but when it is served: run as a script it calls nothing.
+    None when anything in it but its definition mentions it."""
+    if looks_like_script(code):
+        return None
+    idle = stored_names(code) - _names_of(code, _LOAD_NAME) - _inner_names(code)
+    return next((name for name in HANDLER_NAMES if name in idle), None)
+
+
+def _inner_names(code: CodeType) -> set[str]:
+    names: set[str] = set()
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            names |= {*const.co_names} | _inner_names(const)
+    return names

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import CodeType
 
+from usetl._code import uncalled_handler
 from usetl._function import execute
 from usetl._memory import Reserve, is_of_memory
 from usetl._report import own_frames
@@ -38,6 +39,19 @@ class Script:
             self.out_of_memory = is_of_memory(error)
             raise
         self._reserve.release()
+        _say_what_was_not_called(code, self._path)
+
+
+def _say_what_was_not_called(code: CodeType, path: str) -> None:
+    name = uncalled_handler(code)
+    if name is None or not callable(getattr(sys.modules.get("__main__"), name, None)):
+        return
+    file = os.path.basename(path)
+    print(
+        f"usetl: {file} defines {name} and was run as a script, which calls nothing of it; the command "
+        f'["{file}"] of a pod serves it, and usetl run without --script calls it',
+        file=sys.stderr,
+    )
 
 
 def guarded(run: Callable[[], object]) -> int:
