@@ -14,6 +14,7 @@ int ExitStatus(const Status& status) {
     case EACCES:
       return 4;
     case EHOSTUNREACH:
+    case ECONNREFUSED:
     case ETIMEDOUT:
       return 5;
     case EBADMSG:
@@ -34,6 +35,7 @@ const char* RemedyOfPull(const Status& status) {
     case EACCES:
       return "; is the name right? Else give --username and --password-stdin";
     case EHOSTUNREACH:
+    case ECONNREFUSED:
     case ETIMEDOUT:
       return "; is the name right, and the registry up? Else take another one with --mirror";
     default:

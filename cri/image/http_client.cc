@@ -52,8 +52,13 @@ bool IsHeaderLine(std::string_view line) {
   return std::all_of(line.begin(), line.end(), [](char c) { return c >= ' ' && c < 0x7f; });
 }
 
-Status CurlError(CURLcode code, const char* detail) {
+Status CurlError(CURL* easy, CURLcode code, const char* detail) {
   const std::string text = *detail != 0 ? detail : curl_easy_strerror(code);
+  long error = 0;
+  const bool refused = code == CURLE_COULDNT_CONNECT &&
+                       curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &error) == CURLE_OK &&
+                       error == ECONNREFUSED;
+  if (refused) return Status(ECONNREFUSED, text);
   return Status(code == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT : EHOSTUNREACH, text);
 }
 
@@ -78,7 +83,8 @@ Status HttpResponse::AsStatus() const {
 }
 
 bool IsTransient(const Status& status) {
-  return status.code() == EHOSTUNREACH || status.code() == ETIMEDOUT;
+  return status.code() == EHOSTUNREACH || status.code() == ECONNREFUSED ||
+         status.code() == ETIMEDOUT;
 }
 
 // One request with all its hops.
@@ -211,7 +217,7 @@ Result<std::string> HttpClient::Hop(const HttpRequest& request, const std::strin
   // The buffer goes with this call, the handle stays.
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, static_cast<char*>(nullptr));
   if (!exchange->failure.ok()) return exchange->failure;
-  if (code != CURLE_OK && !exchange->enough) return CurlError(code, detail);
+  if (code != CURLE_OK && !exchange->enough) return CurlError(easy, code, detail);
   const char* next = nullptr;
   if (exchange->response.status >= 300 && exchange->response.status < 400) {
     curl_easy_getinfo(easy, CURLINFO_REDIRECT_URL, &next);

@@ -50,9 +50,9 @@ class HttpClient {
  public:
   HttpClient(const StoreConfig& config, Cancelled cancelled);
 
-  // ETIMEDOUT, EHOSTUNREACH: the network or the server failed; ECANCELED. Answers of any status are
-  // no errors here. Follows up to five redirects, never from https to http. Plain http only where
-  // the config allows it (EACCES).
+  // ETIMEDOUT, EHOSTUNREACH: the network or the server failed; ECONNREFUSED: nobody listens there;
+  // ECANCELED. Answers of any status are no errors here. Follows up to five redirects, never from
+  // https to http. Plain http only where the config allows it (EACCES).
   Result<HttpResponse> Get(const HttpRequest& request, const BodySink& sink);
   const Cancelled& cancelled() const { return cancelled_; }
 

@@ -40,9 +40,9 @@ class ImageLease {
 };
 
 // Thread-safe; several processes may have the same directory open. Codes of errors:
-//   EINVAL malformed reference, ENOENT not found, EACCES unauthorised, EHOSTUNREACH and ETIMEDOUT
-//   unavailable now, EBADMSG content that is not what it says or not supported, ENOSPC no room,
-//   ECANCELED cancelled; others are of the operating system.
+//   EINVAL malformed reference, ENOENT not found, EACCES unauthorised, EHOSTUNREACH, ECONNREFUSED
+//   and ETIMEDOUT unavailable now, EBADMSG content that is not what it says or not supported,
+//   ENOSPC no room, ECANCELED cancelled; others are of the operating system.
 class ImageStore {
  public:
   // Makes the store when there is none. EBADMSG when it is damaged.

@@ -18,6 +18,9 @@ constexpr size_t kMaxToken = 64 << 10;
 constexpr auto kLongestPause = std::chrono::milliseconds(5000);
 constexpr auto kPauseStep = std::chrono::milliseconds(50);
 constexpr auto kSilence = std::chrono::seconds(1);
+// While a server that is just being restarted refuses connections. One that does so for longer is
+// not there, or has another port.
+constexpr auto kMostRefusals = std::chrono::seconds(1);
 // Whatever the server does, a blob is not asked for more often than this.
 constexpr int kMaxAttempts = 100;
 
@@ -115,7 +118,9 @@ Status Registry::WithRetries(const HttpClient& client, const std::function<Statu
       pause = std::chrono::milliseconds(config_.retry_pause_ms);
     }
     if (left-- <= 0) return status;
-    if (config_.on_retry && std::chrono::steady_clock::now() + pause - begin >= kSilence) {
+    const auto next = std::chrono::steady_clock::now() + pause - begin;  // when it is tried again
+    if (status.code() == ECONNREFUSED && next > kMostRefusals) return status;
+    if (config_.on_retry && next >= kSilence) {
       char when[64];
       std::snprintf(when, sizeof when, "; again in %.1f s, %d of %d times",
                     static_cast<double>(pause.count()) / 1000, config_.retries - left,

@@ -22,7 +22,7 @@ struct RegistryDocument {
 
 // One repository. Thread-safe; each thread brings its client. Every byte that comes out of here has
 // the digest that it was asked by, but for a manifest that was asked by tag. Errors: ENOENT,
-// EACCES, EHOSTUNREACH, ETIMEDOUT, EBADMSG, ENOSPC, ECANCELED.
+// EACCES, EHOSTUNREACH, ECONNREFUSED, ETIMEDOUT, EBADMSG, ENOSPC, ECANCELED.
 class Registry {
  public:
   // `config` must outlive this.

@@ -74,9 +74,16 @@ class Transfers(RegistryCase):
         store.run("pull", name, "--stall", "1", "--retries", "0", status=UNAVAILABLE)
 
     def test_retries_are_told(self):
-        said = Store(self).run("pull", "127.0.0.1:1/a/b:1", "--retries", "3", status=UNAVAILABLE).splitlines()
-        self.assertRegex(said[-2], r"^usetl: 127\.0\.0\.1:1/a/b: .*connect.*; again in 1\.2 s, 3 of 3 times$")
+        _, name = self.serve(FakeImage(tar(("a", b"x"))), lambda handler, *_: handler.reply(503, b"busy") or True)
+        said = Store(self).run("pull", name, "--retries", "3", status=UNAVAILABLE).splitlines()
+        self.assertRegex(said[-2], r"^usetl: 127\.0\.0\.1:\d+/.*: .*answered 503.*; again in 1\.2 s, 3 of 3 times$")
         self.assertNotIn("1 of 3 times", said[0])  # half a second is nothing to speak of
+
+    def test_refused_connections_are_not_waited_for(self):
+        # Fifty retries would take minutes, and be told from the second second on.
+        said = Store(self).run("pull", "127.0.0.1:1/a/b:1", "--retries", "50", status=UNAVAILABLE).splitlines()
+        self.assertEqual(len(said), 1, said)
+        self.assertRegex(said[0], r"^usetl: .*127\.0\.0\.1:1: .*connect.*; is the name right, and the registry up\?")
 
     def test_interrupted(self):
         image = FakeImage(tar(("a", os.urandom(10000))))
