@@ -150,6 +150,16 @@ Status FinishConfig(Options* options) {
   return Status();
 }
 
+// Before the verb and behind it.
+void AddStoreOptions(CLI::App* app, Options* options) {
+  CLI::Option* const node = app->add_option("--node", options->node, "whose store it is");
+  node->capture_default_str();
+  app->add_option("--store", options->directory,
+                  "its directory, for a node with --images [" + ImageStoreOf(kDefaultNode) +
+                      ", with --node NODE/images]")
+      ->excludes(node);
+}
+
 void AddPullOptions(CLI::App* pull, Options* options) {
   pull->add_option("name", options->references, "as docker writes them: busybox, host:5000/a:tag")
       ->required();
@@ -204,13 +214,7 @@ int Main(int argc, char** argv) {
       "Exit status: 2 wrong arguments, 3 not found, 4 not authorised, 5 unavailable, 6 invalid,\n"
       "7 no space, 1 other."};
   app.require_subcommand(1);
-  CLI::Option* const node = app.add_option("--node", options.node, "whose store it is");
-  node->capture_default_str();
-  app.add_option("--store", options.directory,
-                 "its directory, for a node with --images [" + ImageStoreOf(kDefaultNode) +
-                     ", with --node NODE/images]")
-      ->excludes(node);
-  app.fallthrough();
+  AddStoreOptions(&app, &options);
   CLI::App* pull = app.add_subcommand("pull", "Pull images from their registries; prints ids.");
   AddPullOptions(pull, &options);
   CLI::App* import = app.add_subcommand(
@@ -221,9 +225,9 @@ int Main(int argc, char** argv) {
   for (CLI::App* sized : {pull, import, bake}) {
     sized
         ->add_option("--max-unpacked", options.config.max_unpacked_bytes,
-                     "bytes that a layer may unpack to (suffixes: k, m, g)")
+                     "most that a layer may unpack to, e.g. 4G")
         ->transform(CLI::AsSizeValue(false))
-        ->capture_default_str();
+        ->default_str(std::to_string(options.config.max_unpacked_bytes >> 30) + "G");
   }
   CLI::App* list = app.add_subcommand("ls", "List images: all, or those named.");
   list->add_option("name", options.references, "name, id, or the start of an id");
@@ -231,6 +235,8 @@ int Main(int argc, char** argv) {
   CLI::App* remove = app.add_subcommand("rm", "Remove images with all their names.");
   remove->add_option("name", options.references, "name, id, or the start of an id")->required();
   CLI::App* collect = app.add_subcommand("gc", "Remove what no image needs any more.");
+  for (CLI::App* verb : {pull, import, bake, list, remove, collect})
+    AddStoreOptions(verb, &options);
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   if (bake->parsed() && options.bake.image.empty() && options.bake.file.empty()) {
     return RefuseArguments(app, "bake what? Give the name of an image, or --file");

@@ -57,15 +57,16 @@ int Main(int argc, char** argv) {
   auto* layer = AddList(&app, "--layer", &options.layers,
                         "in its place: pack of a layer of an image that has its own Python, "
                         "lowest first,\nin the file system of --runtimes");
-  layer->excludes(source);
+  layer->excludes(source)->group("");  // usetl-image's and usetld's, as are the others without one
   app.add_option("--images", store,
                  "image store to find a named image in [" + ImageStoreOf(kDefaultNode) + "]");
-  AddList(&app, "--env", &options.environment, "variable of that image, NAME=value");
+  AddList(&app, "--env", &options.environment, "variable of that image, NAME=value")->group("");
   app.add_option("--runtimes", options.directory, "directory of baked runtimes")
       ->capture_default_str();
   app.add_option("--runtime", options.name, "its name")->capture_default_str();
   app.add_option("--trace", options.trace, "1 system calls, 2 faults (add up): lines on stderr");
-  app.add_option("--follow", follow, "number of the process that starts it: ends with that");
+  app.add_option("--follow", follow, "number of the process that starts it: ends with that")
+      ->group("");
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   if (options.source.empty() && options.layers.empty()) {
     return RefuseArguments(app, "bake what? Give a directory or an archive");
