@@ -116,6 +116,16 @@ Status Prepare(Node* node, const SandboxRecord& pod, const ContainerRecord& reco
   return Status();
 }
 
+// Of a start that failed, for whoever asked for it: which container, and where it says more.
+usetl::Status Explain(const usetl::Status& status, const ContainerRecord& container) {
+  std::error_code error;
+  const std::string& log = container.log_path();
+  const bool says_more = !log.empty() && std::filesystem::file_size(log, error) > 0 && !error;
+  return usetl::Status(status.code(), "container " + container.config().metadata().name() + ": " +
+                                          status.message() +
+                                          (says_more ? "; its log is " + log : ""));
+}
+
 }  // namespace
 
 grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
@@ -170,6 +180,7 @@ grpc::Status RuntimeService::StartContainer(grpc::ServerContext* context,
     record.set_message(status.message());
     if (usetl::Status stored = node_.store->Update(record); !stored.ok()) return ToGrpc(stored);
     PublishContainerEvent(&node_, record, v1::CONTAINER_STOPPED_EVENT);
+    status = Explain(status, record);
     if (stopped) return grpc::Status(grpc::StatusCode::ABORTED, status.message());
     return ToGrpc(status);
   }

@@ -116,8 +116,8 @@ class Order(CriCase):
     def test_what_it_needs_is_not_there(self):
         """NOT_FOUND is for the container alone: kubelet would take it for gone."""
         pod = self.run_pod()
-        for daemon, message in (("vmmd", "^usetl-vmmd: connect .*/vmmd.sock: No such"),
-                                ("pods", "^usetl-proxy: connect .*/pods.sock: No such")):
+        for daemon, message in (("vmmd", "^container vmmd-.: usetl-vmmd: connect .*/vmmd.sock: No such"),
+                                ("pods", "^container pods-.: usetl-proxy: connect .*/pods.sock: No such")):
             with self.subTest(daemon):
                 socket, hidden = self.directory / f"{daemon}.sock", self.directory / "hidden"
                 socket.rename(hidden)

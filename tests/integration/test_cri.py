@@ -189,7 +189,9 @@ class Containers(CriCase):
     def test_start_error(self):
         pod = self.run_pod()
         container = self.create(pod, command=["python3", "missing.py"])
-        self.assert_fails(grpc.StatusCode.UNKNOWN, "missing.py", self.client.StartContainer, container_id=container)
+        log = self.directory / "logs/pod/function.log"
+        self.assert_fails(grpc.StatusCode.UNKNOWN, f"^container function: .*missing.py.*; its log is {log}$",
+                          self.client.StartContainer, container_id=container)
         status = self.status(container)
         self.assertEqual((status.state, status.exit_code, status.reason), (EXITED, 128, "StartError"))
 

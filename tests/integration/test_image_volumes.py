@@ -129,8 +129,8 @@ assert open("/through").read() == "upper"
                                        ("many", "mounts hold more than 896 files", "many")):
             mounts = [self.volume_of(f"localhost/{image}:1", f"/v{i}") for i, image in enumerate(images)]
             container = self.create(self.pod_id, name, mounts=mounts)
-            self.assert_fails(REFUSED, f"^mount /v[01]: usetl: {message}; mount a part of it, or have the "
-                               "function's image hold the files$", self.client.StartContainer,
+            self.assert_fails(REFUSED, f"^container {name}: mount /v[01]: usetl: {message}; mount a part of it, or have "
+                               "the function's image hold the files$", self.client.StartContainer,
                               container_id=container)
             self.assertEqual(self.status(container).state, EXITED)
 

@@ -293,7 +293,7 @@ assert open("/data/f").read() == "x"
         container = self.create(self.run_pod(), "missing", mounts=[self.mount("missing", "/data")])
         # Not NOT_FOUND: the container is there.
         self.assert_fails(grpc.StatusCode.FAILED_PRECONDITION,
-                          f"^mount /data: usetl: the node has no {self.host}/missing; make it, or give the hostPath "
+                          f"^container missing: mount /data: usetl: the node has no {self.host}/missing; make it, or give the hostPath "
                           "type: DirectoryOrCreate$", self.client.StartContainer, container_id=container)
 
     def test_mount_in_a_mount(self):

@@ -64,7 +64,7 @@ class Steps(WalkCase):
             self.client.StartContainer(container_id=container)
         else:
             self.assertEqual((status.state, status.exit_code, status.reason), (EXITED, 128, "StartError"))
-            self.assertEqual(status.message, call.error.details())
+            self.assertIn(f"container walk: {status.message}", call.error.details())
             self.run_container(pod, attempt=1)
         self.serves(pod)
 
