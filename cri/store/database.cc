@@ -14,7 +14,8 @@ constexpr const char* kMigrations[] = {
     "CREATE TABLE record (kind INTEGER NOT NULL, id TEXT NOT NULL, value BLOB NOT NULL,"
     " PRIMARY KEY (kind, id)) WITHOUT ROWID",
 };
-constexpr char kAdvice[] = "stop all pods, move the file away and start usetld again";
+constexpr char kAdvice[] =
+    "stop all pods, move the file away and start the node again: usetl up --cri";
 
 }  // namespace
 

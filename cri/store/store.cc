@@ -21,7 +21,7 @@ Status Store::Load(Database::Kind kind, Table<Record>* table) {
     if (!record.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || record.id() != id) {
       return Status(EBADMSG, "the record of " + id +
                                  " in the database is damaged; stop all pods, move the database "
-                                 "away and start usetld again");
+                                 "away and start the node again: usetl up --cri");
     }
     if constexpr (std::is_same_v<Record, SandboxRecord>) {
       if (record.created_at() == 0) {

@@ -134,7 +134,7 @@ class Database(CriCase):
             self.assertEqual(daemon.wait(), 1)
         self.assertEqual((state / "state.db").read_bytes(), before)
 
-    ADVICE = "stop all pods, move the file away and start usetld again"
+    ADVICE = "stop all pods, move the file away and start the node again: usetl up --cri"
 
     def test_no_database(self):
         self.damage(lambda path: path.write_bytes(b"x" * 8192), f"not a database; {self.ADVICE}")
