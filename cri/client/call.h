@@ -5,9 +5,11 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "cri/client/interrupts.h"
 #include "vmm/base/status.h"
 
 namespace usetl::cri {
@@ -23,13 +25,16 @@ inline Status ToStatus(const grpc::Status& status, const char* call) {
   return Status(EIO, std::string(call) + ": " + text);
 }
 
+// `interrupts`: what makes the call give up; null: nothing, for what was begun has to be ended.
 template <typename Stub, typename Request, typename Response>
 Status Call(Stub* stub,
             grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
             const char* name, const Request& request, Response* response,
-            std::chrono::minutes patience = kPatience) {
+            std::chrono::minutes patience = kPatience, Interrupts* interrupts = nullptr) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + patience);
+  std::optional<Interrupts::Open> open;
+  if (interrupts != nullptr) open.emplace(interrupts, &context);
   return ToStatus((stub->*method)(&context, request, response), name);
 }
 

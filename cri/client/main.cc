@@ -1,10 +1,10 @@
 // main.cc: usetl-pod, which is `usetl run --pod`: a Pod manifest on a node, without a cluster.
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/random.h>
 
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "cri/client/pod_end.h"
 #include "cri/client/pod_look.h"
@@ -15,8 +15,6 @@
 
 namespace usetl::cri {
 namespace {
-
-volatile sig_atomic_t interrupted = 0;
 
 int Complain(const std::string& message) {
   std::fflush(stdout);
@@ -79,6 +77,38 @@ const char* OptionOfCommand(const CLI::App& app, int argc, char** argv) {
   return nullptr;
 }
 
+// How the pod is removed that this command line runs.
+std::string RemoveCommand(const CLI::App& app, const std::string& manifest_path) {
+  std::string command = app.get_name() + " " + (manifest_path == "-" ? "POD.yaml" : manifest_path);
+  for (const char* option : {"--node", "--socket", "--volumes"}) {
+    if (app.count(option) == 0) continue;
+    command += std::string(" ") + option + " " + app.get_option(option)->as<std::string>();
+  }
+  return command + " --remove";
+}
+
+// Runs the pod to its end, or until it has started if it is to be left then; the exit status.
+int Run(PodRunner* runner, bool detach, const Interrupts& interrupts) {
+  const Status started = runner->Start();
+  const bool unwanted = interrupts.signal() != 0 && (detach || !started.ok());
+  if (!started.ok() || unwanted) {
+    const Status removed = runner->Remove();
+    if (unwanted && removed.ok()) return 128 + interrupts.signal();
+    return Complain(unwanted ? removed.message()
+                             : started.message() + (removed.ok() ? "" : "; " + removed.message()));
+  }
+  Announce(*runner);
+  if (detach) {
+    std::printf("%s\n", runner->pod().c_str());
+    return 0;
+  }
+  const Result<int> code = runner->Follow();
+  const Status removed = runner->Remove();
+  if (!code.ok()) return Complain(code.status().message());
+  if (!removed.ok()) return Complain(removed.message());
+  return *code;
+}
+
 int Remove(const std::string& socket, const std::string& yaml, const ManifestOptions& options) {
   std::vector<std::string> removed;
   const Status status = RemovePods(socket, yaml, options, &removed);
@@ -87,16 +117,17 @@ int Remove(const std::string& socket, const std::string& yaml, const ManifestOpt
 }
 
 int Main(int argc, char** argv) {
-  std::string manifest_path, container, socket = CriSocket(kDefaultNode);
+  std::string manifest_path, container, node = kDefaultNode, socket;
   ManifestOptions options;
   options.logs = "/var/log/pods";
-  options.volumes = "/run/usetl/volumes";
   std::vector<std::string> command;
   bool detach = false, remove = false, stats = false, exec = false;
   CLI::App app{
       "Runs the pod of a Kubernetes manifest on a node without a cluster (usetl up --cri), shows\n"
       "what its containers print, and removes it when they have ended or on Ctrl-C. Exit status:\n"
-      "that of the first container that failed. cri/README.md lists the fields that it takes.\n"
+      "that of the first container that failed; 130 after a Ctrl-C before all of them had "
+      "started,\n"
+      "143 after a SIGTERM. cri/README.md lists the fields that it takes.\n"
       "Logs stay, in LOGS/NAMESPACE_NAME_UID/CONTAINER/0.log. Examples:\n"
       "  usetl run --pod manifests/samples/hello/pod.yaml\n"
       "  usetl run --pod manifests/samples/hello/pod.yaml --detach\n"
@@ -107,10 +138,11 @@ int Main(int argc, char** argv) {
   app.formatter(std::make_shared<PodFormatter>());
   app.add_option("POD.yaml", manifest_path, "YAML file with a Pod; - reads standard input")
       ->required();
-  app.add_option("--socket", socket, "of the CRI")->capture_default_str();
+  CLI::Option* const whose =
+      app.add_option("--node", node, "directory of the node")->capture_default_str();
+  app.add_option("--socket", socket, "in its place: of the CRI [NODE/usetl.sock]")->excludes(whose);
   app.add_option("--logs", options.logs, "directory of logs")->capture_default_str();
-  app.add_option("--volumes", options.volumes, "directory of emptyDir volumes")
-      ->capture_default_str();
+  app.add_option("--volumes", options.volumes, "directory of emptyDir volumes [NODE/volumes]");
   app.add_option("COMMAND", command, "of --exec, with its arguments");
   app.add_option("--container", container, "of --exec [the first]");
   app.add_flag("--detach", detach, "leave the pod running, print its id");
@@ -130,16 +162,9 @@ int Main(int argc, char** argv) {
     return RefuseArguments(app, exec ? "--exec what? Give it behind --: --exec -- COMMAND ARGUMENT"
                                      : "a command is for --exec");
   }
-
-  const bool runs = !remove && !stats && !exec;
-  if (runs) {
-    struct sigaction action {};
-    action.sa_handler = [](int) { interrupted = 1; };
-    // timeout(1) sends two, to the process and to its group.
-    for (const int signal : {SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
-    action.sa_flags = SA_RESETHAND;  // the second Ctrl-C does not wait for the pod's grace
-    sigaction(SIGINT, &action, nullptr);
-  }
+  while (node.size() > 1 && node.ends_with('/')) node.pop_back();
+  if (socket.empty()) socket = CriSocket(node);
+  if (options.volumes.empty()) options.volumes = std::filesystem::absolute(node + "/volumes");
   Result<std::string> uid = NewUid();
   if (!uid.ok()) return Complain(uid.status().message());
   options.uid = *uid;
@@ -160,22 +185,12 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "%s: %s means nothing without a cluster\n", manifest_path.c_str(),
                  field.c_str());
   }
-  PodRunner runner(socket, std::move(*manifest));
-  const Status started = runner.Start();
-  if (!started.ok()) {
-    const Status removed = runner.Remove();
-    return Complain(started.message() + (removed.ok() ? "" : "; " + removed.message()));
-  }
-  Announce(runner);
-  if (detach) {
-    std::printf("%s\n", runner.pod().c_str());
-    return 0;
-  }
-  const Result<int> code = runner.Follow(interrupted);
-  const Status removed = runner.Remove();
-  if (!code.ok()) return Complain(code.status().message());
-  if (!removed.ok()) return Complain(removed.message());
-  return *code;
+  const v1::PodSandboxMetadata& name = manifest->sandbox.metadata();
+  // Before there are any threads of gRPC.
+  Interrupts interrupts("pod " + name.namespace_() + "/" + name.name() +
+                        " may be left; this removes it: " + RemoveCommand(app, manifest_path));
+  PodRunner runner(socket, std::move(*manifest), &interrupts);
+  return Run(&runner, detach, interrupts);
 }
 
 }  // namespace

@@ -29,12 +29,19 @@ using Images = v1::ImageService::Stub;
 
 }  // namespace
 
-PodRunner::PodRunner(const std::string& socket, PodManifest manifest)
+PodRunner::PodRunner(const std::string& socket, PodManifest manifest, Interrupts* interrupts)
     : socket_(socket),
+      interrupts_(*interrupts),
       manifest_(std::move(manifest)),
       channel_(grpc::CreateChannel("unix://" + socket, grpc::InsecureChannelCredentials())),
       runtime_(v1::RuntimeService::NewStub(channel_)),
       images_(v1::ImageService::NewStub(channel_)) {}
+
+template <typename Stub, typename Method, typename Request, typename Response>
+Status PodRunner::Ask(Stub* stub, Method method, const char* name, const Request& request,
+                      Response* response, std::chrono::minutes patience) {
+  return Call(stub, method, name, request, response, patience, &interrupts_);
+}
 
 std::string PodRunner::StoreOption() {
   v1::ImageFsInfoResponse there;
@@ -51,7 +58,7 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
   v1::ImageStatusRequest ask;
   *ask.mutable_image() = image;
   v1::ImageStatusResponse there;
-  USETL_RETURN_IF_ERROR(Call(images_.get(), &Images::ImageStatus, "ImageStatus", ask, &there));
+  USETL_RETURN_IF_ERROR(Ask(images_.get(), &Images::ImageStatus, "ImageStatus", ask, &there));
   if (there.has_image() && container->pull_policy != "Always") {
     image.set_image(there.image().id());
     return ApplyImageUser(there.image(), container);
@@ -66,7 +73,7 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
   *pull.mutable_sandbox_config() = manifest_.sandbox;
   v1::PullImageResponse pulled;
   const Status status =
-      Call(images_.get(), &Images::PullImage, "PullImage", pull, &pulled, kPullPatience);
+      Ask(images_.get(), &Images::PullImage, "PullImage", pull, &pulled, kPullPatience);
   if (!status.ok()) {
     if (!IsMissingLocalImage(container->image, status)) return status;
     return Status(status.code(), status.message() + " (usetl image import" + StoreOption() +
@@ -76,7 +83,7 @@ Status PodRunner::EnsureImage(PodManifest::Container* container) {
   image.set_image(pulled.image_ref());
   *ask.mutable_image() = image;
   there.Clear();
-  USETL_RETURN_IF_ERROR(Call(images_.get(), &Images::ImageStatus, "ImageStatus", ask, &there));
+  USETL_RETURN_IF_ERROR(Ask(images_.get(), &Images::ImageStatus, "ImageStatus", ask, &there));
   return ApplyImageUser(there.image(), container);
 }
 
@@ -88,12 +95,12 @@ Result<std::string> PodRunner::StartContainer(PodManifest::Container* container)
   *create.mutable_sandbox_config() = manifest_.sandbox;
   v1::CreateContainerResponse created;
   USETL_RETURN_IF_ERROR(
-      Call(runtime_.get(), &Runtime::CreateContainer, "CreateContainer", create, &created));
+      Ask(runtime_.get(), &Runtime::CreateContainer, "CreateContainer", create, &created));
   v1::StartContainerRequest start;
   start.set_container_id(created.container_id());
   v1::StartContainerResponse started;
   USETL_RETURN_IF_ERROR(
-      Call(runtime_.get(), &Runtime::StartContainer, "StartContainer", start, &started));
+      Ask(runtime_.get(), &Runtime::StartContainer, "StartContainer", start, &started));
   return created.container_id();
 }
 
@@ -102,7 +109,7 @@ Result<v1::ContainerStatus> PodRunner::StatusOf(const std::string& container) {
   ask.set_container_id(container);
   v1::ContainerStatusResponse answer;
   USETL_RETURN_IF_ERROR(
-      Call(runtime_.get(), &Runtime::ContainerStatus, "ContainerStatus", ask, &answer));
+      Ask(runtime_.get(), &Runtime::ContainerStatus, "ContainerStatus", ask, &answer));
   return answer.status();
 }
 
@@ -125,6 +132,7 @@ Status PodRunner::Start() {
   *run.mutable_config() = manifest_.sandbox;
   run.set_runtime_handler("usetl");
   v1::RunPodSandboxResponse made;
+  // To its end: only its answer says which pod is to be removed.
   USETL_RETURN_IF_ERROR(Call(runtime_.get(), &Runtime::RunPodSandbox, "RunPodSandbox", run, &made));
   pod_ = made.pod_sandbox_id();
   v1::PodSandboxStatusRequest ask;
@@ -132,7 +140,7 @@ Status PodRunner::Start() {
   ask.set_verbose(true);
   v1::PodSandboxStatusResponse status;
   USETL_RETURN_IF_ERROR(
-      Call(runtime_.get(), &Runtime::PodSandboxStatus, "PodSandboxStatus", ask, &status));
+      Ask(runtime_.get(), &Runtime::PodSandboxStatus, "PodSandboxStatus", ask, &status));
   address_ = status.status().network().ip();
   const auto info =
       nlohmann::json::parse(status.info().contains("info") ? status.info().at("info") : "", nullptr,
@@ -165,7 +173,7 @@ Status PodRunner::Start() {
 
 Result<int> PodRunner::WaitForExit(const std::string& container, LogPrinter* log) {
   for (;;) {
-    const Result<v1::ContainerStatus> status = StatusOf(container);
+    const Result<v1::ContainerStatus> status = StatusOf(container);  // an error after a signal
     log->Print();
     if (!status.ok()) return status.status();
     if (status->state() == v1::CONTAINER_EXITED) return status->exit_code();
@@ -173,18 +181,18 @@ Result<int> PodRunner::WaitForExit(const std::string& container, LogPrinter* log
   }
 }
 
-Result<int> PodRunner::Follow(const volatile sig_atomic_t& interrupted) {
-  for (;;) {
+Result<int> PodRunner::Follow() {
+  for (int first = 0;;) {
     bool runs = false;
-    int first = 0;
     for (Running& container : running_) {
       const Result<v1::ContainerStatus> status = StatusOf(container.id);
       container.log.Print();
+      if (interrupts_.signal() != 0) return first;
       if (!status.ok()) return status.status();
       if (status->state() != v1::CONTAINER_EXITED) runs = true;
       if (first == 0 && status->state() == v1::CONTAINER_EXITED) first = status->exit_code();
     }
-    if (!runs || interrupted) return first;
+    if (!runs) return first;
     std::this_thread::sleep_for(kLook);
   }
 }

@@ -4,11 +4,13 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <csignal>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "cri/client/call.h"
+#include "cri/client/interrupts.h"
 #include "cri/client/log_printer.h"
 #include "cri/client/manifest.h"
 #include "runtime.grpc.pb.h"
@@ -18,14 +20,15 @@ namespace usetl::cri {
 
 class PodRunner {
  public:
-  // `socket`: of usetld, or any other server of the CRI.
-  PodRunner(const std::string& socket, PodManifest manifest);
+  // `socket`: of usetld, or any other server of the CRI. `interrupts` outlives this.
+  PodRunner(const std::string& socket, PodManifest manifest, Interrupts* interrupts);
 
-  // Pulls what is missing, runs init containers to their end, starts the others.
+  // Pulls what is missing, runs init containers to their end, starts the others. An error when a
+  // signal has come meanwhile; what was made is Remove()'s.
   Status Start();
-  // Prints what containers print until all have ended, or `interrupted` is set. The exit code of
-  // the first that failed, else 0.
-  Result<int> Follow(const volatile sig_atomic_t& interrupted);
+  // Prints what containers print until all have ended, or a signal comes. The exit code of the
+  // first that failed, else 0.
+  Result<int> Follow();
   // Ends what runs and removes the pod with its emptyDirs.
   Status Remove();
 
@@ -40,10 +43,15 @@ class PodRunner {
   Status RefuseSecond();
   Status EnsureImage(PodManifest::Container* container);
   Result<std::string> StartContainer(PodManifest::Container* container);
+  // A call that a signal ends.
+  template <typename Stub, typename Method, typename Request, typename Response>
+  Status Ask(Stub* stub, Method method, const char* name, const Request& request,
+             Response* response, std::chrono::minutes patience = kPatience);
   Result<v1::ContainerStatus> StatusOf(const std::string& container);
   Result<int> WaitForExit(const std::string& container, LogPrinter* log);
 
-  std::string socket_;
+  const std::string socket_;
+  Interrupts& interrupts_;
   PodManifest manifest_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::RuntimeService::Stub> runtime_;
