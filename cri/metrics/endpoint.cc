@@ -8,6 +8,7 @@
 
 #include "cri/metrics/families.h"
 #include "vmm/base/numeric_address.h"
+#include "vmm/base/version.h"
 
 namespace usetl::cri {
 namespace {
@@ -19,7 +20,7 @@ class NodeFamilies final : public prometheus::Collectable {
   Families Collect() const override {
     Families families;
     prometheus::ClientMetric build;
-    build.label = {{"version", USETL_VERSION}};
+    build.label = {{"version", Version()}};
     build.gauge.value = 1;
     families.push_back({"usetl_build_info",
                         "The version of usetld",

@@ -3,6 +3,7 @@
 #include "cri/metrics/pool_state.h"
 #include "cri/server/runtime_service.h"
 #include "cri/server/views.h"
+#include "vmm/base/version.h"
 
 namespace usetl::cri {
 namespace {
@@ -81,7 +82,7 @@ grpc::Status RuntimeService::Status(grpc::ServerContext*, const v1::StatusReques
   response->add_runtime_handlers()->set_name("usetl");
   if (request->verbose()) {
     const nlohmann::json info = {
-        {"version", USETL_VERSION},
+        {"version", usetl::Version()},
         {"sandboxes", node_.store->Sandboxes().size()},
         {"containers", node_.store->Containers().size()},
         {"runtime", node_.options.runtime},

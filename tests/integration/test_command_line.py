@@ -1,5 +1,6 @@
 """Command lines that are wrong: one line that says what and where to read on, and status 2."""
 
+import re
 import subprocess
 import unittest
 
@@ -30,6 +31,36 @@ class CommandLines(unittest.TestCase):
         self.check("usetl image", "usetl: a subcommand is required; see usetl image --help")
         self.check("usetl image rm", "usetl: name is required; see usetl image rm --help")
         self.check("usetl bake", "usetl: bake what.*; see usetl bake --help")
+
+    def test_version(self):
+        version = re.search(r"^CMAKE_PROJECT_VERSION:\w+=(.+)", (BUILD / "CMakeCache.txt").read_text(), re.MULTILINE)[1]
+        for program in ("usetl", "usetl-vmmd", "usetl-proxy", "usetld", "usetl-bake", "usetl-image", "usetl-pod",
+                        "usetl-usf"):
+            done = run(program, "--version")
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, f"{program} {version}\n", ""))
+        self.check("usetl ps --version", "usetl: .*--version.*; see usetl ps --help")
+
+    def test_help_of_images(self):
+        for verb in ("pull", "import", "bake", "ls", "rm", "gc"):
+            done = run("usetl", "image", verb, "--help")
+            self.assertIn("--node ", done.stdout)
+            self.assertIn("--store ", done.stdout)
+            sizes = re.findall(r"--max-unpacked .*=(\w+)\n", done.stdout)
+            self.assertEqual(sizes, ["16G"] if verb in ("pull", "import", "bake") else [], done.stdout)
+        for words in ("ls --node /none --store /none", "--node /none --store /none ls"):
+            self.check(f"usetl image {words}", "usetl: .*excludes.*")
+
+    def test_help_hides_what_programs_tell_each_other(self):
+        done = run("usetl", "bake", "--help")
+        self.assertIn("--runtimes", done.stdout)
+        for option in ("--layer", "--env", "--follow"):
+            self.assertNotIn(option, done.stdout)
+
+    def test_directory_for_a_function(self):
+        for path in ("/usr", "/usr/"):
+            done = run("usetl", "run", "--node", "/none", path)
+            self.assertEqual((done.returncode, done.stdout, done.stderr),
+                             (2, "", f"usetl: {path} is a directory; pass the function's file, such as /usr/main.py\n"))
 
     def test_values(self):
         self.check("usetl up --pool many", "usetl: .*--pool.*; see usetl up --help")

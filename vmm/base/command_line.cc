@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "vmm/base/version.h"
+
 namespace usetl {
 namespace {
 
@@ -27,6 +29,11 @@ std::string AsPart(std::string text) {
 }  // namespace
 
 std::optional<int> ReadArguments(CLI::App* app, int argc, char** argv) {
+  // A verb, whose name has a blank, has no version of its own.
+  const std::string program = std::filesystem::path(argv[0]).filename();
+  if (program.find(' ') == program.npos) {
+    app->set_version_flag("--version", program + " " + Version(), "print the version");
+  }
   try {
     app->parse(argc, argv);
     return std::nullopt;

@@ -7,9 +7,9 @@
 
 namespace usetl {
 
-// The status to end with, if the process is to end now: 0 once it has printed the help that was
-// asked for, 2 with a line on stderr when the arguments are wrong. The line begins with the first
-// word of the app's name, which is argv[0] unless it was given one.
+// The status to end with, if the process is to end now: 0 once it has printed the help, or
+// a program's version, that was asked for, 2 with a line on stderr when the arguments are wrong.
+// The line begins with the first word of the app's name, which is argv[0] unless it was given one.
 std::optional<int> ReadArguments(CLI::App* app, int argc, char** argv);
 
 // A line about arguments that are wrong in a way which CLI11 does not see; 2.

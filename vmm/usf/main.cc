@@ -4,10 +4,15 @@
 #include <cstdio>
 #include <cstring>
 
+#include "vmm/base/version.h"
 #include "vmm/usf/usf_process.h"
 
 int main(int argc, char** argv) {
   constexpr int kSocket = 3;
+  if (argc == 2 && std::strcmp(argv[1], "--version") == 0) {
+    std::printf("usetl-usf %s\n", usetl::Version());
+    return 0;
+  }
   if (argc > 1 || isatty(0)) {
     const bool asked = argc == 2 && std::strcmp(argv[1], "--help") == 0;
     std::fputs(
