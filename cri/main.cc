@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <iterator>
 #include <thread>
 
 #include "cri/metrics/call_counter.h"
@@ -17,7 +18,9 @@
 #include "cri/server/streams.h"
 #include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
+#include "vmm/base/network_places.h"
 #include "vmm/base/starter.h"
+#include "vmm/base/version.h"
 
 namespace usetl::cri {
 namespace {
@@ -25,6 +28,13 @@ namespace {
 // Only root may talk to us: a pod's manifest is as good as a root shell's word.
 Status Protect(const std::string& socket) {
   return chmod(socket.c_str(), 0600) == 0 ? Status() : Status::Errno("chmod " + socket);
+}
+
+// Whoever starts a node at a terminal looks at no node conditions.
+void WarnOfNetwork(Node* node) {
+  if (!node->options.network) return;
+  const Status network = node->cni.Installed();
+  if (!network.ok()) spdlog::warn("no pod can start: {}", network.message());
 }
 
 // Serves until SIGTERM or SIGINT. REQUIRES: they are blocked in all threads.
@@ -44,6 +54,7 @@ Status Serve(const NodeOptions& options, Starter* starter) {
     metrics = std::move(*started);
     observers.push_back(std::make_unique<CallCounterFactory>(&(*node)->metrics));
   }
+  WarnOfNetwork(node->get());
   RuntimeService runtime(node->get(), streams->get());
   ImageService images(node->get());
   grpc::ServerBuilder builder;
@@ -59,8 +70,10 @@ Status Serve(const NodeOptions& options, Starter* starter) {
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   umask(before);
   if (server == nullptr || bound == 0) {
-    return Status(EADDRINUSE, "cannot serve at " + options.socket +
-                                  "; is another usetld running, does the directory exist?");
+    return Status(
+        EADDRINUSE,
+        "cannot serve at " + options.socket +
+            "; does a node run there already (usetl up --cri), does the directory exist?");
   }
   USETL_RETURN_IF_ERROR(Protect(options.socket));
   USETL_RETURN_IF_ERROR(starter->Ready());
@@ -86,8 +99,8 @@ int Main(int argc, char** argv) {
   options.vmmd = VmmdSocket(kDefaultNode);
   options.network_directory = "/var/run/netns";
   options.runtime = kDefaultRuntime;
-  options.cni.configs = "/etc/cni/net.d";
-  options.cni.directories = {"/opt/cni/bin", "/usr/lib/cni"};
+  options.cni.configs = kNetworkConfigs;
+  options.cni.directories.assign(std::begin(kNetworkPlugins), std::end(kNetworkPlugins));
   std::vector<std::string> mirrors, insecure, pinned;
   int64_t cni_seconds = std::chrono::ceil<std::chrono::seconds>(options.cni.limit).count();
   bool no_network = false;
@@ -165,8 +178,7 @@ int Main(int argc, char** argv) {
   const Result<CgroupDriver> driver = ChooseCgroupDriver(cgroup_driver);
   if (!driver.ok() && status.ok()) status = driver.status();
   if (driver.ok()) options.cgroup_driver = *driver;
-  if (ready_fd < 0)
-    spdlog::info("usetld {} starts; it will serve {}", USETL_VERSION, options.socket);
+  if (ready_fd < 0) spdlog::info("usetld {} starts; it will serve {}", Version(), options.socket);
   if (status.ok()) status = Serve(options, &starter);
   return status.ok() ? 0 : starter.Fail("usetld", status);
 }

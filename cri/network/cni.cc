@@ -59,6 +59,19 @@ Result<CniCall> Cni::CallFor(const SandboxRecord& record, const char* command) c
                  options_.limit};
 }
 
+Status Cni::Installed() {
+  const auto config = directory_.Get();
+  if (!config.ok()) return config.status();
+  for (const CniPlugin& plugin : (*config)->plugins) {
+    const Status found = FindCniPlugin(options_.directories, plugin.type).status();
+    if (!found.ok()) {
+      return Status(found.code(), "network plugin " + plugin.type + " " + found.message() +
+                                      "; install it, or name its directory (--cni-bin)");
+    }
+  }
+  return Status();
+}
+
 Status Cni::Ready() {
   const auto config = directory_.Get();
   if (!config.ok()) return config.status();

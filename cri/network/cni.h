@@ -26,6 +26,8 @@ class Cni {
  public:
   explicit Cni(CniOptions options) : options_(std::move(options)), directory_(options_.configs) {}
 
+  // Whether there is a configuration and its plugins are there; asks none of them.
+  Status Installed();
   // Whether pods can be attached: there is a configuration, and its plugins say so, where they can.
   Status Ready();
   // Sets the record's network_config: what Add and Delete go by.

@@ -186,8 +186,10 @@ bool CniDirectory::Look(const std::string& path, Mark* mark) {
 
 Result<std::shared_ptr<const CniConfig>> CniDirectory::Get() {
   const auto none = [&](const std::string& why) {
-    return Status(EHOSTUNREACH, "no network configuration: " + why +
-                                    "; write one, or start usetld with --no-network");
+    return Status(EHOSTUNREACH,
+                  "no network configuration: " + why +
+                      "; write one, name another directory (--cni-conf), or start the node "
+                      "without: usetl up --cri --no-network");
   };
   const std::lock_guard lock(mutex_);
   Mark directory, file;

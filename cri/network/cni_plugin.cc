@@ -28,15 +28,6 @@ std::string Join(const std::vector<std::string>& directories) {
   return joined;
 }
 
-Result<std::string> FindBinary(const CniCall& call, const std::string& type) {
-  for (const std::string& directory : call.directories) {
-    const std::string path = directory + "/" + type;
-    struct stat info;
-    if (stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode)) return path;
-  }
-  return Status(EIO, "is not in " + Join(call.directories));
-}
-
 std::vector<std::string> Environment(const CniCall& call) {
   const char* path = std::getenv("PATH");
   std::vector<std::string> environment = {
@@ -109,7 +100,7 @@ class Talk {
 };
 
 Result<std::string> Run(const CniCall& call, const std::string& type, const std::string& config) {
-  Result<std::string> path = FindBinary(call, type);
+  Result<std::string> path = FindCniPlugin(call.directories, type);
   if (!path.ok()) return path.status();
   Result<ChildPipe> in = MakeChildPipe(true), out = MakeChildPipe(false),
                     err = MakeChildPipe(false);
@@ -131,6 +122,16 @@ Result<std::string> Run(const CniCall& call, const std::string& type, const std:
 }
 
 }  // namespace
+
+Result<std::string> FindCniPlugin(const std::vector<std::string>& directories,
+                                  const std::string& type) {
+  for (const std::string& directory : directories) {
+    const std::string path = directory + "/" + type;
+    struct stat info;
+    if (stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode)) return path;
+  }
+  return Status(EIO, "is not in " + Join(directories));
+}
 
 Result<std::string> RunCniPlugin(const CniCall& call, const std::string& type,
                                  const std::string& config) {

@@ -22,6 +22,10 @@ struct CniCall {
   std::function<bool()> cancelled = nullptr;  // asked now and then
 };
 
+// The path of the plugin `type`. EIO: it is in none of the directories.
+Result<std::string> FindCniPlugin(const std::vector<std::string>& directories,
+                                  const std::string& type);
+
 // Runs the plugin `type` with `config` as its input and returns its answer. When it takes longer
 // than the limit, or answers more than 1 MB, it is killed with its process group, as when it is
 // cancelled. The Status is one line that names plugin and command; ETIMEDOUT, ECANCELED, else EIO.

@@ -145,6 +145,22 @@ class Network(CniCase):
         rules = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, check=True).stdout
         self.assertNotIn("7070", rules)
 
+    def test_sample(self):
+        sample, = pathlib.Path("manifests/samples/cni").iterdir()
+        config = json.loads(sample.read_text())
+        config["plugins"][0]["ipam"]["dataDir"] = f"{self.directory}/leases"
+        (self.directory / "conf/10-net.conflist").write_text(json.dumps(config))
+        self.leases = self.directory / "leases" / config["name"]
+        pod, ip, netns = self.run_pod("a", port_mappings=[cri.PortMapping(container_port=7000, host_port=7070)])
+        _, other_ip, other_netns = self.run_pod("b")
+        self.assertEqual(sorted(self.leased()), sorted([ip, other_ip]))
+        self.assertEqual(self.talk(netns, other_netns, ip, 7000), f"hello from {other_ip}")
+        self.assertRegex(self.talk(netns, "", "10.188.0.1", 7070), "^hello from 10.188.")
+        rules = ["iptables-save", "-t", "nat"]
+        self.assertIn("MASQUERADE", subprocess.run(rules, capture_output=True, text=True, check=True).stdout)
+        self.stop(pod)
+        self.assertNotIn("7070", subprocess.run(rules, capture_output=True, text=True, check=True).stdout)
+
     def test_configuration_changes_while_a_pod_runs(self):
         pod, address, _ = self.run_pod("a")
         self.configure({"type": "missing"}, subnet="10.88.0.0/24", name="other")

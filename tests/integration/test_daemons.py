@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -66,6 +67,16 @@ class Programs(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("BAD  no runtime python3.11 in /nowhere", done.stdout)
 
+    def test_doctor_of_a_part(self):
+        directory = tempfile.mkdtemp(prefix="usetl-test-")
+        self.addCleanup(shutil.rmtree, directory)
+        shutil.copy(BUILD / "usetl-vmmd", directory)
+        done = subprocess.run([f"{directory}/usetl-vmmd", "--doctor"], capture_output=True, text=True, timeout=60,
+                              check=False)
+        self.assertEqual(done.returncode, 1)
+        for program in ("usetl-usf", "usetl-proxy", "usetl-bake", "usetl-image", "usetld", "usetl-pod"):
+            self.assertIn(f"BAD  {directory}/{program} - missing: build or install USETL again\n", done.stdout)
+
     def test_daemons_complain_by_themselves(self):
         for program, option in (("usetl-vmmd", "--runtimes"), ("usetl-proxy", "--objects")):
             done = subprocess.run([BUILD / program, "--socket", "/tmp/never.sock", option, "/nowhere"],
@@ -74,6 +85,26 @@ class Programs(unittest.TestCase):
             self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
             self.assertTrue(done.stderr.startswith(program + ": "), done.stderr)
             self.assertFalse(os.path.exists("/tmp/never.sock"))
+
+
+class Network(unittest.TestCase):
+    def test_node_without_a_network_says_so(self):
+        directory = tempfile.mkdtemp(prefix="usetl-test-")
+        self.addCleanup(shutil.rmtree, directory)
+        remedy = "; write one, name another directory (--cni-conf), or start the node without: usetl up --cri --no-network\n"
+
+        def said(*options: str) -> str:
+            node = Node("--cri", "--cni-conf", directory, *options)
+            node.close()
+            return node.said
+        self.assertRegex(said(), f"^\\S+ warning no pod can start: no network configuration: {directory} has no "
+                                 rf"\*\.conflist, \*\.conf or \*\.json{re.escape(remedy)}node ")
+        pathlib.Path(directory, "a.conf").write_text('{"cniVersion": "1.0.0", "name": "net", "type": "there"}')
+        self.assertRegex(said("--cni-bin", directory), f"^\\S+ warning no pod can start: network plugin there is not in "
+                         f"{directory}; install it, or name its directory \\(--cni-bin\\)\nnode ")
+        pathlib.Path(directory, "there").touch()
+        self.assertRegex(said("--cni-bin", directory), "^node ")
+        self.assertRegex(said("--no-network"), "^node ")
 
 
 class Starts(unittest.TestCase):

@@ -173,6 +173,25 @@ class Machines(unittest.TestCase):
         self.assertIn(f"BAD  no runtime python3.11 in {self.directory} - usetl bake", done.stdout)
         self.assertTrue(done.stdout.endswith("1 thing to mend.\n"), done.stdout)
 
+    def test_what_pods_need(self):
+        configured = "mkdir -p /etc/cni/net.d && touch /etc/cni/net.d/a.conflist"
+        equipped = f"{configured} && mkdir -p /opt/cni/bin && touch /opt/cni/bin/bridge"
+        no_configuration = "note no network configuration in /etc/cni/net.d: .*usetl up --cri --no-network"
+        no_plugins = "note no network plugins in /opt/cni/bin or /usr/lib/cni: .*usetl up --cri --no-network"
+        no_crictl = "note no crictl: usetl run --pod POD.yaml .*"
+        with_crictl = "touch /opt/crictl && chmod 755 /opt/crictl && PATH=/opt"
+        for prepare, *expected in (("PATH=/none", no_configuration, no_crictl),
+                                   (f"{configured} && PATH=/none:", no_plugins, no_crictl),
+                                   (f"{equipped} && PATH=", no_crictl), (f"{equipped} && {with_crictl}",)):
+            with self.subTest(prepare=prepare):
+                empty = " && ".join(f"mount -t tmpfs none {path}" for path in ("/etc", "/opt", "/usr/lib/cni"))
+                done = self.usetl(f"{empty} && {prepare}", "doctor")
+                self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+                notes = [line for line in done.stdout.splitlines() if line.startswith("note no ")]
+                self.assertEqual(len([line for line in notes if "VMX" not in line]), len(expected), notes)
+                for line, text in zip([line for line in notes if "VMX" not in line], expected):
+                    self.assertRegex(line, f"^{text}")
+
     def test_this_machine_will_do(self):
         done = self.usetl("true", "doctor")
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)

@@ -137,6 +137,17 @@ TEST_F(CniChain, DeleteWithoutTheNamespace) {
   EXPECT_EQ(Log(), "ADD one\nADD two\nDEL two\nDEL one\n");
 }
 
+TEST_F(CniChain, InstalledAsksNobody) {
+  Cni cni(CniOptions{path + "/conf", {path + "/none", path + "/bin"}});
+  EXPECT_TRUE(cni.Installed().ok());
+  std::filesystem::remove(path + "/bin/two");
+  EXPECT_EQ(cni.Installed().message(), "network plugin two is not in " + path + "/none:" + path +
+                                           "/bin; install it, or name its directory (--cni-bin)");
+  EXPECT_EQ(Log(), "");
+  std::filesystem::remove_all(path + "/conf");
+  EXPECT_EQ(cni.Installed().code(), EHOSTUNREACH);
+}
+
 TEST_F(CniChain, ReadyAsksPluginsThatCanSay) {
   Cni cni(CniOptions{path + "/conf", {path + "/bin"}});
   EXPECT_TRUE(cni.Ready().ok());

@@ -5,14 +5,20 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
+#include <sstream>
+#include <string_view>
+#include <vector>
 
 #include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
+#include "vmm/base/network_places.h"
 #include "vmm/platform/kvm/kvm_abi.h"
 #include "vmm/pool/runtime.h"
 #include "vmm/pool/tmpfs.h"
@@ -149,16 +155,58 @@ void CheckRuntime(Report* report, const std::string& runtimes) {
       absent ? "usetl bake ROOTFS; if it lies elsewhere, set USETL_RUNTIMES or --runtimes" : "");
 }
 
+// Whether a directory has something; of these kinds, if any are named.
+bool HasFile(const std::string& directory, std::initializer_list<std::string_view> kinds) {
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string kind = entry->path().extension();
+    if (kinds.size() == 0 || std::ranges::count(kinds, std::string_view(kind)) > 0) return true;
+  }
+  return false;
+}
+
+bool IsInPath(const char* program) {
+  const char* const path = std::getenv("PATH");
+  std::istringstream directories(path == nullptr ? "" : path);
+  for (std::string directory; std::getline(directories, directory, ':');) {
+    if (access((directory + "/" + program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+// What only pods need, and not all of them.
+void CheckPods(Report* report) {
+  if (!HasFile(kNetworkConfigs, {".conflist", ".conf", ".json"})) {
+    report->Note(std::string("no network configuration in ") + kNetworkConfigs +
+                 ": pods need one there (manifests/samples/cni has one), or a node without "
+                 "network: usetl up --cri --no-network");
+  } else if (std::ranges::none_of(kNetworkPlugins,
+                                  [](const char* plugins) { return HasFile(plugins, {}); })) {
+    report->Note(std::string("no network plugins in ") + kNetworkPlugins[0] + " or " +
+                 kNetworkPlugins[1] +
+                 ": pods need them (Debian has them as containernetworking-plugins), or a node "
+                 "without network: usetl up --cri --no-network");
+  }
+  if (!IsInPath("crictl")) {
+    report->Note("no crictl: usetl run --pod POD.yaml runs pods too (usetl run --pod --help)");
+  }
+}
+
 int Doctor(const std::string& runtimes) {
   Report report;
   CheckKvm(&report);
   CheckJail(&report);
   CheckRoom(&report);
-  for (const std::string& path : {KernelPath(), AgentPath(), UsfPath(),
-                                  InstalledPath("usetl-proxy"), InstalledPath("usetl-bake")}) {
+  std::vector<std::string> files = {KernelPath(), AgentPath(), UsfPath()};
+  for (const char* program : {"usetl-proxy", "usetl-bake", "usetl-image", "usetld", "usetl-pod"}) {
+    files.push_back(InstalledPath(program));
+  }
+  for (const std::string& path : files) {
     report.Line(std::filesystem::exists(path), path, "missing: build or install USETL again");
   }
   CheckRuntime(&report, runtimes);
+  CheckPods(&report);
   if (report.bad() == 0) {
     std::printf("This machine is ready.\n");
     return 0;
