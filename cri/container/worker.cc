@@ -220,8 +220,10 @@ Result<Worker::Answer> Worker::Take(ipc::Message message) {
   }
   process_ = std::move(message.fds[0]);  // so that it can be killed, whatever fails
   const Result<ProcessMark> mark = MarkOf(process_);
-  if (!mark.ok()) return mark.status().Annotate("the worker of the container");
-  mark_ = *mark;
+  // One that has failed already, and ended, says why in its next message.
+  const bool ended = mark.status().code() == ESRCH;
+  if (!mark.ok() && !ended) return mark.status().Annotate("the worker of the container");
+  if (!ended) mark_ = *mark;
   return Answer::kTaken;
 }
 
@@ -253,7 +255,7 @@ Result<Worker::Answer> Worker::ReceiveAnswer() {
   if (header.type == pod::Type::kTaken) return Take(std::move(*message));
   std::string text;
   if (header.type == pod::Type::kStarted && Parse(message->bytes, &started_, &text)) {
-    if (started_.worker == mark_.pid) return Answer::kStarted;
+    if (mark_.pid > 0 && started_.worker == mark_.pid) return Answer::kStarted;
     return Status(EPROTO, "worker: it names another process than its own");
   }
   pod::FailedRecord failed;

@@ -89,9 +89,9 @@ class WorkerConnection : public testing::Test {
     EXPECT_TRUE(ipc::Receive(socket).ok());
     EXPECT_TRUE(ipc::Receive(socket).ok());
   }
-  static void SayTaken(int socket, pid_t pid) {
+  static void SayTaken(int socket, pid_t pid) { SayTaken(socket, PidFdOf(pid)); }
+  static void SayTaken(int socket, const Fd& process) {
     const pod::Header header{pod::Type::kTaken, 0};
-    const Fd process = PidFdOf(pid);
     const int fds[] = {process.get()};
     EXPECT_TRUE(ipc::Send(socket, ipc::Bytes(header), {}, fds).ok());
   }
@@ -167,6 +167,30 @@ TEST_F(WorkerConnection, OneThatCannotBeRememberedIsEnded) {
   EXPECT_EQ(Launch().status().code(), ENOSPC);
   EXPECT_TRUE(victim.WasKilled());
   EXPECT_FALSE(std::filesystem::exists(start.control_socket));
+}
+
+TEST_F(WorkerConnection, OneThatHasEndedSaysWhy) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) _exit(0);
+  const Fd process = PidFdOf(child);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  Play(start.pods_socket, [&](int socket) {
+    SayTaken(socket, process);
+    ReadStart(socket);
+    SayFailed(socket, EHOSTDOWN);
+  });
+  const Status failed = Launch().status();
+  EXPECT_EQ(failed.code(), EHOSTDOWN);
+  EXPECT_EQ(failed.message(), "oh");
+  worker.join();
+  std::filesystem::remove(start.pods_socket);
+  Play(start.pods_socket, [&](int socket) {
+    SayTaken(socket, process);
+    ReadStart(socket);
+    SayStarted(socket, 0);
+  });
+  EXPECT_EQ(Launch().status().code(), EPROTO);
 }
 
 TEST_F(WorkerConnection, OneThatNamesAnotherIsKilled) {
