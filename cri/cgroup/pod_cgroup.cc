@@ -96,20 +96,15 @@ Status PodCgroup::Create(const runtime::v1::LinuxContainerResources& resources) 
   if (hierarchies_.all.empty()) {
     return Status(EIO, "a cgroup_parent or limits are given, but no cgroup hierarchy is mounted");
   }
+  // All of them first: whoever finds it there knows that the limits are what failed.
   for (const Hierarchy& hierarchy : hierarchies_.all) {
-    USETL_RETURN_IF_ERROR(Make(hierarchy, resources));
+    USETL_RETURN_IF_ERROR(Make(hierarchy));
   }
-  return Status();
+  return Limit(resources);
 }
 
 bool PodCgroup::IsThere() const {
   return std::ranges::all_of(hierarchies_.all, [this](const Hierarchy& hierarchy) {
-    return IsDirectory(Directory(hierarchy));
-  });
-}
-
-bool PodCgroup::IsAnywhere() const {
-  return std::ranges::any_of(hierarchies_.all, [this](const Hierarchy& hierarchy) {
     return IsDirectory(Directory(hierarchy));
   });
 }
@@ -132,15 +127,14 @@ Status PodCgroup::LimitIn(const Hierarchy& hierarchy,
   return Status();
 }
 
-Status PodCgroup::Make(const Hierarchy& hierarchy,
-                       const runtime::v1::LinuxContainerResources& resources) const {
+Status PodCgroup::Make(const Hierarchy& hierarchy) const {
   const std::string directory = Directory(hierarchy);
   if (hierarchies_.unified) USETL_RETURN_IF_ERROR(PassControllersOn(hierarchy.mount + Parent()));
   // One that is there is of a usetld that was killed: ids are never used twice.
   if (mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
     return Failed("create the pod's cgroup " + directory);
   }
-  return LimitIn(hierarchy, resources);
+  return Status();
 }
 
 Result<std::vector<CgroupFile>> PodCgroup::OpenProcesses(const std::string& container) const {

@@ -53,8 +53,6 @@ class PodCgroup {
 
   // In all hierarchies.
   bool IsThere() const;
-  // In one at least.
-  bool IsAnywhere() const;
   // Gives it those limits that `resources` has; the others stay.
   Status Limit(const runtime::v1::LinuxContainerResources& resources) const;
 
@@ -81,8 +79,7 @@ class PodCgroup {
   CgroupEvents ReadEventsOf(const std::string& container) const;
 
  private:
-  Status Make(const Hierarchy& hierarchy,
-              const runtime::v1::LinuxContainerResources& resources) const;
+  Status Make(const Hierarchy& hierarchy) const;
   Status LimitIn(const Hierarchy& hierarchy,
                  const runtime::v1::LinuxContainerResources& resources) const;
   // The cgroup above, relative to each hierarchy's mount.

@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
 
@@ -25,6 +26,16 @@ Result<pid_t> PidOf(const Fd& process) {
   return Status(EIO, "/proc/self/fdinfo says of no process");
 }
 
+// Marks may outlive the machine's boot, and machines boot much alike.
+uint64_t MarkOfBoot() {
+  static const uint64_t mark = [] {
+    std::string id;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+    return std::hash<std::string>()(id) << 32;
+  }();
+  return mark;
+}
+
 Result<uint64_t> StartOf(pid_t pid) {
   const std::string path = "/proc/" + std::to_string(pid) + "/stat";
   std::ifstream file(path);
@@ -40,7 +51,7 @@ Result<uint64_t> StartOf(pid_t pid) {
   uint64_t ticks = 0;
   const auto [end, error] = std::from_chars(field.data(), field.data() + field.size(), ticks);
   if (!rest || error != std::errc()) return Status(EIO, path + " lacks the time of its start");
-  return ticks;
+  return ticks ^ MarkOfBoot();
 }
 
 }  // namespace

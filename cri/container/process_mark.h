@@ -14,7 +14,7 @@ namespace usetl::cri {
 
 struct ProcessMark {
   pid_t pid = 0;
-  uint64_t started = 0;  // clock ticks since the machine's boot, as /proc/PID/stat has it
+  uint64_t started = 0;  // ticks of /proc/PID/stat, which count from a boot, and which boot that is
 };
 
 // Of the process that a pidfd means. ESRCH: it has ended.

@@ -123,7 +123,7 @@ Status DoWithoutCgroup(Node* node, SandboxRecord* record, const Status& why) {
   if (!IsOurs(*record)) return why;
   const Result<PodCgroup> cgroup = Find(*record);
   // A node that can make none is one thing, limits that the kernel refuses are another.
-  const bool refused = cgroup.ok() && cgroup->IsAnywhere();
+  const bool refused = cgroup.ok() && cgroup->IsThere();
   if (!RemoveCgroup(node, record).ok() || refused) return why;  // what is left goes with the pod
   if (!node->cgroups_missed.exchange(true)) {
     spdlog::warn("pods without a cgroup_parent go without limits of the processor: {}",

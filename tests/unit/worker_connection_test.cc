@@ -310,7 +310,6 @@ TEST_F(WorkerConnection, ANumberThatIsUsedAgainIsNoWorker) {
   Victim another;
   ProcessMark mark = another.mark();
   --mark.started;
-  Play(start.control_socket, [&](int) {});
   EXPECT_EQ(Worker::Reconnect(start.control_socket, mark).status().code(), ESRCH);
   EXPECT_TRUE(another.Lives());
 }

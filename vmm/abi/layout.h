@@ -63,7 +63,7 @@ inline constexpr Window kPacks{0x40'0000'0000, 0x10'0000'0000};
 inline constexpr Window kImagePacks{0x4f'c000'0000, 0x4000'0000};
 
 // Zone C: virtual only. ET_EXEC programs lie in the low part, all other mappings in the high part,
-// which is handed out upwards and never reused within a run.
+// which is handed out upwards, and where it was given back once the end is reached.
 inline constexpr Window kLowMapped{0x40'0000, 0x2fc0'0000};
 inline constexpr Window kMapped{0x50'0000'0000, 0x2f'0000'0000};
 

@@ -26,8 +26,13 @@ bool IsCall(const ZydisDecodedInstruction& instruction) {
          (instruction.opcode == 0xff && instruction.raw.modrm.reg == 2);
 }
 
-bool IsReturn(const ZydisDecodedInstruction& instruction) {
-  return instruction.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && instruction.opcode == 0xc3;
+// ret, jmp, hlt, ud2: what follows may be another function.
+bool IsEnd(const ZydisDecodedInstruction& instruction) {
+  const uint8_t opcode = instruction.opcode;
+  if (instruction.opcode_map == ZYDIS_OPCODE_MAP_0F) return opcode == 0x0b;
+  if (instruction.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT) return false;
+  return opcode == 0xc2 || opcode == 0xc3 || opcode == 0xe9 || opcode == 0xeb || opcode == 0xf4 ||
+         (opcode == 0xff && instruction.raw.modrm.reg == 4);
 }
 
 // What `sub $n, %rsp` takes; 0: it is another instruction.
@@ -54,20 +59,23 @@ bool HasBase(const ZydisDecodedInstruction& instruction, uint8_t base) {
 void RedZone::Add(size_t at, const uint8_t* code, const ZydisDecodedInstruction& instruction) {
   if (IsFramePointerSet(code, instruction.length)) {
     has_frame_ = in_prologue_ = true;
-    calls_ = returned_ = false;
+    calls_ = ended_ = false;
     frame_size_ = 0;
     frame_begin_ = frame_uses_.size();
     return;
   }
-  if (has_frame_ && !returned_ && IsCall(instruction)) {
+  if (has_frame_ && !ended_ && IsCall(instruction)) {
     calls_ = true;
     frame_uses_.resize(frame_begin_);
   }
-  if (IsReturn(instruction)) returned_ = true;  // what follows may be another function
+  if (IsEnd(instruction)) ended_ = true;
   if (in_prologue_ && IsPush(instruction)) frame_size_ += 8;
   if (in_prologue_) frame_size_ += TakenBySub(instruction);
   if (instruction.raw.imm[0].is_relative) in_prologue_ = false;
-  const int64_t displacement = instruction.raw.disp.value;
+  // Of EVEX a byte counts vectors.
+  const bool scaled =
+      instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX && instruction.raw.disp.size == 8;
+  const int64_t displacement = instruction.raw.disp.value * (scaled ? 64 : 1);
   if (HasBase(instruction, kStackPointer) && displacement < 0) stack_uses_.push_back(at);
   if (has_frame_ && !calls_ && HasBase(instruction, kFramePointer) && displacement < -frame_size_) {
     frame_uses_.push_back(at);

@@ -25,7 +25,7 @@ class RedZone {
 
  private:
   // Of the last frame: from where RBP became RSP.
-  bool has_frame_ = false, in_prologue_ = false, calls_ = false, returned_ = false;
+  bool has_frame_ = false, in_prologue_ = false, calls_ = false, ended_ = false;
   int64_t frame_size_ = 0;  // what RSP was lowered by since, at least
   size_t frame_begin_ = 0;  // in frame_uses_
   // Ascending.

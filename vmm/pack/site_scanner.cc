@@ -294,8 +294,10 @@ void SiteScanner::AddLongBranches() {
       const uint64_t target = range.address + at + 5 + static_cast<uint64_t>(distance);
       if (branch) {
         AddTarget(target);
-        if (code[0] != kCall && FunctionAt(target) != nullptr) {
-          jumps_.push_back({range.address + at, target});
+        const Function* part = code[0] != kCall ? FunctionAt(target) : nullptr;
+        const uint64_t from = range.address + at;
+        if (part != nullptr && (from < part->start || from >= part->stop)) {
+          jumps_.push_back({from, target});
         }
       } else {
         tables_.push_back(target);

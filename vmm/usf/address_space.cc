@@ -1,6 +1,5 @@
 #include "vmm/usf/address_space.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "vmm/platform/x86.h"
@@ -10,9 +9,6 @@ namespace {
 
 using abi::kPageSize;
 
-// What is left of the arena is more than any request takes that maps: 64 MB, in tables of 2 MB.
-constexpr uint64_t kMostTables = abi::kTableArena.size / 4 * 3;
-constexpr uint64_t kLeastGain = 64 * kPageSize;  // each time costs as much, whatever it brings
 constexpr uint32_t kWriteOrExec = abi::kProtWrite | abi::kProtExec;
 
 uint64_t FlagsOf(uint32_t protection) {
@@ -39,8 +35,8 @@ AddressSpace::AddressSpace(GuestMemory* memory, Machine* machine, const AddressS
       machine_(machine),
       tables_(memory->tables() + (abi::kTableArena.base - abi::kTables.base), state.root,
               state.tables_used),
-      recycle_beyond_(kMostTables),
-      frames_used_(state.frames_used) {}
+      frames_used_(state.frames_used),
+      is_host_written_(memory->config().frames_size / kPageSize) {}
 
 Status AddressSpace::MapFixedZones(uint64_t text_begin, uint64_t text_end, uint64_t data) {
   constexpr uint64_t kUserRead = x86::kUser | x86::kNoExecute;
@@ -97,22 +93,25 @@ int AddressSpace::Apply(const std::vector<abi::RangeRequest>& requests, bool* sw
   tables_.BeginBatch();
   int error = 0;
   for (const abi::RangeRequest& request : requests) {
-    error = ApplyOne(request);
-    // Both go on where they stopped; what maps is given enough room below.
-    const bool restarts =
-        request.op == abi::RangeOp::kUnmap || request.op == abi::RangeOp::kProtect;
-    if (error == -ENOMEM && restarts && RecycleTables().ok()) error = ApplyOne(request);
+    const bool maps = request.op == abi::RangeOp::kAnonymous || request.op == abi::RangeOp::kShared;
+    if (maps && !MakeRoom(request.length).ok()) error = -EIO;
+    if (error == 0) error = ApplyOne(request);
+    // What does not map goes on where it stopped.
+    if (error == -ENOMEM && !maps && RecycleTables().ok()) error = ApplyOne(request);
     if (error != 0) break;
   }
-  if (tables_.used() > recycle_beyond_ && !RecycleTables().ok()) error = -EIO;
   *switched = tables_.EndBatch();
   return error;
+}
+
+Status AddressSpace::MakeRoom(uint64_t length) {
+  const uint64_t tables = length / abi::kHugePageSize + 8;  // two paths, and a table at each end
+  return tables_.free() / kPageSize < tables ? RecycleTables() : Status();
 }
 
 Status AddressSpace::RecycleTables() {
   USETL_RETURN_IF_ERROR(memory_->RenewTables(machine_));
   tables_.Recycle(kept_tables_);
-  recycle_beyond_ = std::max(kMostTables, tables_.used() + kLeastGain);
   return Status();
 }
 
@@ -130,10 +129,11 @@ int AddressSpace::ApplyOne(const abi::RangeRequest& r) {
       if (!InZoneC(r) && !heap.Contains(r.va, r.length)) return -EINVAL;
       // A page of a pack or the host region must not become writable, nor one of the guest region,
       // which is writable at its own address, code.
-      for (uint64_t va = r.va; (r.protection & kWriteOrExec) && va < r.va + r.length;
-           va += kPageSize) {
+      const uint64_t end = (r.protection & kWriteOrExec) ? r.va + r.length : r.va;
+      for (uint64_t va = tables_.NextPresent(r.va, end); va < end;
+           va = tables_.NextPresent(va + kPageSize, end)) {
         const uint64_t page = tables_.Lookup(va) & x86::kAddressMask;
-        if (page == 0 || abi::kFrames.Contains(page, 1) || abi::kRam.Contains(page, 1)) continue;
+        if (abi::kFrames.Contains(page, 1) || abi::kRam.Contains(page, 1)) continue;
         const bool code = (r.protection & abi::kProtExec) != 0;
         if (abi::kGuestRegion.Contains(page, 1) == code) return -EACCES;
       }
@@ -150,7 +150,11 @@ uint64_t AddressSpace::TakeFrame() {
     const uint64_t frame = free_frames_.back();
     free_frames_.pop_back();
     std::memset(memory_->frames() + (frame - abi::kFrames.base), 0, kPageSize);
-    host_written_.push_back(frame);
+    const uint64_t page = (frame - abi::kFrames.base) / kPageSize;
+    if (page < is_host_written_.size() && !is_host_written_[page]) {
+      is_host_written_[page] = true;
+      host_written_.push_back(frame);
+    }
     return frame;
   }
   if (frames_used_ + kPageSize > memory_->frames_size()) {
@@ -163,11 +167,15 @@ uint64_t AddressSpace::TakeFrame() {
 }
 
 int AddressSpace::MapAnonymous(const abi::RangeRequest& r, uint64_t flags) {
-  for (uint64_t va = r.va; va < r.va + r.length; va += kPageSize) {
-    if (tables_.Lookup(va) != 0) return -EEXIST;
+  const uint64_t end = r.va + r.length;
+  if (tables_.NextPresent(r.va, end) != end) return -EEXIST;
+  for (uint64_t va = r.va; va < end; va += kPageSize) {
     const uint64_t frame = TakeFrame();
-    if (frame == 0) return -ENOMEM;
-    if (!tables_.Map(va, frame, kPageSize, flags, /*huge=*/false).ok()) return -ENOMEM;
+    if (frame != 0 && tables_.Map(va, frame, kPageSize, flags, /*huge=*/false).ok()) continue;
+    if (frame != 0) free_frames_.push_back(frame);
+    // All or nothing. What remains of it is the end of a function that has too little memory.
+    if (va != r.va) (void)Unmap({abi::RangeOp::kUnmap, 0, r.va, va - r.va, 0});
+    return -ENOMEM;
   }
   return 0;
 }
@@ -187,9 +195,7 @@ int AddressSpace::MapShared(const abi::RangeRequest& r, uint64_t flags) {
   if ((flags & x86::kWritable) && !writable_source) return -EACCES;
   // The guest region is writable at its own address: executing it would break W^X.
   if (!(flags & x86::kNoExecute) && writable_source) return -EACCES;
-  for (uint64_t va = r.va; va < r.va + r.length; va += kPageSize) {
-    if (tables_.Lookup(va) != 0) return -EEXIST;
-  }
+  if (tables_.NextPresent(r.va, r.va + r.length) != r.va + r.length) return -EEXIST;
   return tables_.Map(r.va, r.gpa, r.length, flags, /*huge=*/false).ok() ? 0 : -ENOMEM;
 }
 
@@ -207,7 +213,7 @@ int AddressSpace::GrowRam(uint64_t size) {
   if (size > abi::kRam.size) return -ENOMEM;
   // The limit of this function, at most the one that the USF was made with, which GrowRam() knows.
   if (abi::kRam.base + size > memory_->host_page().ram_limit) return -ENOMEM;
-  if (!memory_->GrowRam(size, machine_).ok()) return -ENOMEM;
+  if (!MakeRoom(0).ok() || !memory_->GrowRam(size, machine_).ok()) return -ENOMEM;
   const uint64_t at = abi::kRam.base + before;
   constexpr uint64_t kUserData = x86::kUser | x86::kNoExecute | x86::kWritable;
   const uint64_t length = memory_->ram_size() - before;
@@ -222,7 +228,9 @@ Status AddressSpace::Reset(const AddressSpaceState& snapshot) {
   frames_used_ = snapshot.frames_used;
   free_frames_.clear();
   host_written_.clear();
-  return tables_.used() > recycle_beyond_ ? RecycleTables() : Status();
+  is_host_written_.assign(is_host_written_.size(), false);
+  // The next function has a quarter of the arena at least, as has a clone.
+  return tables_.free() < abi::kTableArena.size / 4 ? RecycleTables() : Status();
 }
 
 Status AddressSpace::Compact(std::vector<uint8_t>* arena, AddressSpaceState* state) const {

@@ -53,8 +53,9 @@ class AddressSpace {
   int MapAnonymous(const abi::RangeRequest& request, uint64_t flags);
   int MapShared(const abi::RangeRequest& request, uint64_t flags);
   int Unmap(const abi::RangeRequest& request);
-  // Makes room in an arena that is nearly full.
   Status RecycleTables();
+  // Room in the arena for whatever maps so many bytes. What is too much for it fails later.
+  Status MakeRoom(uint64_t length);
   // A zeroed frame, or 0.
   uint64_t TakeFrame();
 
@@ -62,10 +63,10 @@ class AddressSpace {
   Machine* machine_;
   PageTables tables_;
   uint64_t kept_tables_ = 0;  // arena bytes of the snapshot
-  uint64_t recycle_beyond_;   // arena bytes
   uint64_t frames_used_;
   std::vector<uint64_t> free_frames_;  // must be zeroed when taken
   std::vector<uint64_t> host_written_;
+  std::vector<bool> is_host_written_;  // by page; of the frames at birth, which a rollback mends
 };
 
 }  // namespace usetl

@@ -1,5 +1,6 @@
 #include "vmm/usf/page_tables.h"
 
+#include <algorithm>
 #include <bitset>
 #include <cstring>
 #include <utility>
@@ -108,7 +109,7 @@ void PageTables::Recycle(uint64_t kept) {
   std::memset(arena_ + kept, 0, used_ - kept);
   std::memcpy(arena_ + kept, moved.data(), moved.size() * sizeof(TableImage));
   used_ = kept + moved.size() * sizeof(TableImage);
-  batch_start_ = used_;
+  batch_start_ = kept;  // nothing is derived from any of them yet
   frozen_ = kept;
 }
 
@@ -133,6 +134,12 @@ uint64_t PageTables::LookupStep(uint64_t va, uint64_t* step) const {
 uint64_t PageTables::Lookup(uint64_t va) const {
   uint64_t step;
   return LookupStep(va, &step);
+}
+
+uint64_t PageTables::NextPresent(uint64_t va, uint64_t end) const {
+  uint64_t step;
+  while (va < end && LookupStep(va, &step) == 0) va = (va & ~(step - 1)) + step;
+  return std::min(va, end);
 }
 
 uint64_t PageTables::CopyTable(uint64_t table) {
@@ -195,9 +202,10 @@ Status PageTables::Map(uint64_t va, uint64_t gpa, uint64_t length, uint64_t flag
 }
 
 Status PageTables::Protect(uint64_t va, uint64_t length, uint64_t flags) {
-  for (const uint64_t end = va + length; va < end; va += abi::kPageSize) {
+  const uint64_t end = va + length;
+  for (va = NextPresent(va, end); va < end; va = NextPresent(va + abi::kPageSize, end)) {
     const uint64_t old = Lookup(va);
-    if (old == 0 || (old & kProtectionBits) == (flags & kProtectionBits)) continue;
+    if ((old & kProtectionBits) == (flags & kProtectionBits)) continue;
     // Splitting a 2 MB entry changes an entry that is in use: as a narrowing.
     const bool narrowing = Narrows(old, flags) || (old & kHuge);
     uint64_t* leaf = Entry(va, 0, /*create=*/false, narrowing);
@@ -219,9 +227,10 @@ Status PageTables::UnmapTable(uint64_t va, std::vector<uint64_t>* freed) {
 }
 
 Status PageTables::Unmap(uint64_t va, uint64_t length, std::vector<uint64_t>* freed) {
-  for (const uint64_t end = va + length; va < end; va += abi::kPageSize) {
+  const uint64_t end = va + length;
+  for (va = NextPresent(va, end); va < end; va = NextPresent(va + abi::kPageSize, end)) {
     uint64_t step;
-    if (LookupStep(va, &step) == 0) continue;
+    LookupStep(va, &step);
     const bool whole = va % abi::kHugePageSize == 0 && end - va >= abi::kHugePageSize;
     if (whole && step == abi::kPageSize) {
       USETL_RETURN_IF_ERROR(UnmapTable(va, freed));

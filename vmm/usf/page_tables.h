@@ -33,6 +33,9 @@ class PageTables {
   // The same; `step` is how many bytes from `va` on share the answer (an entry, or an empty gap).
   uint64_t LookupStep(uint64_t va, uint64_t* step) const;
 
+  // The first page from `va` on that is present; `end` when there is none before it.
+  uint64_t NextPresent(uint64_t va, uint64_t end) const;
+
   // Puts pages behind [va, va+length) from `gpa` on; entries must be empty. `flags` are x86 bits
   // besides present, accessed and dirty, which are preset (KVM would write them otherwise).
   // 2 MB entries are used where `huge` and the alignment allows.
@@ -50,13 +53,14 @@ class PageTables {
 
   uint64_t root() const { return root_; }  // guest-physical address for CR3
   uint64_t used() const { return used_; }  // arena bytes in use, or that were
+  uint64_t free() const { return abi::kTableArena.size - used_; }
   // Brings the root of the snapshot back. Tables made since stay unused until Recycle(), and those
   // that the root reaches are frozen: the first edit of a run copies them, so nothing of the run
   // survives it.
   void Reset(uint64_t root);
   // Gathers the tables in use behind the first `kept` bytes of the arena, which stay as they are
   // and frozen; the rest is free again. REQUIRES: nothing that was derived from the tables is kept
-  // anywhere, and the guest goes on with root().
+  // anywhere, and the guest stands still until it goes on with root() after EndBatch().
   void Recycle(uint64_t kept);
 
  private:

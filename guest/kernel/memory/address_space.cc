@@ -12,7 +12,7 @@ namespace {
 using abi::kPageSize;
 
 AreaList g_areas;
-uint64_t g_next = abi::kMapped.base;  // zone C is handed out upwards
+uint64_t g_next = abi::kMapped.base;  // zone C is handed out upwards at first
 
 uint64_t PageUp(uint64_t value) { return (value + kPageSize - 1) & ~(kPageSize - 1); }
 

@@ -32,6 +32,19 @@ class ScriptTest(AgentTest):
         self.assertEqual(status, 0)
         self.assertEqual(output, "__main__ ['a', 'b'] v ['zwei', 'drei'] b''\nTrue\n")
 
+    def test_what_starts_a_process_is_what_it_was(self) -> None:
+        source = """
+            import os, pickle
+            class Runner:
+                run = os.system
+            print(Runner().run is os.system, pickle.loads(pickle.dumps(os.fork)) is os.fork, os.system.__name__)
+            """
+        self.assertEqual(self.run_script(source)[:2], (0, "True True system\n"))
+
+    def test_decorated_handler_was_perhaps_called(self) -> None:
+        source = "import atexit\n@atexit.register\ndef handler(event=None, context=None):\n    print('called')\n"
+        self.assertEqual(self.run_script(source)[2], "")
+
     def test_exit_status(self) -> None:
         for argument, status in {"": 0, "None": 0, "3": 3, "256": 0, "-1": 255, "True": 1}.items():
             result = self.run_script(f"import sys\nsys.exit({argument})")[0]

@@ -88,7 +88,19 @@ def uncalled_handler(code: CodeType) -> str | None:
     if looks_like_script(code):
         return None
     idle = stored_names(code) - _names_of(code, _LOAD_NAME) - _inner_names(code)
-    return next((name for name in HANDLER_NAMES if name in idle), None)
+    name = next((name for name in HANDLER_NAMES if name in idle), None)
+    return name if name is not None and _is_undecorated(code, name) else None
+
+
+def _is_undecorated(code: CodeType, name: str) -> bool:
+    from dis import get_instructions  # hardly any script comes here
+
+    before = ""
+    for instruction in get_instructions(code):
+        if instruction.opname == "STORE_NAME" and instruction.argval == name:
+            return before in ("MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE")
+        before = instruction.opname
+    return False
 
 
 def _inner_names(code: CodeType) -> set[str]:

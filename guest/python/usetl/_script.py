@@ -47,11 +47,12 @@ def _say_what_was_not_called(code: CodeType, path: str) -> None:
     if name is None or not callable(getattr(sys.modules.get("__main__"), name, None)):
         return
     file = os.path.basename(path)
-    print(
+    said = (
         f"usetl: {file} defines {name} and was run as a script, which calls nothing of it; the command "
-        f'["{file}"] of a pod serves it, and usetl run without --script calls it',
-        file=sys.stderr,
+        f'["{file}"] of a pod serves it, and usetl run without --script calls it\n'
     )
+    with suppress(OSError):  # whatever sys.stderr is by now
+        os.write(2, said.encode(errors="replace"))
 
 
 def guarded(run: Callable[[], object]) -> int:

@@ -33,7 +33,8 @@ void ReadError(const json& reply, Reply* to) {
     return;
   }
   const std::string type = TextOf(*error, "type"), message = TextOf(*error, "message");
-  to->out_of_memory = type.ends_with("MemoryError");  // modules have kinds of their own
+  // The agent sees it in groups too, but modules have kinds of their own.
+  to->out_of_memory = to->out_of_memory || type.ends_with("MemoryError");
   to->cause = type.empty() ? message : message.empty() ? type : type + ": " + message;
   to->report = TextOf(*error, "traceback");
   if (to->report.empty()) to->report = to->cause;
