@@ -95,12 +95,14 @@ def uncalled_handler(code: CodeType) -> str | None:
 def _is_undecorated(code: CodeType, name: str) -> bool:
     from dis import get_instructions  # hardly any script comes here
 
-    before = ""
+    made = decorated = False
     for instruction in get_instructions(code):
-        if instruction.opname == "STORE_NAME" and instruction.argval == name:
-            return before in ("MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE")
-        before = instruction.opname
-    return False
+        operation = instruction.opname
+        if operation == "STORE_NAME" and instruction.argval == name:
+            return not decorated
+        decorated = made and operation in ("PRECALL", "CALL", "CALL_FUNCTION")
+        made = decorated or operation in ("MAKE_FUNCTION", "SET_FUNCTION_ATTRIBUTE")
+    return True
 
 
 def _inner_names(code: CodeType) -> set[str]:
