@@ -64,6 +64,16 @@ class Memory(NodeCase):
             wait_until(lambda: all(usf["state"] == "idle" for usf in self.state()["usfs"]))
         self.assertGreaterEqual(max(usf["uses"] for usf in self.state()["usfs"]), 3)
 
+    def test_more_threads_than_there_may_be(self):
+        code = ("import threading\ndef handler(e, c):\n done, n = threading.Event(), 0\n try:\n  for n in range(500):\n"
+                "   threading.Thread(target=done.wait, daemon=True).start()\n except RuntimeError as error:\n"
+                "  return [n, str(error)]\n finally:\n  done.set()\n")
+        fill = "def handler(e, c):\n return sum(len(bytearray(b'x' * (1 << 20))) for _ in range(60)) >> 20\n"
+        for _ in range(2):
+            self.assertEqual(json.loads(self.node.run(code).stdout), [399, "can't start new thread"])
+            wait_until(lambda: all(usf["state"] == "idle" for usf in self.state()["usfs"]))
+            self.assertEqual(self.node.run(fill).stdout, "60\n")
+
     def test_beyond_the_node(self):
         done = self.node.run(ONE, "--memory", "1G")
         self.assertEqual((done.returncode, done.stdout), (2, ""))

@@ -58,6 +58,7 @@ uint64_t FindGap(uint64_t length, uint64_t align) {
 int64_t MapInZoneC(uint64_t address, uint64_t length, uint32_t protection, uint32_t flags,
                    File* file, uint64_t offset, const MapSource& source) {
   const bool fixed = flags & (kMapFixed | kMapFixedNoReplace);
+  const bool stack = (flags & kMapStack) && !(flags & kMapDenyWrite);  // of a thread
   if (fixed) {
     if (!InMapped(address, length)) return -ENOMEM;
     if (flags & kMapFixedNoReplace) {
@@ -69,12 +70,15 @@ int64_t MapInZoneC(uint64_t address, uint64_t length, uint32_t protection, uint3
   } else {
     // 2 MB apart and aligned when large: fewer table pages, and no neighbour to run into.
     const uint64_t align = length >= abi::kHugePageSize ? abi::kHugePageSize : kPageSize;
+    // What is used of a stack is its end: it takes one table when that is aligned.
+    const uint64_t room = stack ? (length + align - 1) & ~(align - 1) : length;
     address = (g_next + align - 1) & ~(align - 1);
-    if (abi::kMapped.Contains(address, length)) {
-      g_next = address + length + kPageSize;
-    } else if ((address = FindGap(length, align)) == 0) {
+    if (abi::kMapped.Contains(address, room)) {
+      g_next = address + room + kPageSize;
+    } else if ((address = FindGap(room, align)) == 0) {
       return -ENOMEM;
     }
+    address += room - length;
   }
   Area area{};
   area.begin = address;
@@ -85,7 +89,7 @@ int64_t MapInZoneC(uint64_t address, uint64_t length, uint32_t protection, uint3
   area.file = file;
   area.protection = protection;
   area.shared = flags & kMapShared;
-  area.stack = (flags & kMapStack) && !(flags & kMapDenyWrite);
+  area.stack = stack;
   if (!g_areas.Insert(area)) return -ENOMEM;
   if (file != nullptr) {
     file->Ref();

@@ -16,7 +16,7 @@ constexpr uint64_t kCloneVm = 0x100, kCloneFs = 0x200, kCloneFiles = 0x400, kClo
 constexpr uint64_t kCloneThread = 0x10000, kCloneSetTls = 0x80000, kCloneParentSetTid = 0x100000;
 constexpr uint64_t kCloneChildClearTid = 0x200000, kCloneChildSetTid = 0x1000000;
 constexpr uint64_t kThreadFlags = kCloneVm | kCloneFs | kCloneFiles | kCloneSighand | kCloneThread;
-constexpr uint32_t kMostThreads = 512;
+constexpr uint32_t kMostThreads = 400;  // the host has page tables for their stacks, and some more
 
 struct CloneArguments {  // struct clone_args, first version
   uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
