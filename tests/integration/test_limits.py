@@ -109,6 +109,8 @@ class Regions(unittest.TestCase):
         options = ("--socket", path, "--runtimes", os.environ["USETL_RUNTIMES"], "--pool", "3", "--region", "8M")
         self.assertEqual(start_daemon(self, "usetl-vmmd", *options, "--regions", "4M")[1],
                          "--region: more than the 4 MB that all host regions may hold (--regions)")
+        self.assertEqual(start_daemon(self, "usetl-vmmd", *options, "--memory", "5G")[1],
+                         "--memory: a function can have 4096 MB at most")
         self.assertEqual(start_daemon(self, "usetl-vmmd", *options, "--regions", "16M")[1], "ready\n")
 
         def claim(tenant, wait_ms):

@@ -43,6 +43,10 @@ Status Vmmd::SetUp(VmmdOptions options) {
     return Status(EINVAL, "--region: more than the " + std::to_string(options_.regions >> 20) +
                               " MB that all host regions may hold (--regions)");
   }
+  if (options_.usf.ram_limit > abi::kRam.size) {
+    return Status(EINVAL, "--memory: a function can have " + std::to_string(abi::kRam.size >> 20) +
+                              " MB at most");
+  }
   kvm_ = Fd(open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (!kvm_.ok()) return Status::Errno("open /dev/kvm (run usetl doctor)");
   const auto take = [](Result<Fd> from, Fd* to) -> Status {
