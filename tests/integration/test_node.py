@@ -124,12 +124,13 @@ class Randomness(unittest.TestCase):
     def test_usfs_at_the_same_time_and_after_rollbacks_draw_differently(self):
         node = Node(verify=True)
         self.addCleanup(node.close)
-        server = Server(lambda head, body: ok(b""))
+        both = threading.Barrier(2)
+        server = Server(lambda head, body: (both.wait(60), ok(b""))[1])  # none goes on before both have drawn
         self.addCleanup(server.close)
         origin = f"http://127.0.0.1:{server.port}"
         path = pathlib.Path(node.directory) / "draw.py"
         path.write_text(self.CODE)
-        command = [BUILD / "usetl", "run", path, "--node", node.directory, "--allow", origin, "--event", json.dumps(origin)]
+        command = [BUILD / "usetl", "run", path, "--node", node.directory, "--allow", origin, "--event"]
         def at_rest() -> bool:
             state = json.loads(node.usetl("inspect").stdout)
             return state["claimed"] + state["rolling"] == 0
@@ -138,14 +139,16 @@ class Randomness(unittest.TestCase):
         drawn, uses, wanted = [], [], 4
         while sum(used >= wanted for used in uses) < 2:
             self.assertLess(len(drawn), 2 * 10 * wanted, f"no two USFs were used {wanted} times: {uses}")
-            runs = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                     text=True) for _ in range(2)]
+            runs = [subprocess.Popen([*command, json.dumps(f"{origin}/{len(drawn) + i}")], stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in range(2)]
             for run in runs:
                 result, said = run.communicate(timeout=120)
                 self.assertEqual(run.returncode, 0, said + node.usetl("inspect").stdout)
                 drawn.append(json.loads(result))
             wait_until(at_rest)
             uses = [usf["uses"] for usf in json.loads(node.usetl("inspect").stdout)["usfs"]]
+        asked = [int(head.split()[1][1:]) for head, _ in server.requests]
+        self.assertEqual(sorted(asked), [*range(len(drawn))])
         for values in zip(*drawn):
             self.assertEqual(len(set(values)), len(drawn), values)
 

@@ -29,7 +29,8 @@ class Server:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.kept = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def _serve(self):
         while True:
@@ -64,6 +65,9 @@ class Server:
         connection.close()
 
     def close(self):
+        # Its thread would accept for whoever gets the number of its descriptor next.
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
         self.socket.close()
         for connection in self.kept:
             connection.close()

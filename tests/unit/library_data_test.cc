@@ -15,11 +15,6 @@
 namespace usetl {
 namespace {
 
-std::string ReadText(const char* path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 // Whether a library that keeps its data in hundreds of tables still does its work.
 bool CurlWorks() {
   CURL* const handle = curl_easy_init();
@@ -58,7 +53,8 @@ TEST(LibraryData, StaysWhatItWas) {
 TEST(LibraryData, IsMappedAsItWas) {
   ASSERT_EQ(curl_global_init(CURL_GLOBAL_DEFAULT), CURLE_OK);
   ASSERT_TRUE(ShareLibraryData().ok());
-  const std::string maps = ReadText("/proc/self/maps");
+  std::ifstream file("/proc/self/maps");
+  const std::string maps{std::istreambuf_iterator<char>(file), {}};
   EXPECT_TRUE(std::regex_search(maps, std::regex(R"( r--p \S+ \S+ \S+\s+/memfd:usetl-libraries)")));
   EXPECT_TRUE(std::regex_search(maps, std::regex(R"( rw-p \S+ \S+ \S+\s+/memfd:usetl-libraries)")));
   EXPECT_FALSE(std::regex_search(maps, std::regex(R"( r?w?x\S* \S+ \S+ \S+\s+/memfd)")));
