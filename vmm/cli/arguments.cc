@@ -85,7 +85,7 @@ int RunMain(int argc, char** argv) {
       "usetl run --pod POD.yaml runs the pod of a Kubernetes manifest (usetl run --pod --help).",
       argv[0]};
   app.add_option("function", run.function,
-                 "Python file with handler(event, context), main(event), "
+                 "Python file with handler(event, context), lambda_handler, main(event), "
                  "handle(...), or a script")
       ->required();
   app.add_option("--handler", run.handler, "name of the handler");

@@ -90,12 +90,22 @@ class ScriptTest(AgentTest):
             self.assertEqual(status, 0)
             self.assertRegex(errors, f"^{hint % name}.*\n$")
 
+    def test_application_that_nobody_serves(self) -> None:
+        for source in (
+            "async def app(scope, receive, send): ...\n",
+            "class A:\n    def __call__(self, environ, start_response): ...\napp = A()\n",
+        ):
+            status, _, errors = self.run_script(source)
+            self.assertEqual(status, 0)
+            self.assertRegex(errors, "^usetl: x.py defines app and was .*; .* usetl.dev/handler: x:app serves it\n$")
+
     def test_scripts_that_are_none_of_handlers(self) -> None:
         for source in (
             "def main():\n    print(1)\nmain()\n",
             "def main(): ...\ndef run():\n    main()\nrun()\n",
             "def main(): ...\nif __name__ == '__main__':\n    print(1)\n",
             "handler = None\n",
+            "app = {}\n",
             "import sys\ndef handler(event, context): ...\nsys.exit(0)\n",
             "def handler(event, context): ...\nTABLE = {'a': handler}\n",
         ):

@@ -8,7 +8,7 @@ import opcode
 import os
 from types import CodeType
 
-HANDLER_NAMES = ("handler", "main", "handle")
+HANDLER_NAMES = ("handler", "lambda_handler", "main", "handle")
 
 _PYC_HEADER = 16
 _STORE_NAME = opcode.opmap["STORE_NAME"]
@@ -70,7 +70,7 @@ def looks_like_script(code: CodeType) -> bool:
     if not any(name in code.co_names for name in HANDLER_NAMES):
         return True
     bound = stored_names(code)
-    if "handler" in bound or "handle" in bound:
+    if any(name in bound for name in HANDLER_NAMES if name != "main"):
         return False
     if "main" not in bound:
         return True

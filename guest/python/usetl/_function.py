@@ -52,7 +52,7 @@ def find(module: ModuleType, wanted: str | None) -> tuple[str, Callable[..., Any
         if callable(found):
             return name, found
     raise HandlerError(
-        f"{module.__file__} defines none of handler(event, context), main(event), handle(event)"
+        f"{module.__file__} defines none of handler(event, context), lambda_handler, main(event), handle(event)"
         "; define one, or name another"
     )
 

@@ -10,6 +10,7 @@ from types import CodeType
 
 from usetl._code import uncalled_handler
 from usetl._function import execute
+from usetl._http.choose import web_application
 from usetl._memory import Reserve, is_of_memory
 from usetl._report import own_frames
 from usetl.errors import UsetlError
@@ -43,14 +44,15 @@ class Script:
 
 
 def _say_what_was_not_called(code: CodeType, path: str) -> None:
-    name = uncalled_handler(code)
-    if name is None or not callable(getattr(sys.modules.get("__main__"), name, None)):
-        return
+    module = sys.modules.get("__main__")
     file = os.path.basename(path)
-    said = (
-        f"usetl: {file} defines {name} and was run as a script, which calls nothing of it; the command "
-        f'["{file}"] of a pod serves it, and usetl run without --script calls it\n'
-    )
+    if (name := uncalled_handler(code)) and callable(getattr(module, name, None)):
+        remedy = f'the command ["{file}"] of a pod serves it, and usetl run without --script calls it'
+    elif name := web_application(module):
+        remedy = f"a pod with the label usetl.dev/handler: {file.removesuffix('.py')}:{name} serves it"
+    else:
+        return
+    said = f"usetl: {file} defines {name} and was run as a script, which calls nothing of it; {remedy}\n"
     with suppress(OSError):  # whatever sys.stderr is by now
         os.write(2, said.encode(errors="replace"))
 

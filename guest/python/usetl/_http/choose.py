@@ -53,6 +53,15 @@ def is_wsgi(name: str, found: Any) -> bool:
     )
 
 
+def web_application(module: object) -> str | None:
+    """The name of the ASGI or WSGI application that a module has."""
+    for name in _APPS:
+        found = getattr(module, name, None)
+        if is_asgi(found) or is_wsgi(name, found):
+            return name
+    return None
+
+
 def makes_instance(name: str, found: Any) -> bool:
     """Knative's `new()`, and not something like hashlib.new that a module has imported."""
     return name.rpartition(".")[2] == "new" and callable(found) and not parameters(found)
@@ -69,10 +78,8 @@ def pick(module: ModuleType, wanted: str | None) -> tuple[str, Any]:
     for name in _HANDLERS:
         if callable(found := getattr(module, name, None)):
             return name, found
-    for name in _APPS:
-        found = getattr(module, name, None)
-        if is_asgi(found) or is_wsgi(name, found):
-            return name, found
+    if name := web_application(module):
+        return name, getattr(module, name)
     for name in _LAST:
         if callable(found := getattr(module, name, None)):
             return name, found
