@@ -121,6 +121,54 @@ TEST_F(AddressSpaceTest, AFullArenaServesOnAndIsEmptyForTheNext) {
   EXPECT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, kVa, kPageSize), 0);
 }
 
+TEST_F(AddressSpaceTest, ARootThatLiesWhereAnEarlierOneLayIsSwitchedTo) {
+  ASSERT_TRUE(space->Reset(space->state()).ok());
+  ASSERT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, kVa, kPageSize), 0);
+  const uint64_t far = kVa + (1 << 30), farther = kVa + (2ull << 30);
+  while (space->state().tables_used < abi::kTableArena.size / 4 * 3) {
+    ASSERT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, far, kPageSize), 0);
+    ASSERT_EQ(Apply(RangeOp::kUnmap, kNone, far, kPageSize), 0);
+  }
+  ASSERT_TRUE(switched);
+  const uint64_t root = space->root();
+  // No root is copied, until the arena has room for no more.
+  for (uint64_t va = farther;
+       space->state().tables_used <= abi::kTableArena.size - 8 * kPageSize;
+       va += abi::kHugePageSize) {
+    ASSERT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, va, kPageSize), 0);
+  }
+  ASSERT_EQ(space->root(), root);
+  memory->host_page().ram_limit = abi::kRam.base + config.ram_limit;
+  ASSERT_EQ(space->GrowRam(memory->ram_size() + abi::kHugePageSize), 0);
+  ASSERT_EQ(machine.renewed.size(), 1u);
+  const uint64_t root_at = root - abi::kTableArena.base;
+  ASSERT_LT(space->state().tables_used, root_at);
+  std::vector<RangeRequest> requests;
+  // Each takes a table, and the first one more.
+  for (uint64_t va = far; space->state().tables_used + (requests.size() + 1) * kPageSize < root_at;
+       va += abi::kHugePageSize) {
+    requests.push_back({RangeOp::kAnonymous, kReadWrite, va, kPageSize, 0});
+  }
+  requests.push_back({RangeOp::kUnmap, kNone, kVa, kPageSize, 0});
+  ASSERT_EQ(space->Apply(requests, &switched), 0);
+  EXPECT_TRUE(switched);
+  EXPECT_EQ(space->root(), root);
+  EXPECT_EQ(Entry(kVa), 0u);
+}
+
+TEST_F(AddressSpaceTest, WhatBringsNoRoomIsNotTried) {
+  ASSERT_TRUE(space->Reset(space->state()).ok());
+  uint64_t va = kVa;
+  while (Apply(RangeOp::kAnonymous, kReadWrite, va, kPageSize) == 0) va += abi::kHugePageSize;
+  const size_t renewed = machine.renewed.size();
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, va, kPageSize), -ENOMEM);
+    EXPECT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, va, ~0ull << 12), -EINVAL);
+    EXPECT_EQ(space->GrowRam(memory->ram_size()), 0);
+  }
+  EXPECT_EQ(machine.renewed.size(), renewed);
+}
+
 TEST_F(AddressSpaceTest, FramesThatTheHostWroteAreToldOnce) {
   for (int i = 0; i < 100; ++i) {
     ASSERT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, kVa, 4 * kPageSize), 0);
@@ -307,7 +355,7 @@ TEST_F(AddressSpaceTest, AFrameHasOneMappingAndComesBackEmpty) {
 
 TEST_F(AddressSpaceTest, FramesAreBounded) {
   EXPECT_EQ(Apply(RangeOp::kAnonymous, kRead, kVa, abi::kMapped.size), -ENOMEM);
-  EXPECT_EQ(space->state().frames_used, config.frames_limit);
+  EXPECT_EQ(space->state().frames_used, 0u);
   EXPECT_EQ(Apply(RangeOp::kAnonymous, kRead, kVa, config.frames_limit), 0);
   EXPECT_EQ(Apply(RangeOp::kAnonymous, kRead, abi::kLowMapped.base, kPageSize), -ENOMEM);
   // What is unmapped can be had again.

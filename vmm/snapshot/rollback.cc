@@ -257,11 +257,8 @@ Result<RollbackStats> Rollback::Run() {
   USETL_RETURN_IF_ERROR(vm_->machine().CompleteExit());
   GuestMemory& memory = vm_->memory();
   // Memory that the guest gave back was replaced by fresh pages: the snapshot's mapping returns.
-  for (const abi::Window& window : vm_->released) {
-    const uint64_t first = (window.base - abi::kRam.base) / kPage;
-    for (uint64_t page = first; page < first + window.size / kPage && page < ram_.pages; ++page) {
-      if (Clean(&ram_, page) != nullptr) RestorePage(&ram_, page);
-    }
+  for (uint64_t page = 0; page < vm_->released.size(); ++page) {
+    if (vm_->released[page] && Clean(&ram_, page) != nullptr) RestorePage(&ram_, page);
   }
   vm_->released.clear();
   USETL_RETURN_IF_ERROR(RestorePart(&ram_, &stats));

@@ -9,6 +9,8 @@ namespace {
 
 using abi::kPageSize;
 
+// Of the arena: to have the platform forget tables takes milliseconds, whatever it brings.
+constexpr uint64_t kLeastGain = 32 * kPageSize;
 constexpr uint32_t kWriteOrExec = abi::kProtWrite | abi::kProtExec;
 
 uint64_t FlagsOf(uint32_t protection) {
@@ -93,10 +95,9 @@ int AddressSpace::Apply(const std::vector<abi::RangeRequest>& requests, bool* sw
   tables_.BeginBatch();
   int error = 0;
   for (const abi::RangeRequest& request : requests) {
-    const bool maps = request.op == abi::RangeOp::kAnonymous || request.op == abi::RangeOp::kShared;
-    if (maps && !MakeRoom(request.length).ok()) error = -EIO;
-    if (error == 0) error = ApplyOne(request);
+    error = ApplyOne(request);
     // What does not map goes on where it stopped.
+    const bool maps = request.op == abi::RangeOp::kAnonymous || request.op == abi::RangeOp::kShared;
     if (error == -ENOMEM && !maps && RecycleTables().ok()) error = ApplyOne(request);
     if (error != 0) break;
   }
@@ -104,9 +105,21 @@ int AddressSpace::Apply(const std::vector<abi::RangeRequest>& requests, bool* sw
   return error;
 }
 
-Status AddressSpace::MakeRoom(uint64_t length) {
-  const uint64_t tables = length / abi::kHugePageSize + 8;  // two paths, and a table at each end
-  return tables_.free() / kPageSize < tables ? RecycleTables() : Status();
+int AddressSpace::MakeRoom(uint64_t length) {
+  // Two paths, and a table at each end.
+  const uint64_t wanted = (length / abi::kHugePageSize + 8) * kPageSize;
+  if (tables_.free() >= wanted) return 0;
+  if (wanted > abi::kTableArena.size) return -ENOMEM;
+  // Else it may fit all the same, and fails where it does not.
+  if (tables_.Recyclable(kept_tables_) < kLeastGain) return 0;
+  return RecycleTables().ok() ? 0 : -EIO;
+}
+
+int AddressSpace::TakeBack(uint64_t begin, uint64_t end) {
+  const abi::RangeRequest done{abi::RangeOp::kUnmap, 0, begin, end - begin, 0};
+  int error = Unmap(done);
+  if (error != 0 && RecycleTables().ok()) error = Unmap(done);
+  return error == 0 ? -ENOMEM : -EIO;
 }
 
 Status AddressSpace::RecycleTables() {
@@ -169,13 +182,14 @@ uint64_t AddressSpace::TakeFrame() {
 int AddressSpace::MapAnonymous(const abi::RangeRequest& r, uint64_t flags) {
   const uint64_t end = r.va + r.length;
   if (tables_.NextPresent(r.va, end) != end) return -EEXIST;
+  const uint64_t frames = memory_->config().frames_limit - frames_used_;
+  if (r.length > frames + free_frames_.size() * kPageSize) return -ENOMEM;
+  if (const int error = MakeRoom(r.length); error != 0) return error;
   for (uint64_t va = r.va; va < end; va += kPageSize) {
     const uint64_t frame = TakeFrame();
     if (frame != 0 && tables_.Map(va, frame, kPageSize, flags, /*huge=*/false).ok()) continue;
     if (frame != 0) free_frames_.push_back(frame);
-    // All or nothing. What remains of it is the end of a function that has too little memory.
-    if (va != r.va) (void)Unmap({abi::RangeOp::kUnmap, 0, r.va, va - r.va, 0});
-    return -ENOMEM;
+    return TakeBack(r.va, va);
   }
   return 0;
 }
@@ -196,7 +210,9 @@ int AddressSpace::MapShared(const abi::RangeRequest& r, uint64_t flags) {
   // The guest region is writable at its own address: executing it would break W^X.
   if (!(flags & x86::kNoExecute) && writable_source) return -EACCES;
   if (tables_.NextPresent(r.va, r.va + r.length) != r.va + r.length) return -EEXIST;
-  return tables_.Map(r.va, r.gpa, r.length, flags, /*huge=*/false).ok() ? 0 : -ENOMEM;
+  if (const int error = MakeRoom(r.length); error != 0) return error;
+  if (tables_.Map(r.va, r.gpa, r.length, flags, /*huge=*/false).ok()) return 0;
+  return TakeBack(r.va, r.va + r.length);
 }
 
 int AddressSpace::Unmap(const abi::RangeRequest& r) {
@@ -210,10 +226,11 @@ int AddressSpace::Unmap(const abi::RangeRequest& r) {
 
 int AddressSpace::GrowRam(uint64_t size) {
   const uint64_t before = memory_->ram_size();
+  if (size <= before) return 0;
   if (size > abi::kRam.size) return -ENOMEM;
   // The limit of this function, at most the one that the USF was made with, which GrowRam() knows.
   if (abi::kRam.base + size > memory_->host_page().ram_limit) return -ENOMEM;
-  if (!MakeRoom(0).ok() || !memory_->GrowRam(size, machine_).ok()) return -ENOMEM;
+  if (MakeRoom(0) != 0 || !memory_->GrowRam(size, machine_).ok()) return -ENOMEM;
   const uint64_t at = abi::kRam.base + before;
   constexpr uint64_t kUserData = x86::kUser | x86::kNoExecute | x86::kWritable;
   const uint64_t length = memory_->ram_size() - before;

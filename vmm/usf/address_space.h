@@ -54,8 +54,10 @@ class AddressSpace {
   int MapShared(const abi::RangeRequest& request, uint64_t flags);
   int Unmap(const abi::RangeRequest& request);
   Status RecycleTables();
-  // Room in the arena for whatever maps so many bytes. What is too much for it fails later.
-  Status MakeRoom(uint64_t length);
+  // Room in the arena for whatever maps so many bytes. 0 or -errno.
+  int MakeRoom(uint64_t length);
+  // Of a mapping that came no further than to `end`: all or nothing. -errno.
+  int TakeBack(uint64_t begin, uint64_t end);
   // A zeroed frame, or 0.
   uint64_t TakeFrame();
 

@@ -59,6 +59,12 @@ bool PageTables::AreSound(const uint8_t* arena, uint64_t root, uint64_t used) {
   return true;
 }
 
+uint64_t PageTables::Recyclable(uint64_t kept) const {
+  std::vector<TableImage> moved;
+  Gather(root_, 3, kept, &moved);
+  return used_ - kept - moved.size() * sizeof(TableImage);
+}
+
 uint64_t* PageTables::Table(uint64_t gpa) const {
   return reinterpret_cast<uint64_t*>(arena_ + (gpa - abi::kTableArena.base));
 }
@@ -110,6 +116,7 @@ void PageTables::Recycle(uint64_t kept) {
   std::memcpy(arena_ + kept, moved.data(), moved.size() * sizeof(TableImage));
   used_ = kept + moved.size() * sizeof(TableImage);
   batch_start_ = kept;  // nothing is derived from any of them yet
+  root_before_ = 0;     // a root may come to lie where an earlier one was: it is switched to
   frozen_ = kept;
 }
 

@@ -62,6 +62,8 @@ class PageTables {
   // and frozen; the rest is free again. REQUIRES: nothing that was derived from the tables is kept
   // anywhere, and the guest stands still until it goes on with root() after EndBatch().
   void Recycle(uint64_t kept);
+  // Arena bytes that this would set free.
+  uint64_t Recyclable(uint64_t kept) const;
 
  private:
   uint64_t* Table(uint64_t gpa) const;

@@ -212,7 +212,12 @@ void Vm::ServeRelease() {
     call.result = -ENOMEM;
     return;
   }
-  released.push_back({range.va, range.length});
+  const uint64_t pages = memory_->config().ram_size / abi::kPageSize;
+  const uint64_t first = std::min((range.va - abi::kRam.base) / abi::kPageSize, pages);
+  const uint64_t end = std::min(first + range.length / abi::kPageSize, pages);
+  if (first == end) return;
+  released.resize(pages);
+  std::fill(released.begin() + first, released.begin() + end, true);
 }
 
 bool Vm::InKernel() const {

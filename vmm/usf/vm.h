@@ -80,9 +80,10 @@ class Vm {
   // Lines that the kernel logs; default: dropped.
   std::function<void(std::string_view)> log;
 
-  std::vector<abi::Window> released;  // RAM that the guest gave back since the last rollback
-  uint64_t exits = 0;                 // of all kinds
-  uint64_t mapping_calls = 0;         // exits that changed mappings
+  // Pages of the RAM at birth that the guest gave back since the last rollback; empty: none.
+  std::vector<bool> released;
+  uint64_t exits = 0;          // of all kinds
+  uint64_t mapping_calls = 0;  // exits that changed mappings
 
  private:
   // Serves GuestPage::call. True: `outcome` ends the run.

@@ -16,7 +16,13 @@ constexpr uint64_t kCloneVm = 0x100, kCloneFs = 0x200, kCloneFiles = 0x400, kClo
 constexpr uint64_t kCloneThread = 0x10000, kCloneSetTls = 0x80000, kCloneParentSetTid = 0x100000;
 constexpr uint64_t kCloneChildClearTid = 0x200000, kCloneChildSetTid = 0x1000000;
 constexpr uint64_t kThreadFlags = kCloneVm | kCloneFs | kCloneFiles | kCloneSighand | kCloneThread;
-constexpr uint32_t kMostThreads = 400;  // the host has page tables for their stacks, and some more
+
+// The host has page tables for the stacks of so many, and some more. Each GB of a region takes one.
+uint32_t MostThreads() {
+  constexpr uint64_t kMost = 400, kGigabyte = 1 << 30;
+  const uint64_t regions = host_page().host_region_size + host_page().guest_region_size;
+  return static_cast<uint32_t>(kMost - regions / kGigabyte);
+}
 
 struct CloneArguments {  // struct clone_args, first version
   uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
@@ -25,7 +31,7 @@ struct CloneArguments {  // struct clone_args, first version
 int64_t StartThread(const CloneArguments& a) {
   // Anything but a thread needs a second address space.
   if ((a.flags & kThreadFlags) != kThreadFlags) return -EAGAIN;
-  if (g_thread_count >= kMostThreads) return -EAGAIN;
+  if (g_thread_count >= MostThreads()) return -EAGAIN;
   TrapFrame frame = *g_current->frame();
   frame.rax = 0;
   frame.rcx = frame.rip;
