@@ -132,8 +132,7 @@ TEST_F(AddressSpaceTest, ARootThatLiesWhereAnEarlierOneLayIsSwitchedTo) {
   ASSERT_TRUE(switched);
   const uint64_t root = space->root();
   // No root is copied, until the arena has room for no more.
-  for (uint64_t va = farther;
-       space->state().tables_used <= abi::kTableArena.size - 8 * kPageSize;
+  for (uint64_t va = farther; space->state().tables_used <= abi::kTableArena.size - 8 * kPageSize;
        va += abi::kHugePageSize) {
     ASSERT_EQ(Apply(RangeOp::kAnonymous, kReadWrite, va, kPageSize), 0);
   }
