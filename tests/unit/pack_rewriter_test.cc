@@ -338,6 +338,18 @@ TEST(Rewriter, ResynchronisesAtSymbolsAndAfterBadBytes) {
   EXPECT_EQ(invalid.Rewrite().rewritten, 1u);
 }
 
+TEST(Rewriter, LeavesWhatNoCompilerMakes) {
+  constexpr size_t kMany = (1 << 20) + 1;
+  Bytes sites;
+  for (size_t i = 0; i < kMany; ++i) {
+    const Bytes site = Site(1);
+    sites.insert(sites.end(), site.begin(), site.end());
+  }
+  ExpectUntouched(Program(sites), 0);
+  sites.resize(7 * (kMany - 1));
+  EXPECT_EQ(Program(sites).Rewrite().rewritten, kMany - 1);
+}
+
 TEST(Rewriter, LeavesWhatIsNoProgram) {
   Bytes nothing;
   EXPECT_EQ(RewriteSyscalls(nothing).rewritten, 0u);

@@ -18,6 +18,8 @@ constexpr size_t kZeroSize = 2;      // 31 c0
 constexpr size_t kMostBetween = 40;  // bytes, in as many instructions as are remembered
 constexpr size_t kRemembered = 8;
 constexpr size_t kShortReach = 192;  // farther than a site and a branch of 8 bits
+// A compiler's code has a tenth of these for each GB. What has more keeps its system calls.
+constexpr size_t kMostHits = 1 << 20, kMostPointers = 1 << 25;
 constexpr uint8_t kCall = 0xe8;
 constexpr uint8_t kSyscall[] = {0x0f, 0x05};
 constexpr uint8_t kCompare[] = {0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff};  // cmp $-4096, %rax
@@ -132,6 +134,7 @@ void SiteScanner::Scan() {
       // A sequence ends with its function: the next start is an instruction start by itself.
       if (IsNearSyscallBytes(at, stop)) {
         Decode(image_.Bytes(range).subspan(at - range.address, stop - at), at);
+        if (jumps_.size() > kMostPointers) return sites_.clear();
       }
       at = stop;
     }
@@ -139,6 +142,7 @@ void SiteScanner::Scan() {
   if (sites_.empty()) return;
   for (uint64_t start : starts) AddTarget(start);
   AddLongBranches();
+  if (sites_.empty()) return;
   LeaveSplitFunctions(starts);
   AddWords();
   AddJumpTables();
@@ -167,6 +171,7 @@ bool SiteScanner::FindSyscallBytes() {
       at = static_cast<const uint8_t*>(memchr(at, kSyscall[1], end - at));
       if (at == nullptr) break;
       if (at[-1] == kSyscall[0]) hits_.push_back(range.address + (at - 1 - bytes.data()));
+      if (hits_.size() > kMostHits) return false;
     }
   }
   return !hits_.empty();
@@ -302,6 +307,7 @@ void SiteScanner::AddLongBranches() {
       } else {
         tables_.push_back(target);
       }
+      if (jumps_.size() + tables_.size() > kMostPointers) return sites_.clear();
     }
   }
 }

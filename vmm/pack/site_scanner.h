@@ -66,7 +66,8 @@ class SiteScanner {
   // Whether the instruction may trade places with `mov $nr, %eax` before it.
   bool MayMove(std::span<const uint8_t> instruction) const;
 
-  // Fills hits_ with the addresses of bytes 0f 05, instructions or not.
+  // Fills hits_ with the addresses of bytes 0f 05, instructions or not. False: there are none, or
+  // too many.
   bool FindSyscallBytes();
   bool IsNearSyscallBytes(uint64_t start, uint64_t stop) const;
   void Decode(std::span<const uint8_t> bytes, uint64_t address);
@@ -78,7 +79,8 @@ class SiteScanner {
   void AddTarget(uint64_t address);
   // Takes the four bytes after whatever could be a call, jmp, jcc or xbegin for a distance, and
   // those after whatever could be `lea disp32(%rip)` for the place of a jump table. That finds
-  // every true one and next to nothing else, at a tenth of the cost of decoding.
+  // every true one and next to nothing else, at a tenth of the cost of decoding. Where there are
+  // too many no site is left.
   void AddLongBranches();
   // Relocation addends, absolute jump tables and pointers are all aligned words of loaded data.
   void AddWords();
