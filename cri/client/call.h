@@ -22,6 +22,10 @@ inline Status ToStatus(const grpc::Status& status, const char* call) {
   if (constexpr std::string_view kName = "usetl: "; text.starts_with(kName)) {
     text.erase(0, kName.size());
   }
+  // gRPC's own words, not usetld's.
+  for (const char* gone : {"CANCELLED", "Socket closed", "failed to connect to all addresses"}) {
+    if (text.starts_with(gone)) text = "the node has ended, or is about to";
+  }
   return Status(EIO, std::string(call) + ": " + text);
 }
 

@@ -88,14 +88,15 @@ std::string RemoveCommand(const CLI::App& app, const std::string& manifest_path)
 }
 
 // Runs the pod to its end, or until it has started if it is to be left then; the exit status.
-int Run(PodRunner* runner, bool detach, const Interrupts& interrupts) {
+// `left`: what to do about a pod that cannot be removed.
+int Run(PodRunner* runner, bool detach, const Interrupts& interrupts, const std::string& left) {
   const Status started = runner->Start();
   const bool unwanted = interrupts.signal() != 0 && (detach || !started.ok());
   if (!started.ok() || unwanted) {
     const Status removed = runner->Remove();
     if (unwanted && removed.ok()) return 128 + interrupts.signal();
-    return Complain(unwanted ? removed.message()
-                             : started.message() + (removed.ok() ? "" : "; " + removed.message()));
+    if (removed.ok()) return Complain(started.message());
+    return Complain((unwanted ? removed : started).message() + "; " + left);
   }
   Announce(*runner);
   if (detach) {
@@ -104,8 +105,8 @@ int Run(PodRunner* runner, bool detach, const Interrupts& interrupts) {
   }
   const Result<int> code = runner->Follow();
   const Status removed = runner->Remove();
+  if (!removed.ok()) return Complain((code.ok() ? removed : code.status()).message() + "; " + left);
   if (!code.ok()) return Complain(code.status().message());
-  if (!removed.ok()) return Complain(removed.message());
   return *code;
 }
 
@@ -187,10 +188,11 @@ int Main(int argc, char** argv) {
   }
   const v1::PodSandboxMetadata& name = manifest->sandbox.metadata();
   // Before there are any threads of gRPC.
-  Interrupts interrupts("pod " + name.namespace_() + "/" + name.name() +
-                        " may be left; this removes it: " + RemoveCommand(app, manifest_path));
+  const std::string left = "pod " + name.namespace_() + "/" + name.name() +
+                           " may be left; this removes it: " + RemoveCommand(app, manifest_path);
+  Interrupts interrupts(left);
   PodRunner runner(socket, std::move(*manifest), &interrupts);
-  return Run(&runner, detach, interrupts);
+  return Run(&runner, detach, interrupts, left);
 }
 
 }  // namespace

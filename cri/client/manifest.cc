@@ -144,7 +144,6 @@ void ParseSpec(Fields* document, const ManifestOptions& options, PodManifest* ma
           ParseContainer(item, At(spec.Path(list), index++), pod, spec.leftovers(), &sandbox));
     }
   }
-  if (manifest->containers.empty()) Fail("spec.containers", "is empty");
 }
 
 }  // namespace
@@ -171,6 +170,7 @@ Result<PodManifest> ParsePodManifest(const std::string& yaml, const ManifestOpti
       if (!leftovers.unknown.empty()) {
         return Status(EINVAL, leftovers.unknown[0] + " is no field of a pod");
       }
+      if (manifest.containers.empty()) return Status(EINVAL, "spec.containers: is empty");
       manifest.ignored = std::move(leftovers.idle);
       return manifest;
     }
