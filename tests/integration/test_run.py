@@ -114,6 +114,10 @@ class Failures(NodeCase):
         done = self.node.run("print(1)\n", "--", os.fsdecode(b"\xff"))
         self.assertEqual((done.returncode, done.stdout, done.stderr),
                          (2, "", "usetl: arguments, --env, --event and names of files must be UTF-8\n"))
+        for event in ("", "text"):
+            done = self.node.run("def handler(e, c):\n return e\n", "--event", event)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("--event is no JSON", done.stderr)
 
     def test_exit(self):
         self.check("import sys\ndef handler(e, c):\n sys.exit(3)\n", 3, "SystemExit")

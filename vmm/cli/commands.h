@@ -10,9 +10,9 @@
 namespace usetl {
 
 struct RunOptions {
-  std::string function;  // path of the .py file
-  std::string handler;   // empty: found by name
-  std::string event;     // JSON, or @FILE
+  std::string function;        // path of the .py file
+  std::string handler;         // empty: found by name
+  std::string event = "null";  // JSON, or @FILE
   std::vector<std::string> allow, env, arguments;
   std::string mode = "auto";
   double timeout_seconds = 60;

@@ -24,9 +24,8 @@ constexpr size_t kMaxAround = 64 << 10;  // what stands around the value of a re
 
 // The text of the event, checked but otherwise as it was written.
 Result<std::string> ReadEvent(const std::string& text) {
-  if (text.empty()) return std::string("null");
   std::string content = text;
-  if (text[0] == '@') {
+  if (text.starts_with('@')) {
     const Fd file(open(text.c_str() + 1, O_RDONLY | O_CLOEXEC));
     if (!file.ok()) return Status::Errno("--event " + text);
     content.clear();
@@ -38,7 +37,7 @@ Result<std::string> ReadEvent(const std::string& text) {
   }
   if (content.starts_with("\xef\xbb\xbf")) content.erase(0, 3);  // as some editors write it
   if (!json::accept(content)) {
-    return Status(EINVAL, "--event is no JSON; text needs quotes: --event '\"text\"'");
+    return Status(EINVAL, "--event is no JSON; text wants quotes of its own: --event '\"text\"'");
   }
   return content;
 }
