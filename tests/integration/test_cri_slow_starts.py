@@ -103,7 +103,7 @@ class SlowStarts(CriCase):
         self.stop(container, 0)
         self.assertEqual(self.end_of(container), (137, "Error"))
         self.assert_aborted(start)
-        self.assertTrue(ended(worker))
+        wait_until(lambda: ended(worker))
         self.assert_free()
 
     def test_worker_that_hangs_and_a_client_that_gives_up(self):
@@ -111,7 +111,7 @@ class SlowStarts(CriCase):
         worker = self.hanging_worker()
         start.cancel()
         self.assertEqual(self.end_of(container), (128, "StartError"))
-        self.assertTrue(ended(worker))
+        wait_until(lambda: ended(worker))
         self.assert_free()
 
     def crash(self) -> None:
@@ -124,7 +124,7 @@ class SlowStarts(CriCase):
     def cut_off(self, worker: int, end) -> None:
         """A start that the end of usetld cut off, while its worker hangs."""
         self.crash()
-        self.assertTrue(ended(worker))
+        wait_until(lambda: ended(worker))
         end()
         self.assert_free()
 

@@ -113,7 +113,7 @@ void PageTables::Recycle(uint64_t kept) {
   std::vector<TableImage> moved;
   root_ = Gather(root_, 3, kept, &moved);
   std::memset(arena_ + kept, 0, used_ - kept);
-  std::memcpy(arena_ + kept, moved.data(), moved.size() * sizeof(TableImage));
+  std::ranges::copy(moved, reinterpret_cast<TableImage*>(arena_ + kept));
   used_ = kept + moved.size() * sizeof(TableImage);
   batch_start_ = kept;  // nothing is derived from any of them yet
   root_before_ = 0;     // a root may come to lie where an earlier one was: it is switched to
