@@ -206,7 +206,21 @@ Status GuestMemory::Grow(const abi::Window& window, uint8_t* base, uint64_t* siz
 }
 
 Status GuestMemory::GrowRam(uint64_t size, Machine* machine) {
-  return Grow(abi::kRam, ram_.data(), &ram_size_, size, config_.ram_limit, machine);
+  const uint64_t before = ram_size_;
+  USETL_RETURN_IF_ERROR(Grow(abi::kRam, ram_.data(), &ram_size_, size, config_.ram_limit, machine));
+  // Whoever fills it faults once for 2 MB, in place of 512 times for some 5 us.
+  if (madvise(ram_.data() + before, ram_size_ - before, MADV_HUGEPAGE) == 0) return Status();
+  return Status::Errno("2 MB pages for RAM");
+}
+
+Status GuestMemory::ReleaseRam(uint64_t begin, uint64_t end) {
+  // Not what was a part of the snapshot, which would come back.
+  const uint64_t grown = std::clamp(config_.ram_size, begin, end);
+  if (begin < grown) USETL_RETURN_IF_ERROR(FillAnonymous(ram_.data() + begin, grown - begin));
+  if (grown == end || madvise(ram_.data() + grown, end - grown, MADV_DONTNEED) == 0) {
+    return Status();
+  }
+  return Status::Errno("releasing RAM");
 }
 
 Status GuestMemory::GrowFrames(uint64_t size, Machine* machine) {

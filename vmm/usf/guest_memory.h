@@ -82,6 +82,8 @@ class GuestMemory {
   uint64_t frames_size() const { return frames_size_; }
   // Adds RAM or frames up to `size` bytes in all; a slot each time. The USF is retired after use.
   Status GrowRam(uint64_t size, Machine* machine);
+  // Gives the memory behind these bytes of RAM back: it is fresh and zero when it is touched again.
+  Status ReleaseRam(uint64_t begin, uint64_t end);
   Status GrowFrames(uint64_t size, Machine* machine);
   bool grown() const { return next_growth_slot_ != kFirstGrowthSlot || image_slots_ > kKeptSlots; }
 

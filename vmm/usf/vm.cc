@@ -205,15 +205,14 @@ void Vm::ServeRelease() {
     call.result = -EINVAL;
     return;
   }
-  uint8_t* at = memory_->ram() + (range.va - abi::kRam.base);
-  // Fresh anonymous memory: it is zero, also where a snapshot's page was. Rollback knows.
-  if (mmap(at, range.length, PROT_READ | PROT_WRITE,
-           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) {
+  const uint64_t begin = range.va - abi::kRam.base;
+  // Rollback knows where a snapshot's page was.
+  if (!memory_->ReleaseRam(begin, begin + range.length).ok()) {
     call.result = -ENOMEM;
     return;
   }
   const uint64_t pages = memory_->config().ram_size / abi::kPageSize;
-  const uint64_t first = std::min((range.va - abi::kRam.base) / abi::kPageSize, pages);
+  const uint64_t first = std::min(begin / abi::kPageSize, pages);
   const uint64_t end = std::min(first + range.length / abi::kPageSize, pages);
   if (first == end) return;
   released.resize(pages);
