@@ -1,6 +1,9 @@
 // Peers and names that fail, and requests that the policy or the limits refuse.
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <mutex>
+
 #include "tests/etl/harness.h"
 #include "tests/etl/server.h"
 
@@ -78,6 +81,44 @@ TEST_F(FaultTest, ReportsRefusedPorts) {
 TEST_F(FaultTest, ReportsUnknownNames) {
   ASSERT_TRUE(options.policy.Allow("*").ok());
   EXPECT_EQ(Get("http://no-such-host.invalid/").error, HttpError::kResolve);
+}
+
+TEST_F(FaultTest, SendsTwiceOnlyWhatDoesNoHarm) {
+  std::mutex mutex;
+  std::vector<std::string> asked;
+  // Answers once on each connection, and leaves what comes then.
+  Server server([&](Connection& connection) {
+    for (const bool first : {true, false}) {
+      const std::string head = connection.ReadHead();
+      if (head.empty()) return;
+      connection.ReadBody(head);
+      {
+        const std::lock_guard lock(mutex);
+        asked.push_back(head.substr(0, head.find(" HTTP")));
+      }
+      if (first) connection.Send(Reply("200 OK", "", "Connection: keep-alive\r\n"));
+    }
+  });
+  Allow(server);
+  const auto times = [&](const std::string& line) {
+    const std::lock_guard lock(mutex);
+    return std::ranges::count(asked, line);
+  };
+  int number = 0;
+  for (const char* method : {"POST", "PATCH", "LOCK", "GET", "PUT", "DELETE"}) {
+    const bool harmless = number >= 6;
+    for (const char* body : {"", "x"}) {
+      ASSERT_EQ(Get(server.Url("/first")).error, HttpError::kNone);
+      const std::string path = "/" + std::to_string(number++);
+      const auto kind = *body == 0 ? abi::BodyKind::kNone : abi::BodyKind::kInline;
+      const Answer answer =
+          Fetch({.method = method, .url = server.Url(path), .kind = kind, .body = body});
+      EXPECT_EQ(times(method + (" " + path)), harmless ? 2 : 1) << method;
+      EXPECT_EQ(answer.error, harmless ? HttpError::kNone : HttpError::kProtocol) << method;
+      if (harmless) continue;
+      EXPECT_NE(audit.back().cause.find("not sent twice"), std::string::npos) << audit.back().cause;
+    }
+  }
 }
 
 TEST_F(FaultTest, TimesOut) {

@@ -1,6 +1,7 @@
 // How a hop is set up for libcurl.
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <string>
 
 #include "vmm/proxy/etl/http_transfer.h"
@@ -8,10 +9,18 @@
 namespace usetl::etl {
 namespace {
 
+using abi::HttpError;
+
 // libcurl copies a body once, from this buffer; 16 kB at a time go to the callback whatever its
 // size. README.md has the figures.
 constexpr long kReceiveBuffer = 512 << 10;
 constexpr long kSendBuffer = 512 << 10;
+
+// RFC 9110, 9.2.2.
+bool IsIdempotent(std::string_view method) {
+  constexpr std::string_view kIdempotent[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
+  return std::ranges::find(kIdempotent, method) != std::end(kIdempotent);
+}
 
 }  // namespace
 
@@ -51,6 +60,8 @@ bool HttpTransfer::SetOptions() {
   }
 
   if (address_list_ != nullptr) set(CURLOPT_RESOLVE, address_list_.get());
+  set(CURLOPT_PREREQFUNCTION, OnSending);
+  set(CURLOPT_PREREQDATA, static_cast<void*>(this));
   set(CURLOPT_OPENSOCKETFUNCTION, OnOpenSocket);
   set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(this));
   set(CURLOPT_HEADERFUNCTION, OnHeaderLine);
@@ -98,6 +109,17 @@ bool HttpTransfer::SetHeaders() {
     ok &= add(header.value.empty() ? header.name + ";" : header.name + ": " + header.value);
   }
   return ok && curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, header_list_.get()) == CURLE_OK;
+}
+
+// libcurl sends again what a server left without an answer on a connection that was used before.
+int HttpTransfer::OnSending(void* self, char*, char*, int, int) {
+  auto* transfer = static_cast<HttpTransfer*>(self);
+  const std::string& method = transfer->request_.method;
+  if (++transfer->attempts_ == 1 || IsIdempotent(method)) return CURL_PREREQFUNC_OK;
+  transfer->GiveUp(HttpError::kProtocol, "the server closed the connection without an answer; a " +
+                                             method +
+                                             ", which it may have carried out, is not sent twice");
+  return CURL_PREREQFUNC_ABORT;
 }
 
 curl_socket_t HttpTransfer::OnOpenSocket(void* self, curlsocktype purpose, curl_sockaddr* address) {

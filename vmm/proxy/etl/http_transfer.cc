@@ -46,6 +46,7 @@ void HttpTransfer::StartHop() {
   headers_.Clear();
   redirecting_ = connecting_ = paused_ = starving_ = false;
   discarded_ = 0;
+  attempts_ = 0;
   denied_.clear();
   hop_started_ = last_activity_ = NowNs();
   address_list_.reset();
@@ -181,6 +182,11 @@ void HttpTransfer::OnHopDone(CURLcode result) {
     const bool denied = result == CURLE_COULDNT_CONNECT && !denied_.empty();
     const HttpError error = denied ? HttpError::kDenied : ErrorOfCurl(result, headers_.complete());
     std::string cause = denied ? denied_ : error_text_;
+    if (result == CURLE_SEND_FAIL_REWIND) {
+      cause =
+          "the server closed the connection without an answer; a streamed body cannot be sent "
+          "twice";
+    }
     if (cause.empty()) cause = curl_easy_strerror(result);
     return Fail(error, cause);
   }

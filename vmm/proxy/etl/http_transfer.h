@@ -60,6 +60,7 @@ class HttpTransfer final : public Transaction {
   static size_t OnBodyBytes(char* bytes, size_t, size_t size, void* self);
   static size_t OnReadBody(char* to, size_t, size_t size, void* self);
   static int OnSeek(void* self, curl_off_t offset, int origin);
+  static int OnSending(void* self, char*, char*, int, int);
   static curl_socket_t OnOpenSocket(void* self, curlsocktype purpose, curl_sockaddr* address);
   static CURLcode OnTlsContext(CURL* easy, void* ssl_context, void* self);
 
@@ -77,6 +78,7 @@ class HttpTransfer final : public Transaction {
   bool redirecting_ = false;
   size_t discarded_ = 0;  // body bytes of a redirect
   int hops_ = 0;
+  int attempts_ = 0;  // to send the request of this hop
 
   uint64_t hop_started_ = 0;
   uint64_t last_activity_ = 0;
