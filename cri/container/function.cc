@@ -201,8 +201,12 @@ Result<Function> ResolveFunction(const image::Image& image, const SandboxRecord&
     function.runtime = container.runtime().empty() ? runtime : container.runtime();
   }
   function.tenant = "pod:" + sandbox.config().metadata().namespace_();
-  function.target =
-      ValueOr(annotations, kHandlerKey, ValueOr(image.config.labels, kHandlerKey, ""));
+  function.target = ValueOr(image.config.labels, kHandlerKey, "");
+  // The annotation is for the containers of a pod that say nothing themselves: not for one that
+  // names the script which it runs.
+  if (config.command().empty() && config.args().empty()) {
+    function.target = ValueOr(annotations, kHandlerKey, function.target);
+  }
   if (const auto allowed = annotations.find(kAllowKey); allowed != annotations.end()) {
     function.allowed = Words(allowed->second);
   }

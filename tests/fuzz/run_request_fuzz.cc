@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (request->file.empty() || request->file.find('/') != std::string::npos) __builtin_trap();
   for (const std::string& record :
        {LoadRecord(*request, "/function/" + request->file, "/in"), LoadRecord(*request, "/f", ""),
-        InvokeRecord(*request, "/event"), request->event}) {
+        InvokeRecord(*request, "/event", {"id", 1.5, 2}), request->event}) {
     if (!CheckJson(record, "record").ok()) __builtin_trap();
   }
   return 0;

@@ -119,6 +119,34 @@ class Failures(NodeCase):
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             self.assertIn("--event is no JSON", done.stderr)
 
+    def test_context(self):
+        code = ("def handler(e, c):\n return [c.get_remaining_time_in_millis(), c.memory_limit_in_mb,\n"
+                "         len(c.aws_request_id), c.function_name]\n")
+        left, *rest = json.loads(self.node.run(code, "--timeout", "50s", "--memory", "128M").stdout)
+        self.assertTrue(0 < left <= 50000, left)
+        self.assertEqual(rest, [128, 32, "function.py"])
+
+    def test_event_without_a_handler(self):
+        done = self.node.run("def process(event, context):\n return 1\n", "--event", "1")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("defines none of handler(event, context), lambda_handler, main(event), handle(event); "
+                      "it defines process: name that", done.stderr)
+        self.assertEqual(self.node.run("def process(e):\n return e\n", "--event", "1", "--handler", "process").stdout, "1\n")
+
+    def test_standard_input_is_left_to_others(self):
+        path = pathlib.Path(self.node.directory) / "function.py"
+        path.write_text("def handler(e, c):\n return e\n")
+        loop = 'while read n; do "$0" run "$1" --node "$2" --event $n; done'
+        done = subprocess.run(["sh", "-c", loop, BUILD / "usetl", path, self.node.directory], input="1\n2\n3\n",
+                              capture_output=True, text=True, timeout=60, check=True)
+        self.assertEqual((done.stdout, done.stderr), ("1\n2\n3\n", ""))
+
+    def test_what_has_no_room(self):
+        done = self.node.run("def handler(e, c):\n with open('/tmp/big', 'wb') as f:\n  f.write(bytes(100 << 20))\n")
+        self.assertIn("No space left on device; files, bodies and results share a region", done.stderr)
+        done = self.node.run("import absent\ndef handler(e, c):\n return 1\n")
+        self.assertIn("No module named 'absent'; packages come with an image, or with a runtime", done.stderr)
+
     def test_exit(self):
         self.check("import sys\ndef handler(e, c):\n sys.exit(3)\n", 3, "SystemExit")
 

@@ -109,9 +109,11 @@ TEST(RunRequest, MakesRecords) {
   EXPECT_EQ(LoadRecord(*request, "/function/f", "/in"),
             R"({"argv":["\""],"env":{"A":null},"handler":"h","mode":"auto","path":"/function/f",)"
             R"("stdin":"/in"})");
-  EXPECT_EQ(InvokeRecord(*request, ""), R"({"context":{"function_name":"\"f"},"event":5})");
-  EXPECT_EQ(InvokeRecord(*request, "/e"),
-            R"({"context":{"function_name":"\"f"},"event_path":"/e"})");
+  const std::string context =
+      R"({"context":{"deadline":1.5,"function_name":"\"f","memory_limit_mb":64,"request_id":"7"},)";
+  const RunContext of_run{"7", 1.5, 64};
+  EXPECT_EQ(InvokeRecord(*request, "", of_run), context + R"("event":5})");
+  EXPECT_EQ(InvokeRecord(*request, "/e", of_run), context + R"("event_path":"/e"})");
 }
 
 TEST(AgentReply, TakesWhatTheAgentWrites) {

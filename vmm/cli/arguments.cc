@@ -89,7 +89,7 @@ int RunMain(int argc, char** argv) {
                  "handle(...), or a script")
       ->required();
   app.add_option("--handler", run.handler, "name of the handler");
-  app.add_option("--event", run.event, "JSON text, or @FILE");
+  app.add_option("--event", run.event, "for a handler: JSON text, or @FILE");
   AddList(
       &app, "--allow", &run.allow,
       "origin that the function may reach, e.g. http://127.0.0.1:8080 or https://*.example.com");
@@ -107,8 +107,10 @@ int RunMain(int argc, char** argv) {
   AddNodeOptions(&app, &run.embedded);
   app.footer(
       "Exit status: the function's; 124 it ran into --timeout; 125 it could not be run, or was\n"
-      "lost; 128 and a signal's number it was ended by that; 2 this command line is wrong.");
+      "lost; 128 and a signal's number it was ended by that; 2 this command line is wrong.\n"
+      "Standard input is read first, to its end, up to 32 MB; not with --event or --handler.");
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
+  run.with_event = app.count("--event") > 0;
   if (const size_t stray = StrayArguments(run.arguments.size(), argc, argv); stray > 0) {
     return RefuseArguments(app, "\"" + run.arguments[0] +
                                     "\" is no option; arguments of the function stand behind --");

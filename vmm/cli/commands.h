@@ -13,6 +13,7 @@ struct RunOptions {
   std::string function;        // path of the .py file
   std::string handler;         // empty: found by name
   std::string event = "null";  // JSON, or @FILE
+  bool with_event = false;     // it was given: a handler is meant
   std::vector<std::string> allow, env, arguments;
   std::string mode = "auto";
   double timeout_seconds = 60;

@@ -42,6 +42,11 @@ Result<std::string> ReadEvent(const std::string& text) {
   return content;
 }
 
+// What was given besides the file is for nothing else.
+bool IsHandler(const RunOptions& options) {
+  return !options.handler.empty() || (options.with_event && options.mode == "auto");
+}
+
 Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
   Result<std::string> event = ReadEvent(options.event);
   if (!event.ok()) return event.status();
@@ -54,7 +59,7 @@ Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
   json request = {{"runtime", options.embedded.runtime},
                   {"tenant", "uid-" + std::to_string(getuid())},
                   {"file", options.function.substr(options.function.rfind('/') + 1)},
-                  {"mode", options.handler.empty() ? options.mode : "handler"},
+                  {"mode", IsHandler(options) ? "handler" : options.mode},
                   {"event_text", *event},
                   {"argv", options.arguments},
                   {"env", env},
@@ -172,7 +177,7 @@ int RunFunction(const RunOptions& options) {
                         options.function + (options.function.ends_with('/') ? "" : "/") + "main.py",
                     2);
   }
-  const bool with_stdin = !isatty(0) && errno != EBADF;
+  const bool with_stdin = !IsHandler(options) && !isatty(0) && errno != EBADF;
   Result<json> request = MakeRequest(options, with_stdin);
   if (!request.ok()) return Complain(request.status().message(), 2);
   std::string text;

@@ -97,7 +97,7 @@ class ScriptTest(AgentTest):
         ):
             status, _, errors = self.run_script(source)
             self.assertEqual(status, 0)
-            self.assertRegex(errors, "^usetl: x.py defines app and was .*; .* usetl.dev/handler: x:app serves it\n$")
+            self.assertRegex(errors, "^usetl: x.py defines app and was .*; .* annotation usetl.dev/handler: x:app serves it\n$")
 
     def test_scripts_that_are_none_of_handlers(self) -> None:
         for source in (

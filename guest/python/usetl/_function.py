@@ -52,9 +52,17 @@ def find(module: ModuleType, wanted: str | None) -> tuple[str, Callable[..., Any
         if callable(found):
             return name, found
     raise HandlerError(
-        f"{module.__file__} defines none of handler(event, context), lambda_handler, main(event), handle(event)"
-        "; define one, or name another"
+        f"{module.__file__} defines none of handler(event, context), lambda_handler, main(event), handle(event); "
+        + _others(module)
     )
+
+
+def _others(module: ModuleType) -> str:
+    """What to do about a module without a handler."""
+    for name, found in vars(module).items():
+        if inspect.isfunction(found) and found.__module__ == module.__name__ and not name.startswith("_"):
+            return f"it defines {name}: name that, or one of these"
+    return "define one, or name another"
 
 
 def bind(function: Callable[..., Any]) -> Call:

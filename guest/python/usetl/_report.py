@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from json import dumps
@@ -35,6 +36,7 @@ def describe(error: BaseException, root: str, limit: int = 12_000) -> dict[str, 
         message = str(error)
     except Exception:
         message = "the exception has no readable message"
+    message += _remedy(error)
     text = "".join(traceback.format_exception(kind, error, trace))
     if len(text) > limit:
         text = text[: limit // 3] + "\n  ...\n" + text[-limit * 2 // 3 :]
@@ -45,6 +47,15 @@ def describe(error: BaseException, root: str, limit: int = 12_000) -> dict[str, 
         "file": file and _readable(file),
         "line": line,
     }
+
+
+def _remedy(error: BaseException) -> str:
+    """What Python's own message cannot know."""
+    if isinstance(error, ModuleNotFoundError):
+        return "; packages come with an image, or with a runtime that usetl bake makes"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "; files, bodies and results share a region, which usetl up or run --region makes larger"
+    return ""
 
 
 def _readable(text: str) -> str:

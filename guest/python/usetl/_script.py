@@ -49,7 +49,7 @@ def _say_what_was_not_called(code: CodeType, path: str) -> None:
     if (name := uncalled_handler(code)) and callable(getattr(module, name, None)):
         remedy = f'the command ["{file}"] of a pod serves it, and usetl run without --script calls it'
     elif name := web_application(module):
-        remedy = f"a pod with the label usetl.dev/handler: {file.removesuffix('.py')}:{name} serves it"
+        remedy = f"a pod without a command and with the annotation usetl.dev/handler: {file.removesuffix('.py')}:{name} serves it"
     else:
         return
     said = f"usetl: {file} defines {name} and was run as a script, which calls nothing of it; {remedy}\n"

@@ -19,6 +19,12 @@ constexpr std::string_view kSwitching =
 
 Http1::Http1(Connection* connection) : connection_(connection), since_(NowNs()) {}
 
+std::string Http1::TooLarge() const {
+  const uint64_t most = connection_->core().options().max_body;
+  return "the request's body is larger than " + std::to_string(most >> 20) +
+         " MB; an application (WSGI, ASGI) may read it as it comes";
+}
+
 bool Http1::WantsInput() const {
   // A client that pipelines, but takes no answers, would make us hold ever more of them.
   const bool between = state_ == State::kHead && !head_begun_;
@@ -108,7 +114,7 @@ size_t Http1::TakeHead(std::string_view bytes) {
   }
   body_left_ = head.content_length.value_or(0);
   if (body_left_ > connection_->core().options().max_body && !Streams()) {
-    Refuse(413, "the request's body is too large");
+    Refuse(413, TooLarge());
     return size;
   }
   since_ = body_since_ = NowNs();
@@ -173,7 +179,7 @@ size_t Http1::TakeChunks(std::string_view bytes) {
   if (state == ChunkDecoder::State::kMalformed) {
     FailBody(400, "the request's body is malformed");
   } else if (state == ChunkDecoder::State::kTooLarge) {
-    FailBody(413, "the request's body is too large");
+    FailBody(413, TooLarge());
   } else if (TakeBody(piece) && state == ChunkDecoder::State::kDone) {
     EndBody();
   }

@@ -44,6 +44,7 @@ class Http1 : public Protocol {
   bool IsInBody() const { return state_ == State::kLength || state_ == State::kChunks; }
   // Whether the request goes to the backend before its body is complete.
   bool Streams() const;
+  std::string TooLarge() const;  // what is said of the request's body then
   // Accounts for what has come of the body, or hands it on when the request is submitted already.
   // False: the request is over, as a rule because too much is held.
   bool TakeBody(std::string_view bytes);

@@ -138,9 +138,13 @@ std::string LoadRecord(const RunRequest& request, const std::string& path,
   return load.dump();
 }
 
-std::string InvokeRecord(const RunRequest& request, const std::string& event_path) {
-  const json context = {{"function_name", request.file}};
-  std::string record = "{\"context\":" + context.dump();
+std::string InvokeRecord(const RunRequest& request, const std::string& event_path,
+                         const RunContext& context) {
+  const json shown = {{"function_name", request.file},
+                      {"request_id", context.request_id},
+                      {"deadline", context.deadline},
+                      {"memory_limit_mb", context.memory_mb}};
+  std::string record = "{\"context\":" + shown.dump();
   if (event_path.empty()) {
     record += ",\"event\":" + request.event;
   } else {

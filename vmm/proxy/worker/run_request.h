@@ -34,11 +34,19 @@ struct RunRequest {
 // EINVAL says which member is wrong.
 Result<RunRequest> ParseRunRequest(std::string_view text);
 
+// What the function can know about the run.
+struct RunContext {
+  std::string request_id;
+  double deadline = 0;     // seconds of CLOCK_MONOTONIC, which is the guest's too
+  uint64_t memory_mb = 0;  // that it may use
+};
+
 // Payloads of kLoad and kInvoke. `stdin_path` and `event_path` may be empty: no standard input, and
 // the event itself in the record.
 std::string LoadRecord(const RunRequest& request, const std::string& path,
                        const std::string& stdin_path);
-std::string InvokeRecord(const RunRequest& request, const std::string& event_path);
+std::string InvokeRecord(const RunRequest& request, const std::string& event_path,
+                         const RunContext& context);
 
 }  // namespace usetl
 

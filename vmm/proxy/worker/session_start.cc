@@ -2,10 +2,12 @@
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 
 #include "vmm/proxy/worker/session.h"
@@ -33,6 +35,16 @@ bool CopyText(const std::string& text, char (&field)[N]) {
   if (text.size() >= N) return false;
   std::memcpy(field, text.c_str(), text.size() + 1);
   return true;
+}
+
+// 32 hex digits.
+std::string NewRequestId() {
+  uint64_t words[2];
+  while (getrandom(words, sizeof words, 0) != sizeof words) {
+  }
+  char text[33];
+  std::snprintf(text, sizeof text, "%016lx%016lx", words[0], words[1]);
+  return text;
 }
 
 // Interrupts this process, which has one thread, when `after` is over: poll() may call a descriptor
@@ -175,7 +187,10 @@ Status Session::AddInput() {
   }
   // At once: the guest goes on by itself when the load succeeds. After a failed one it has nothing
   // to invoke, says so, and nobody listens.
-  const std::string invocation = InvokeRecord(request_, event_path);
+  const RunContext context{NewRequestId(),
+                           std::chrono::duration<double>(deadline_.time_since_epoch()).count(),
+                           link_->memory_limit() >> 20};
+  const std::string invocation = InvokeRecord(request_, event_path, context);
   if (link_->Post(abi::RecordType::kInvoke, kInvokeId, AsBytes(invocation))) return Status();
   return Status(E2BIG, "the event does not fit the ring");
 }

@@ -121,12 +121,15 @@ uint64_t UsfLink::memory_refused() const {
       ->memory_refused;
 }
 
-std::string UsfLink::DescribeMemoryLimit(std::string_view remedy) const {
-  if (memory_refused() == 0) return "";
+uint64_t UsfLink::memory_limit() const {
   const auto& page =
       *reinterpret_cast<const abi::HostPage*>(control_.data() + abi::kHostPageOffset);
-  const uint64_t megabytes = (page.ram_limit - abi::kRam.base) >> 20;
-  return "the function came to its memory limit of " + std::to_string(megabytes) +
+  return page.ram_limit - abi::kRam.base;
+}
+
+std::string UsfLink::DescribeMemoryLimit(std::string_view remedy) const {
+  if (memory_refused() == 0) return "";
+  return "the function came to its memory limit of " + std::to_string(memory_limit() >> 20) +
          " MB; it gets more by " + std::string(remedy);
 }
 

@@ -53,6 +53,7 @@ class UsfLink {
   int64_t TakeOutput(void* bytes, uint32_t size);
   // How often its memory limit refused the function something, as the guest says.
   uint64_t memory_refused() const;
+  uint64_t memory_limit() const;  // bytes, of the function
   // Of a MemoryError, for people: that the limit refused the function memory, and where it gets
   // more, which is `remedy`. Empty: the limit refused it nothing.
   std::string DescribeMemoryLimit(std::string_view remedy) const;
