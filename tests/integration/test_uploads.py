@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 
-from cri import container_config
+from cri import container_config, cri
 from cri_case import CriCase
 from image_file import add_image
+from node import wait_until
 
 WSGI = """
 import hashlib
@@ -88,6 +89,14 @@ class Uploads(CriCase):
         answer = self.call(pod, "-T", str(self.file), "--request-target", "/refused", "-o", "/dev/null", "-w", "%{http_code}")
         self.assertTrue(answer.startswith("403"), answer)
         self.assertEqual(self.call(pod, "-d", "next")[:2], "4 ", "the rest is not taken for a request")
+
+    def test_annotation_leaves_commands_alone(self):
+        pod = self.run_pod("mixed", annotations={"usetl.dev/handler": "wsgi:application"})
+        config = container_config("job", "localhost/upload:1", command=["python3", "wsgi.py"])
+        job = self.client.CreateContainer(pod_sandbox_id=pod, config=config, sandbox_config=self.pod).container_id
+        self.client.StartContainer(container_id=job)
+        wait_until(lambda: self.client.ContainerStatus(container_id=job).status.state == cri.CONTAINER_EXITED)
+        self.assertEqual(self.client.ContainerStatus(container_id=job).status.exit_code, 0)
 
     def test_a_conversation(self):
         pod = self.serve("asgi:app")

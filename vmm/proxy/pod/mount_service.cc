@@ -120,7 +120,7 @@ Result<MountService> StartMountService(const Join& join, const std::function<Sta
     for (const Fd& directory : join.directories) directories.emplace_back(directory.get());
     status = Serve(std::move(directories), socket, {buffer.data(), buffer.size()});
   }
-  if (status.code() != ECONNRESET) {
+  if (status.code() != ECONNRESET && status.code() != EPIPE) {  // the worker has ended
     std::fprintf(stderr, "usetl-proxy: mounts: %s\n", status.message().c_str());
   }
   _exit(1);
