@@ -1,6 +1,8 @@
 #include "vmm/proxy/pod/container.h"
 
+#include <immintrin.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
@@ -16,6 +18,8 @@ namespace {
 
 constexpr uint32_t kBusyTurns = 16;  // without a look at the descriptors
 constexpr int kCongestedMs = 10;
+constexpr std::chrono::microseconds kShortPoll{80};
+constexpr int kSoon = 2;  // times the poll
 // How long the end of a container waits for the disks of its log and mounts.
 constexpr std::chrono::seconds kDiskPatience{5};
 
@@ -107,11 +111,30 @@ Status Container::Loop() {
     const bool congested = EtlCongested() || log_->Congested() || FrontCongested();
     TurnExecs();
     const bool execs_wait = std::ranges::all_of(execs_, &Exec::PrepareWait);
-    const bool busy = progress || !execs_wait || (!congested && !link_->PrepareWait());
+    bool busy = progress || !execs_wait;
+    if (!busy && !congested) busy = AwaitAnswer() || !link_->PrepareWait();
     if (busy && ++busy_turns % kBusyTurns != 0) continue;
+    const auto begin = Clock::now();
     USETL_RETURN_IF_ERROR(Wait(busy ? 0 : congested ? kCongestedMs : -1));
+    if (awaits_answer_) answered_soon_ = Clock::now() - begin < kSoon * kShortPoll;
   }
   return Status();
+}
+
+// A wake-up takes longer than many functions. Where answers take longer, or the processors are
+// busy, it would take time from whoever is to give them.
+bool Container::AwaitAnswer() {
+  awaits_answer_ = invoker_ != nullptr && !invoker_->idle();
+  if (!awaits_answer_ || !answered_soon_) return false;
+  const auto end = Clock::now() + kShortPoll;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (link_->HasMail()) return true;
+      _mm_pause();
+    }
+    sched_yield();  // the micro-VM may be waiting for this very processor
+  } while (Clock::now() < end);
+  return false;
 }
 
 Status Container::Wait(int most_ms) {

@@ -56,6 +56,8 @@ class Container {
   void SettleDown();
 
   Status Loop();
+  // Polls for a moment where an answer is about to come. True: the guest has said something.
+  bool AwaitAnswer();
   // For whatever comes first, `most_ms` at most; -1: as long as it takes.
   Status Wait(int most_ms);
   Status DrainGuest(bool* progress);
@@ -131,6 +133,8 @@ class Container {
   std::vector<Attachment> attachments_;
   std::vector<Exec*> awaiting_clones_;  // in order; the first one's is asked for. Null: it has left
   bool loaded_ = false, script_ = false;
+  bool awaits_answer_ = false;
+  bool answered_soon_ = true;  // the last time that one was waited for
   std::optional<Clock::time_point> start_deadline_, stop_deadline_;
   bool stopping_ = false, stop_posted_ = false;
   uint32_t grace_ms_ = 0;

@@ -60,6 +60,8 @@ class UsfLink {
   // Wakes a guest that waits for room in its rings.
   void RingForRoom();
 
+  // Whether the guest has put anything into its rings.
+  bool HasMail() const { return !to_host_.Empty() || !output_.Empty(); }
   // Announces sleep. False: something is there already.
   bool PrepareWait();
   // `rung`: what poll(2) says of event_fd().
