@@ -4,6 +4,8 @@
 
 #include <cstdio>
 
+#include "vmm/base/output.h"
+
 namespace usetl::cri {
 
 void LogPrinter::Print() {
@@ -18,7 +20,7 @@ void LogPrinter::Print() {
     }
     rest_.erase(0, begin);
   }
-  std::fflush(stdout);
+  (void)FlushOutput();  // it keeps an error for the end of the program
 }
 
 void LogPrinter::PrintLine(const std::string& line) {

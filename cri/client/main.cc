@@ -12,6 +12,7 @@
 #include "vmm/base/command_line.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/installation.h"
+#include "vmm/base/output.h"
 
 namespace usetl::cri {
 namespace {
@@ -198,4 +199,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace usetl::cri
 
-int main(int argc, char** argv) { return usetl::cri::Main(argc, argv); }
+int main(int argc, char** argv) {
+  usetl::ReserveOutput();
+  return usetl::EndOutput(usetl::cri::Main(argc, argv));
+}

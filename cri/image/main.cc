@@ -13,6 +13,7 @@
 #include "cri/image/progress_line.h"
 #include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
+#include "vmm/base/output.h"
 
 namespace usetl::image {
 namespace {
@@ -266,4 +267,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace usetl::image
 
-int main(int argc, char** argv) { return usetl::image::Main(argc, argv); }
+int main(int argc, char** argv) {
+  usetl::ReserveOutput();
+  return usetl::EndOutput(usetl::image::Main(argc, argv));
+}

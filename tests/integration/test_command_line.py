@@ -74,6 +74,13 @@ class CommandLines(unittest.TestCase):
             done = run("usetl", "run", "--node", "/none", "--timeout", time, "/none.py")
             self.assertEqual(done.stderr, "usetl: /none.py: No such file or directory\n", time)
 
+    def test_output_that_cannot_be_written(self):
+        for words in (["--help"], ["run", "--help"], ["image", "--help"], ["run", "--pod", "--help"], ["doctor"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([BUILD / "usetl", *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=60, check=False)
+            self.assertEqual((done.returncode, done.stderr), (1, "usetl: standard output: No space left on device\n"))
+
     def test_help_is_plain(self):
         for command in ("usetl run", "usetl up", "usetl-vmmd"):
             done = run(*command.split(), "--help")

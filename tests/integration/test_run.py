@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import unittest
@@ -221,6 +222,34 @@ class Failures(NodeCase):
     def test_full_file_region(self):
         code = "def handler(e, c):\n f = open('/tmp/x', 'wb')\n while True: f.write(bytes(1 << 20))\n"
         self.check(code, 1, "No space left")
+
+    def test_results_that_cannot_be_written(self):
+        path = pathlib.Path(self.node.directory) / "function.py"
+        for code in ("def handler(e, c):\n return 1\n", "print(1)\n", "print('x' * 100000)\n"):
+            path.write_text(code)
+            for to, cause in ((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")):
+                done = subprocess.run(["sh", "-c", f'exec "$@" {to}', "sh", BUILD / "usetl", "run", path, "--node",
+                                       self.node.directory], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                      timeout=60, check=False)
+                self.assertEqual((done.returncode, done.stdout, done.stderr),
+                                 (125, "", f"usetl: standard output: {cause}\n"), (code, to))
+
+    def test_output_that_nobody_reads(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        path = pathlib.Path(self.node.directory) / "function.py"
+        path.write_text("print(1)\n")
+        with open(writing, "wb") as closed:
+            done = subprocess.run([BUILD / "usetl", "run", path, "--node", self.node.directory], stdout=closed,
+                                  stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
+
+    def test_lists_that_cannot_be_written(self):
+        for verb in ("ps", "inspect"):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([BUILD / "usetl", verb, "--node", self.node.directory], stdout=full,
+                                      stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+            self.assertEqual((done.returncode, done.stderr), (1, "usetl: standard output: No space left on device\n"))
 
     def test_much_output(self):
         code = "def handler(e, c):\n for _ in range(100): print('x' * 999999)\n"

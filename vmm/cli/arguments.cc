@@ -121,7 +121,6 @@ int RunMain(int argc, char** argv) {
     if (app.count(option) > 0) run.of_node = option;
   }
   const int status = RunFunction(run);
-  std::fflush(stdout);
   _exit(status);  // what is left to take down is memory, which the kernel does faster
 }
 

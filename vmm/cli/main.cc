@@ -4,6 +4,7 @@
 
 #include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
+#include "vmm/base/output.h"
 #include "vmm/cli/commands.h"
 
 namespace usetl {
@@ -78,4 +79,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace usetl
 
-int main(int argc, char** argv) { return usetl::Main(argc, argv); }
+int main(int argc, char** argv) {
+  usetl::ReserveOutput();
+  return usetl::EndOutput(usetl::Main(argc, argv));
+}

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "vmm/base/json_text.h"
+#include "vmm/base/output.h"
 #include "vmm/cli/commands.h"
 #include "vmm/ipc/socket.h"
 #include "vmm/proxy/worker/run_protocol.h"
@@ -72,12 +73,9 @@ Result<json> MakeRequest(const RunOptions& options, bool with_stdin) {
   return request;
 }
 
-void WriteAll(int fd, const char* bytes, size_t size) {
-  while (size > 0) {
-    const ssize_t n = write(fd, bytes, size);
-    if (n < 0 && errno != EINTR) return;  // the reader of our output left
-    if (n > 0) bytes += n, size -= n;
-  }
+int PrintValue(std::string value) {
+  const Status written = WriteOutput(value.append(1, '\n'));
+  return written.ok() ? 0 : Complain(written.message(), 125);
 }
 
 // The text of the value in {"ok":true,"value":TEXT}, as the agent and the worker write it.
@@ -100,10 +98,7 @@ const std::string* TextIn(const json* object, const char* key) {
 // Prints a result of the agent, which any guest may have written; the exit status.
 int ShowResult(const std::string& text) {
   // As the function wrote it: members in their order, integers of any size.
-  if (const auto value = ValueOf(text)) {
-    std::printf("%.*s\n", static_cast<int>(value->size()), value->data());
-    return 0;
-  }
+  if (const auto value = ValueOf(text)) return PrintValue(std::string(*value));
   const Status unreadable(EPROTO, "the function's answer cannot be read");
   const Result<json> result = ParseJson(text, "the function's answer");
   if (!result.ok()) return Complain(result.status().message(), 125);
@@ -115,8 +110,7 @@ int ShowResult(const std::string& text) {
   if (ok != nullptr && *ok == true) {
     if (status != nullptr) return static_cast<int>(*status);
     const json* value = Member(*result, "value");
-    std::printf("%s\n", value == nullptr ? "null" : value->dump().c_str());
-    return 0;
+    return PrintValue(value == nullptr ? "null" : value->dump());
   }
   const json* error = Member(*result, "error");
   if (const std::string* traceback = TextIn(error, "traceback")) {
@@ -145,7 +139,11 @@ int Converse(int socket) {
     const size_t size = message->bytes.size() - sizeof header;
     switch (header.type) {
       case run::Type::kOutput:
-        WriteAll(header.detail == 2 ? 2 : 1, bytes, size);
+        if (header.detail == 2) {
+          std::fwrite(bytes, 1, size, stderr);  // an error there nobody could be told
+        } else if (const Status written = WriteOutput({bytes, size}); !written.ok()) {
+          return Complain(written.message(), 125);
+        }
         break;
       case run::Type::kResult:
         if (result.size() + size > run::kMaxResult + kMaxAround) {

@@ -6,6 +6,7 @@
 
 #include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
+#include "vmm/base/output.h"
 #include "vmm/base/starter.h"
 #include "vmm/vmmd/daemon.h"
 #include "vmm/vmmd/doctor.h"
@@ -100,5 +101,6 @@ int main(int argc, char** argv) {
   const bool doctor = argc > 1 && std::strcmp(argv[1], "--doctor") == 0;
   if (!doctor) return usetl::Main(argc, argv);
   argv[1] = argv[0];  // a program of its own from here on
-  return usetl::DoctorMain(argc - 1, argv + 1);
+  usetl::ReserveOutput();
+  return usetl::EndOutput(usetl::DoctorMain(argc - 1, argv + 1));
 }
