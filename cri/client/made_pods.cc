@@ -38,4 +38,14 @@ Result<std::vector<v1::PodSandbox>> FindMadePods(Runtime* runtime, const PodMani
                             " is on this node; it was removed, or its manifest renamed");
 }
 
+Result<std::vector<v1::Container>> ContainersOf(Runtime* runtime, const std::string& pod) {
+  v1::ListContainersRequest list;
+  list.mutable_filter()->set_pod_sandbox_id(pod);
+  v1::ListContainersResponse found;
+  USETL_RETURN_IF_ERROR(Call(runtime, &Runtime::ListContainers, "ListContainers", list, &found));
+  std::vector<v1::Container> containers(found.containers().begin(), found.containers().end());
+  std::ranges::sort(containers, {}, &v1::Container::created_at);
+  return containers;
+}
+
 }  // namespace usetl::cri

@@ -20,6 +20,10 @@ Result<std::unique_ptr<v1::RuntimeService::Stub>> ConnectNode(const std::string&
 Result<std::vector<v1::PodSandbox>> FindMadePods(v1::RuntimeService::Stub* runtime,
                                                  const PodManifest& manifest);
 
+// All of the pod's, in whatever state, in the order of their creation.
+Result<std::vector<v1::Container>> ContainersOf(v1::RuntimeService::Stub* runtime,
+                                                const std::string& pod);
+
 }  // namespace usetl::cri
 
 #endif  // USETL_CRI_CLIENT_MADE_PODS_H_

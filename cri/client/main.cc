@@ -17,10 +17,10 @@
 namespace usetl::cri {
 namespace {
 
-int Complain(const std::string& message) {
+int Complain(const std::string& message, int status = 1) {
   std::fflush(stdout);
   std::fprintf(stderr, "usetl: %s\n", message.c_str());
-  return 1;
+  return status;
 }
 
 Result<std::string> NewUid() {
@@ -96,8 +96,8 @@ int Run(PodRunner* runner, bool detach, const Interrupts& interrupts, const std:
   if (!started.ok() || unwanted) {
     const Status removed = runner->Remove();
     if (unwanted && removed.ok()) return 128 + interrupts.signal();
-    if (removed.ok()) return Complain(started.message());
-    return Complain((unwanted ? removed : started).message() + "; " + left);
+    if (removed.ok()) return Complain(started.message(), runner->failure());
+    return Complain((unwanted ? removed : started).message() + "; " + left, runner->failure());
   }
   Announce(*runner);
   if (detach) {
@@ -148,7 +148,9 @@ int Main(int argc, char** argv) {
   app.add_option("COMMAND", command, "of --exec, with its arguments");
   app.add_option("--container", container, "of --exec [the first]");
   app.add_flag("--detach", detach, "leave the pod running, print its id");
-  app.add_flag("--stats", stats, "run nothing: show what the pods of this name and namespace use");
+  app.add_flag("--stats", stats,
+               "run nothing: show what the pods of this name and namespace use,\nand how those of "
+               "their containers ended that have");
   app.add_flag("--exec", exec, "run a program beside the function in a container of theirs");
   app.add_flag("--remove", remove, "run nothing: end and remove them, print their ids");
   if (const char* option = OptionOfCommand(app, argc, argv)) {

@@ -1,13 +1,17 @@
 #include "cri/client/pod_end.h"
 
 #include <chrono>
+#include <optional>
 
 #include "cri/client/call.h"
 #include "cri/client/made_pods.h"
+#include "cri/client/notice.h"
 #include "cri/client/volumes.h"
 
 namespace usetl::cri {
 namespace {
+
+constexpr std::chrono::seconds kQuietWait{1};
 
 using Runtime = v1::RuntimeService::Stub;
 
@@ -25,6 +29,11 @@ Status StopContainers(Runtime* runtime, const std::string& pod, int64_t grace) {
     stop.set_container_id(container.id());
     stop.set_timeout(grace);
     v1::StopContainerResponse stopped;
+    std::optional<Notice> notice;
+    if (grace > kQuietWait.count()) {
+      notice.emplace(kQuietWait, "waiting up to " + std::to_string(grace) + " s for " +
+                                     container.metadata().name() + " to end");
+    }
     const Status status =
         Call(runtime, &Runtime::StopContainer, "StopContainer", stop, &stopped, patience);
     if (first.ok()) first = status;

@@ -10,7 +10,8 @@
 
 namespace usetl::cri {
 
-// Prints what the containers of the manifest's pods use, a line each.
+// Prints what the containers of the manifest's pods use, a line each, and how those ended that run
+// no more.
 Status ShowStats(const std::string& socket, const PodManifest& manifest);
 
 // Runs a program beside the function of a running container (empty: the first that there is),

@@ -1,5 +1,6 @@
 #include "cri/client/pod_runner.h"
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -8,6 +9,7 @@
 #include "cri/client/find_node.h"
 #include "cri/client/image_user.h"
 #include "cri/client/made_pods.h"
+#include "cri/client/notice.h"
 #include "cri/client/pod_end.h"
 #include "cri/client/volumes.h"
 #include "vmm/base/installation.h"
@@ -17,6 +19,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLook{100};  // at logs and states
 constexpr std::chrono::minutes kPullPatience{30};
+constexpr std::chrono::seconds kQuietWait{2};  // for an init container
 
 // Names such as localhost/web are those of images that were built here, mostly without a registry.
 bool IsMissingLocalImage(const std::string& image, const Status& status) {
@@ -118,8 +121,16 @@ Status PodRunner::RefuseSecond() {
   if (!made.ok()) return made.status().code() == ENOENT ? Status() : made.status();
   for (const v1::PodSandbox& pod : *made) {
     if (pod.state() != v1::SANDBOX_READY) continue;
+    const auto containers = ContainersOf(runtime_.get(), pod.id());
+    if (!containers.ok()) return containers.status();
+    const bool ended =
+        !containers->empty() && std::ranges::all_of(*containers, [](const v1::Container& one) {
+          return one.state() == v1::CONTAINER_EXITED;
+        });
     return Status(EEXIST, "pod " + pod.metadata().namespace_() + "/" + pod.metadata().name() +
-                              " runs already; --stats shows it, --remove ends it");
+                              (ended ? " is there already (ended); --stats says how, --remove "
+                                       "removes it"
+                                     : " runs already; --stats shows it, --remove ends it"));
   }
   return Status();
 }
@@ -157,11 +168,13 @@ Status PodRunner::Start() {
     Result<std::string> id = StartContainer(&container);
     if (!id.ok()) return id.status();
     LogPrinter log = log_of(container);
+    const std::string name = "init container " + container.config.metadata().name();
+    const Notice notice(kQuietWait, "waiting for " + name);
     const Result<int> code = WaitForExit(*id, &log);
     if (!code.ok()) return code.status();
     if (*code == 0) continue;
-    return Status(ECHILD, "init container " + container.config.metadata().name() +
-                              " ended with status " + std::to_string(*code));
+    failure_ = *code;
+    return Status(ECHILD, name + " ended with status " + std::to_string(*code));
   }
   for (PodManifest::Container& container : manifest_.containers) {
     Result<std::string> id = StartContainer(&container);

@@ -32,6 +32,9 @@ class PodRunner {
   // Ends what runs and removes the pod with its emptyDirs.
   Status Remove();
 
+  // What a Start() that failed is to end the command with: the exit code of the init container that
+  // was the reason, else 1.
+  int failure() const { return failure_; }
   const std::string& pod() const { return pod_; }
   const std::string& address() const { return address_; }  // may be empty
   const std::string& network_namespace() const { return namespace_; }
@@ -57,6 +60,7 @@ class PodRunner {
   std::unique_ptr<v1::RuntimeService::Stub> runtime_;
   std::unique_ptr<v1::ImageService::Stub> images_;
   std::string pod_, address_, namespace_;
+  int failure_ = 1;
   struct Running {
     std::string id;
     LogPrinter log;

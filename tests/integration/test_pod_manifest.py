@@ -145,16 +145,17 @@ class PodManifests(unittest.TestCase):
         run = functools.partial(subprocess.run, input=POD, capture_output=True, text=True, timeout=120, check=False)
         self.assertEqual(run(self.command("--detach")).returncode, 0)
         try:
-            wait_until(lambda: " job\n" not in run(self.command("--stats")).stdout)  # it has ended
+            wait_until(lambda: "job ended" in run(self.command("--stats")).stdout)
             stats = run(self.command("--stats"))
-            self.assertRegex(stats.stdout, r"^CONTAINER +CPU +MEMORY +NAME\n[0-9a-f]{13} +\d\.\d{3} s +\d+\.\d MB  web\n$")
+            self.assertRegex(stats.stdout, r"^CONTAINER +CPU +MEMORY +NAME\n[0-9a-f]{13} +\d\.\d{3} s +\d+\.\d MB  web\n"
+                             rf"job ended with status 0 \(Completed\); its log: {self.node.directory}/logs/.*/job/0.log\n$")
             program = "import os, sys; print(os.getcwd()); print('bad', file=sys.stderr); sys.exit(5)"
             done = run(self.command("--exec", "--", "python3", "-c", program))
             self.assertEqual((done.returncode, done.stdout, done.stderr), (5, "/function\n", "bad\n"))
             done = run(self.command("--exec", "--container", "web", "--", "sh", "-c", "exit 3"))
             self.assertEqual((done.returncode, done.stderr), (3, ""))
             done = run(self.command("--exec", "--container", "job", "--", "true"))
-            self.assertEqual((done.returncode, done.stderr), (1, "usetl: no container job runs\n"))
+            self.assertEqual((done.returncode, done.stderr), (1, "usetl: no container job runs; --stats says why\n"))
         finally:
             removed = run(self.command("--remove"))
         self.assertEqual(removed.returncode, 0, removed.stderr)
@@ -189,6 +190,27 @@ class PodManifests(unittest.TestCase):
         done = self.run_pod(POD.replace("job.py", "fails.py").replace("    - name: web\n      image: localhost/web:1\n"
                             "      env: [{name: WHO, value: web}]\n", ""))
         self.assertEqual((done.returncode, done.stdout), (7, ""))
+
+        pod = JOB.replace("  containers:", "  initContainers:").replace("job.py", "fails.py").replace(
+            "name: job\n", "name: first\n") + "  containers: [{name: job, image: localhost/web:1}]\n"
+        done = self.run_pod(pod)
+        self.assertEqual((done.returncode, done.stdout), (7, ""))
+        self.assertEqual(done.stderr.splitlines()[-1], "usetl: init container first ended with status 7")
+
+    def test_pod_that_has_ended(self):
+        pod = JOB.replace("job.py", "fails.py")
+        run = functools.partial(subprocess.run, input=pod, capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual(run(self.command("--detach")).returncode, 0)
+        self.addCleanup(run, self.command("--remove"))
+        wait_until(lambda: "ended" in run(self.command("--stats")).stdout)
+        done = run(self.command("--stats"))
+        self.assertRegex(done.stdout, rf"^job ended with status 7 \(Error\).*; its log: {self.node.directory}/logs/.*/job/0.log\n$")
+        self.assertEqual(done.returncode, 0)
+        done = run(self.command("--exec", "--", "true"))
+        self.assertEqual((done.returncode, done.stderr), (1, "usetl: no container of job runs; --stats says why\n"))
+        done = run(self.command("--detach"))
+        self.assertEqual((done.returncode, done.stderr), (1, "usetl: pod default/job is there already (ended); --stats says "
+                                                             "how, --remove removes it\n"))
 
     def test_what_is_wrong(self):
         done = self.run_pod(POD.replace("localhost/web:1", "localhost/none:1").replace(
