@@ -98,7 +98,8 @@ void ParseMetadata(Fields* document, const ManifestOptions& options, PodManifest
   pod.set_uid(options.uid);
   for (const std::string& name : {pod.name(), pod.namespace_()}) {
     if (!IsName(name)) {
-      Fail("metadata.name", "a pod wants a name of a-z, 0-9, \"-\" and \".\"");
+      metadata.Miss("name", "a pod wants a name of a-z, 0-9, \"-\" and \".\"");
+      break;
     }
   }
   metadata.Into("labels", sandbox.mutable_labels());
@@ -146,35 +147,49 @@ void ParseSpec(Fields* document, const ManifestOptions& options, PodManifest* ma
   }
 }
 
+// The document that is to be run; others are of other kinds.
+YAML::Node OnlyPod(const std::vector<YAML::Node>& documents) {
+  std::vector<YAML::Node> pods;
+  std::string kinds;
+  for (const YAML::Node& document : documents) {
+    const YAML::Node kind =
+        document.IsMap() ? document["kind"] : YAML::Node(YAML::NodeType::Undefined);
+    if (!kind.IsDefined() || !kind.IsScalar()) continue;
+    if (kind.Scalar() == "Pod") pods.push_back(document);
+    kinds += (kinds.empty() ? "" : ", ") + kind.Scalar();
+  }
+  if (pods.size() == 1) return pods[0];
+  if (!pods.empty()) throw Wrong{"there are several Pods; give each a file of its own"};
+  throw Wrong{"there is no document with kind: Pod" +
+              (kinds.empty() ? "" : "; there is: " + kinds)};
+}
+
 }  // namespace
 
 Result<PodManifest> ParsePodManifest(const std::string& yaml, const ManifestOptions& options) {
   if (yaml.size() > kMostManifest) return Status(EFBIG, "the manifest exceeds 1 MB");
   try {
-    for (const YAML::Node& document : YAML::LoadAll(yaml)) {
-      if (!document.IsMap()) continue;
-      PodManifest manifest;
-      const YAML::Node kind = document["kind"], version = document["apiVersion"];
-      if (!kind.IsDefined() || !kind.IsScalar() || kind.Scalar() != "Pod") continue;
-      if (!version.IsDefined() || !version.IsScalar() || version.Scalar() != "v1") {
-        return Status(EINVAL, "apiVersion: a Pod's is v1");
-      }
-      Leftovers leftovers;
-      {
-        Fields fields(document, "", &leftovers, kIdleOfDocument);
-        fields.Get("apiVersion");
-        fields.Get("kind");
-        ParseMetadata(&fields, options, &manifest);
-        ParseSpec(&fields, options, &manifest);
-      }
-      if (!leftovers.unknown.empty()) {
-        return Status(EINVAL, leftovers.unknown[0] + " is no field of a pod");
-      }
-      if (manifest.containers.empty()) return Status(EINVAL, "spec.containers: is empty");
-      manifest.ignored = std::move(leftovers.idle);
-      return manifest;
+    const YAML::Node pod = OnlyPod(YAML::LoadAll(yaml));
+    const YAML::Node version = pod["apiVersion"];
+    if (!version.IsDefined() || !version.IsScalar() || version.Scalar() != "v1") {
+      return Status(EINVAL, "apiVersion: a Pod's is v1");
     }
-    return Status(EINVAL, "there is no document with kind: Pod");
+    PodManifest manifest;
+    Leftovers leftovers;
+    {
+      Fields fields(pod, "", &leftovers, kIdleOfDocument);
+      fields.Get("apiVersion");
+      fields.Get("kind");
+      ParseMetadata(&fields, options, &manifest);
+      ParseSpec(&fields, options, &manifest);
+    }
+    if (!leftovers.unknown.empty()) {
+      return Status(EINVAL, leftovers.unknown[0] + " is no field of a pod");
+    }
+    if (!leftovers.missing.empty()) return Status(EINVAL, leftovers.missing[0]);
+    if (manifest.containers.empty()) return Status(EINVAL, "spec.containers: is empty");
+    manifest.ignored = std::move(leftovers.idle);
+    return manifest;
   } catch (const Wrong& wrong) {
     return Status(EINVAL, wrong.message);
   } catch (const YAML::Exception& error) {

@@ -45,8 +45,9 @@ struct ManifestOptions {
   std::string volumes;  // directory of the volumes of all pods
 };
 
-// The first document of kind Pod in `yaml`. EINVAL names the field and says what is wrong with it;
-// what would need a cluster (ConfigMaps, valueFrom, ...) is wrong, and what no pod has.
+// The document of kind Pod in `yaml`, which has only one. EINVAL names the field and says what is
+// wrong with it; what would need a cluster (ConfigMaps, valueFrom, ...) is wrong, and what no pod
+// has.
 Result<PodManifest> ParsePodManifest(const std::string& yaml, const ManifestOptions& options);
 
 // "500m", "64Mi", "1.5G", ...: in thousandths. EINVAL: it is none, or too large.

@@ -22,7 +22,8 @@ void ParseEnvironment(Fields* container, v1::ContainerConfig* config) {
     v1::KeyValue& pair = *config->add_envs();
     pair.set_key(variable.Text("name"));
     pair.set_value(variable.Text("value"));
-    if (pair.key().empty()) Fail(variable.Path("name"), "is missing");
+    if (variable.Has("value")) RequireText(variable.Get("value"), variable.Path("value"));
+    if (pair.key().empty()) variable.Miss("name", "is missing");
   }
 }
 
@@ -36,7 +37,7 @@ void ParsePorts(Fields* container, v1::ContainerConfig* config, v1::PodSandboxCo
     const int64_t host = port.Number("hostPort", 0, kMostPort);
     const std::string protocol = port.Text("protocol", "TCP"), name = port.Text("name");
     const std::string address = port.Text("hostIP");
-    if (number == 0) Fail(port.Path("containerPort"), "is missing");
+    if (number == 0) port.Miss("containerPort", "is missing");
     if (protocol != "TCP") Fail(port.Path("protocol"), "only TCP is served");
     ports.push_back({{"containerPort", number}, {"protocol", protocol}});
     if (!name.empty()) ports.back()["name"] = name;
@@ -104,8 +105,7 @@ void ParseMounts(Fields* container, const Volumes& volumes, v1::ContainerConfig*
     made.set_propagation(
         static_cast<v1::MountPropagation>(mount.Choice("mountPropagation", kPropagations)));
     made.set_recursive_read_only(mount.Choice("recursiveReadOnly", kRecursive) == 2);
-    if (!made.container_path().starts_with('/'))
-      Fail(mount.Path("mountPath"), "is no absolute path");
+    if (!made.container_path().starts_with('/')) mount.Miss("mountPath", "is no absolute path");
   }
 }
 
@@ -123,10 +123,10 @@ PodManifest::Container ParseContainer(const YAML::Node& item, const std::string&
   PodManifest::Container container;
   v1::ContainerConfig& config = container.config;
   const std::string name = fields.Text("name");
-  if (!IsName(name)) Fail(where + ".name", "a container wants a name of a-z, 0-9, \"-\" and \".\"");
+  if (!IsName(name)) fields.Miss("name", "a container wants a name of a-z, 0-9, \"-\" and \".\"");
   config.mutable_metadata()->set_name(name);
   container.image = fields.Text("image");
-  if (container.image.empty()) Fail(where + ".image", "is missing");
+  if (container.image.empty()) fields.Miss("image", "is missing");
   container.pull_policy = fields.Text("imagePullPolicy", "IfNotPresent");
   if (container.pull_policy != "IfNotPresent" && container.pull_policy != "Always" &&
       container.pull_policy != "Never") {

@@ -10,6 +10,19 @@ std::string At(const std::string& list, size_t index) {
   return list + "[" + std::to_string(index) + "]";
 }
 
+void RequireText(const YAML::Node& value, const std::string& where) {
+  if (!value.IsScalar()) Fail(where, "is no text");
+  if (value.Tag() != "?") return;  // in quotes, or a block of lines
+  bool flag = false;
+  double number = 0;
+  int64_t integer = 0;  // 0x1F
+  const bool is_number = YAML::convert<double>::decode(value, number) ||
+                         YAML::convert<int64_t>::decode(value, integer);
+  if (!is_number && !YAML::convert<bool>::decode(value, flag)) return;
+  Fail(where, std::string(is_number ? "is a number" : "is a truth value") +
+                  ", no text; put it into quotes: \"" + value.Scalar() + "\"");
+}
+
 Fields::Fields(const YAML::Node& node, std::string where, Leftovers* leftovers,
                std::span<const std::string_view> idle)
     : node_(node.IsDefined() ? node : YAML::Node()),
@@ -81,7 +94,7 @@ std::vector<YAML::Node> Fields::List(const std::string& name) {
 std::vector<std::string> Fields::Texts(const std::string& name) {
   std::vector<std::string> texts;
   for (const YAML::Node& item : List(name)) {
-    if (!item.IsScalar()) Fail(Path(name), "has an item that is no text");
+    RequireText(item, At(Path(name), texts.size()));
     texts.push_back(item.Scalar());
   }
   return texts;
@@ -96,6 +109,10 @@ int Fields::Choice(const std::string& name, std::span<const std::string_view> te
     if (!known.empty()) all.append(all.empty() ? "" : ", ").append(known);
   }
   Fail(Path(name), "is none of " + all);
+}
+
+void Fields::Miss(const std::string& name, const std::string& what) {
+  leftovers_->missing.push_back(Path(name) + ": " + what);
 }
 
 void Fields::Refuse(const std::string& name, const std::string& why) {

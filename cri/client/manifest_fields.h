@@ -24,7 +24,11 @@ struct Wrong {
 struct Leftovers {
   std::vector<std::string> idle;     // Kubernetes has them, they mean nothing without a cluster
   std::vector<std::string> unknown;  // most likely mistyped
+  std::vector<std::string> missing;  // what must be there, and what is wrong: said after those
 };
+
+// What YAML takes for a number or a truth value is no text: Kubernetes refuses it.
+void RequireText(const YAML::Node& value, const std::string& where);
 
 // A mapping of the manifest. Whoever has asked for a field knows it; in the end the others are
 // leftovers.
@@ -50,13 +54,15 @@ class Fields {
     if (!Has(name)) return;
     if (!Get(name).IsMap()) Fail(Path(name), "is no mapping");
     for (const auto& item : Get(name)) {
-      if (!item.first.IsScalar() || !item.second.IsScalar())
-        Fail(Path(name), "has a value that is no text");
+      if (!item.first.IsScalar()) Fail(Path(name), "has a name that is no text");
+      RequireText(item.second, Path(name) + "." + item.first.Scalar());
       (*map)[item.first.Scalar()] = item.second.Scalar();
     }
   }
   // One of these texts, as its place in the list; the first when the field is not there.
   int Choice(const std::string& name, std::span<const std::string_view> texts);
+  // Of a field that is not there, or of no use: perhaps another one was to be it.
+  void Miss(const std::string& name, const std::string& what);
   void Refuse(const std::string& name, const std::string& why);
   // For mappings whose names are anybody's.
   std::vector<std::string> Names() const;

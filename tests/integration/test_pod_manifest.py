@@ -222,7 +222,7 @@ class PodManifests(unittest.TestCase):
         done = self.run_pod(POD.replace("spec:", "spec:\n  hostNetwork: true"))
         self.assertIn("hostNetwork is not supported", done.stderr)
         done = self.run_pod("kind: Service")
-        self.assertEqual(done.stderr, "usetl: -: there is no document with kind: Pod\n")
+        self.assertEqual(done.stderr, "usetl: -: there is no document with kind: Pod; there is: Service\n")
         done = self.run_pod(JOB.replace("command", "comand"))
         self.assertEqual((done.returncode, done.stderr),
                          (1, "usetl: -: spec.containers[0].comand is no field of a pod\n"))

@@ -90,11 +90,17 @@ spec:
 }
 
 TEST(Manifest, SaysWhatIsWrong) {
-  EXPECT_EQ(Parse("kind: Deployment").status().message(), "there is no document with kind: Pod");
+  EXPECT_EQ(Parse("kind: Deployment\n---\n1\n---\nkind: Service").status().message(),
+            "there is no document with kind: Pod; there is: Deployment, Service");
+  EXPECT_EQ(Parse("a: b").status().message(), "there is no document with kind: Pod");
+  EXPECT_EQ(Parse("kind: Pod\n---\nkind: Pod").status().message(),
+            "there are several Pods; give each a file of its own");
   EXPECT_EQ(Parse("kind: Pod\napiVersion: v2").status().message(), "apiVersion: a Pod's is v1");
   EXPECT_TRUE(Parse("a: [").status().message().starts_with("no YAML: "));
   EXPECT_EQ(Cause("  containers: []"), "spec.containers: is empty");
   EXPECT_TRUE(Parse("apiVersion: v1\nkind: Pod").status().message().starts_with("metadata.name: "));
+  EXPECT_EQ(Parse("apiVersion: v1\nkind: Pod\nmetdata: {name: p}").status().message(),
+            "metdata is no field of a pod");
   EXPECT_EQ(Parse("apiVersion: v1\nkind: Pod\nmetadata: {name: p}").status().message(),
             "spec.containers: is empty");
   EXPECT_TRUE(Cause("  containers: [{name: .., image: b}]").starts_with("spec.containers[0].name"));
@@ -132,6 +138,12 @@ TEST(Manifest, SaysWhatIsWrong) {
 
 TEST(Manifest, RefusesFieldsThatNoPodHas) {
   const std::string container = "  containers: [{name: a, image: b";
+  EXPECT_EQ(Cause("  containers: [{nam: a, image: b}]"),
+            "spec.containers[0].nam is no field of a pod");
+  EXPECT_EQ(Cause("  containers: [{name: a, imge: b}]"),
+            "spec.containers[0].imge is no field of a pod");
+  EXPECT_EQ(Cause(container + ", ports: [{port: 80}]}]"),
+            "spec.containers[0].ports[0].port is no field of a pod");
   EXPECT_EQ(Cause(container + ", envv: []}]"), "spec.containers[0].envv is no field of a pod");
   // A field of the pod is none of a container.
   EXPECT_EQ(Cause(container + ", nodeSelector: {}}]"),
@@ -146,6 +158,29 @@ TEST(Manifest, RefusesFieldsThatNoPodHas) {
             "spec.volumes[0].emptyDir.size is no field of a pod");
   EXPECT_EQ(Cause(container + "}]\n  retries: 1"), "spec.retries is no field of a pod");
   EXPECT_EQ(Cause(container + "}]\nspek: {}"), "spek is no field of a pod");
+}
+
+TEST(Manifest, WantsTextAsKubernetesDoes) {
+  const auto of_value = [](const std::string& value) {
+    return Cause("  containers: [{name: a, image: b, env: [{name: A, value: " + value + "}]}]");
+  };
+  const std::string where = "spec.containers[0].env[0].value: ";
+  for (const char* number : {"1", "1.5", "0x1F", "-3", "1e3", ".inf"}) {
+    EXPECT_EQ(of_value(number),
+              where + "is a number, no text; put it into quotes: \"" + number + "\"");
+  }
+  for (const char* flag : {"true", "no", "On"}) {
+    EXPECT_EQ(of_value(flag),
+              where + "is a truth value, no text; put it into quotes: \"" + flag + "\"");
+  }
+  for (const char* text : {"'1'", "\"true\"", "1.2.3", "1Gi", "!!str 1", "null", "''", "x"}) {
+    EXPECT_EQ(of_value(text), "") << text;
+  }
+  EXPECT_EQ(Cause("  containers: [{name: a, image: b, args: [x, 1]}]"),
+            "spec.containers[0].args[1]: is a number, no text; put it into quotes: \"1\"");
+  EXPECT_EQ(
+      Parse("apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {a: true}}").status().message(),
+      "metadata.labels.a: is a truth value, no text; put it into quotes: \"true\"");
 }
 
 TEST(Manifest, SaysTheWayAroundASubPath) {
