@@ -37,8 +37,19 @@ void WarnOfNetwork(Node* node) {
   if (!network.ok()) spdlog::warn("no pod can start: {}", network.message());
 }
 
-// Serves until SIGTERM or SIGINT. REQUIRES: they are blocked in all threads.
-Status Serve(const NodeOptions& options, Starter* starter) {
+// Of a node that ends: pods outlive it, which nobody would guess.
+void TellWhatStays(const Store& store) {
+  const size_t pods = store.Sandboxes().size();
+  if (pods == 0) return;
+  std::fprintf(stderr,
+               "%zu pod%s, with network and records: start the node again and remove what is not "
+               "wanted (usetl run --pod FILE --remove, or crictl rmp -f)\n",
+               pods, pods == 1 ? " stays" : "s stay");
+}
+
+// Serves until SIGTERM or SIGINT. `whole_node`: the other daemons end with it. REQUIRES: the
+// signals are blocked in all threads.
+Status Serve(const NodeOptions& options, Starter* starter, bool whole_node) {
   Result<std::unique_ptr<Node>> node = Node::Open(options);
   if (!node.ok()) return node.status();
   Result<std::unique_ptr<streaming::Server>> streams =
@@ -84,6 +95,7 @@ Status Serve(const NodeOptions& options, Starter* starter) {
   sigwait(&set, &signal);
   constexpr std::chrono::seconds kLinger{2};  // for calls that are under way
   server->Shutdown(std::chrono::system_clock::now() + kLinger);
+  if (whole_node) TellWhatStays(*(*node)->store);
   return Status();
 }
 
@@ -179,7 +191,7 @@ int Main(int argc, char** argv) {
   if (!driver.ok() && status.ok()) status = driver.status();
   if (driver.ok()) options.cgroup_driver = *driver;
   if (ready_fd < 0) spdlog::info("usetld {} starts; it will serve {}", Version(), options.socket);
-  if (status.ok()) status = Serve(options, &starter);
+  if (status.ok()) status = Serve(options, &starter, /*whole_node=*/ready_fd >= 0);
   return status.ok() ? 0 : starter.Fail("usetld", status);
 }
 

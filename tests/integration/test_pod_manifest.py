@@ -212,6 +212,19 @@ class PodManifests(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (1, "usetl: pod default/job is there already (ended); --stats says "
                                                              "how, --remove removes it\n"))
 
+    def test_node_says_what_stays(self):
+        node = Node("--cri", "--no-network")
+        with contextlib.closing(Client(f"{node.directory}/usetl.sock")) as client:
+            pods = [client.RunPodSandbox(config=pod_config(name, node.directory)).pod_sandbox_id for name in "ab"]
+            client.RemovePodSandbox(pod_sandbox_id=pods[0])
+        node.process.terminate()
+        said = node.process.stderr.read()
+        for network in pathlib.Path(node.directory, "netns").iterdir():
+            subprocess.run(["umount", network], check=False)  # some are ready for others
+        node.close()
+        self.assertTrue(said.startswith("1 pod stays, with network and records: start the node again and remove what"), said)
+        self.assertEqual(said.count("\n"), 1)
+
     def test_what_is_wrong(self):
         done = self.run_pod(POD.replace("localhost/web:1", "localhost/none:1").replace(
             "      env", "      imagePullPolicy: Never\n      env"))
