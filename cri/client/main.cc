@@ -141,10 +141,10 @@ int Main(int argc, char** argv) {
   app.add_option("POD.yaml", manifest_path, "YAML file with a Pod; - reads standard input")
       ->required();
   CLI::Option* const whose =
-      app.add_option("--node", node, "directory of the node")->capture_default_str();
-  app.add_option("--socket", socket, "in its place: of the CRI [NODE/usetl.sock]")->excludes(whose);
-  app.add_option("--logs", options.logs, "directory of logs")->capture_default_str();
-  app.add_option("--volumes", options.volumes, "directory of emptyDir volumes [NODE/volumes]");
+      AddPath(&app, "--node", &node, "directory of the node")->capture_default_str();
+  AddPath(&app, "--socket", &socket, "in its place: of the CRI [NODE/usetl.sock]")->excludes(whose);
+  AddPath(&app, "--logs", &options.logs, "directory of logs")->capture_default_str();
+  AddPath(&app, "--volumes", &options.volumes, "directory of emptyDir volumes [NODE/volumes]");
   app.add_option("COMMAND", command, "of --exec, with its arguments");
   app.add_option("--container", container, "of --exec [the first]");
   app.add_flag("--detach", detach, "leave the pod running, print its id");

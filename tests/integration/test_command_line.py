@@ -32,6 +32,24 @@ class CommandLines(unittest.TestCase):
         self.check("usetl image rm", "usetl: name is required; see usetl image rm --help")
         self.check("usetl bake", "usetl: bake what.*; see usetl bake --help")
 
+    def test_words_that_are_too_many_where_one_is_missing(self):
+        unknown = "usetl: the following argument was not expected: frob"
+        self.check("usetl image frob", f"{unknown}; see usetl image --help")
+        for command in ("usetl run", "usetl run --pod=", "usetl image rm"):
+            name = command.rstrip("=")
+            self.check(f"{name} --frob", f"{unknown.replace('frob', '--frob')}; see {name} --help")
+
+    def test_empty_paths(self):
+        for words in ("up --node", "up --runtimes", "up --cri --images", "run f.py --node", "ps --node", "inspect --node",
+                      "image --node", "image ls --store", "run --pod - --logs"):
+            done = run("usetl", *words.split(), "")
+            self.assertEqual((done.returncode, done.stdout), (2, ""), words)
+            self.assertRegex(done.stderr, rf"^usetl: {words.split()[-1]}: wants a path; see usetl ", words)
+
+    def test_help_of_lists(self):
+        for option in ("--allow", "--env"):
+            self.assertRegex(run("usetl", "run", "--help").stdout, rf"{option} [^-]*; may be repeated\n")
+
     def test_version(self):
         version = re.search(r"^CMAKE_PROJECT_VERSION:\w+=(.+)", (BUILD / "CMakeCache.txt").read_text(), re.MULTILINE)[1]
         for program in ("usetl", "usetl-vmmd", "usetl-proxy", "usetld", "usetl-bake", "usetl-image", "usetl-pod",
@@ -63,7 +81,8 @@ class CommandLines(unittest.TestCase):
                              (2, "", f"usetl: {path} is a directory; pass the function's file, such as /usr/main.py\n"))
 
     def test_values(self):
-        self.check("usetl up --pool many", "usetl: .*--pool.*; see usetl up --help")
+        for pool in ("many", "100000", "4097", "2x", "-1", "1e3"):
+            self.check(f"usetl up --pool={pool}", "usetl: --pool: wants a number from 0 to 4096; see usetl up --help")
         self.check("usetl run f.py --timeout 3weeks", "usetl: .*weeks.*; see usetl run --help")
 
     def test_times(self):

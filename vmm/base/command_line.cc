@@ -42,8 +42,20 @@ std::optional<int> ReadArguments(CLI::App* app, int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     const CLI::App* wrong = app;
     while (!wrong->get_subcommands().empty()) wrong = wrong->get_subcommands().back();
-    return RefuseArguments(*wrong, AsPart(error.what()));
+    // Something is missing, and another word is one too many: that one was mistyped.
+    const std::vector<std::string> unknown = app->remaining(/*recurse=*/true);
+    const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    const std::string why =
+        missing && !unknown.empty() ? CLI::ExtrasError(unknown).what() : error.what();
+    return RefuseArguments(*wrong, AsPart(why));
   }
+}
+
+CLI::Option* AddPath(CLI::App* app, const std::string& name, std::string* path,
+                     const std::string& what) {
+  return app->add_option(name, *path, what)->check([](const std::string& given) {
+    return std::string(given.empty() ? "wants a path" : "");
+  });
 }
 
 int RefuseArguments(const CLI::App& app, const std::string& why) {

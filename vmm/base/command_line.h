@@ -18,8 +18,12 @@ int RefuseArguments(const CLI::App& app, const std::string& why);
 // A list that takes one value each time: what stands behind it is not for it.
 template <typename T>
 CLI::Option* AddList(CLI::App* app, const std::string& name, T* values, const std::string& what) {
-  return app->add_option(name, *values, what)->allow_extra_args(false);
+  return app->add_option(name, *values, what + "; may be repeated")->allow_extra_args(false);
 }
+
+// A path, which is not empty.
+CLI::Option* AddPath(CLI::App* app, const std::string& name, std::string* path,
+                     const std::string& what);
 
 }  // namespace usetl
 

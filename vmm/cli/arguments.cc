@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -9,13 +10,13 @@
 #include "vmm/base/command_line.h"
 #include "vmm/base/installation.h"
 #include "vmm/cli/commands.h"
+#include "vmm/pool/protocol.h"
 
 namespace usetl {
 namespace {
 
 void AddNodeOptions(CLI::App* app, NodeOptions* node) {
-  app->add_option("--runtimes", node->runtimes, "directory of baked runtimes")
-      ->capture_default_str();
+  AddPath(app, "--runtimes", &node->runtimes, "directory of baked runtimes")->capture_default_str();
   app->add_option("--runtime", node->runtime, "which runtime")->capture_default_str();
   app->add_option("--memory", node->memory, "most memory of a function, e.g. 256M")
       ->transform(CLI::AsSizeValue(false))
@@ -37,6 +38,14 @@ std::string CheckTimeout(const std::string& text) {
   constexpr double kLeast = 0.001, kMost = 1000 * 3600;  // usetl-proxy's milliseconds have 32 bits
   const double seconds = std::strtod(text.c_str(), nullptr);
   return seconds >= kLeast && seconds <= kMost ? "" : "wants a time from 1ms to 1000h";
+}
+
+std::string CheckPool(const std::string& text) {
+  uint32_t usfs = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, usfs);
+  if (error == std::errc() && rest == end && usfs <= pool::kMostUsfs) return "";
+  return "wants a number from 0 to " + std::to_string(pool::kMostUsfs);
 }
 
 void AddRegistryOptions(CLI::App* app, NodeOptions* node, CLI::Option* cri) {
@@ -92,7 +101,7 @@ int RunMain(int argc, char** argv) {
   app.add_option("--event", run.event, "for a handler: JSON text, or @FILE");
   AddList(
       &app, "--allow", &run.allow,
-      "origin that the function may reach, e.g. http://127.0.0.1:8080 or https://*.example.com");
+      "origin that the function may reach, e.g. http://127.0.0.1:8080 or\nhttps://*.example.com");
   AddList(&app, "--env", &run.env, "NAME=VALUE");
   app.add_option("--timeout", run.timeout_seconds, "seconds, or with a unit: 500ms, 2m, 1h")
       ->transform(CLI::AsNumberWithUnit(
@@ -100,7 +109,7 @@ int RunMain(int argc, char** argv) {
       ->check(CheckTimeout)
       ->default_str("60");
   app.add_flag("--timings", run.timings, "print where the time went, on stderr");
-  app.add_option("--node", run.node, "directory of a running node")->capture_default_str();
+  AddPath(&app, "--node", &run.node, "directory of a running node")->capture_default_str();
   app.add_flag_callback(
       "--script", [&] { run.mode = "script"; }, "run as a script to its end");
   app.add_option("arguments", run.arguments, "after --: the function's, in sys.argv");
@@ -129,15 +138,15 @@ int UpMain(int argc, char** argv) {
   up.directory = kDefaultNode;
   up.runtimes = DefaultRuntimes();
   CLI::App app{"Runs the daemons of a node in the foreground, until Ctrl-C.", argv[0]};
-  app.add_option("--node", up.directory, "directory for the node's sockets")->capture_default_str();
-  app.add_option("--pool", up.pool, "USFs kept ready")->capture_default_str();
+  AddPath(&app, "--node", &up.directory, "directory for the node's sockets")->capture_default_str();
+  app.add_option("--pool", up.pool, "USFs kept ready")->check(CheckPool)->capture_default_str();
   CLI::Option* const cri = app.add_flag(
       "--cri", up.cri, "serve the Container Runtime Interface too, at NODE/usetl.sock");
-  app.add_option("--state", up.state, "with --cri: directory of pods and containers [NODE/pods]")
+  AddPath(&app, "--state", &up.state, "with --cri: directory of pods and containers [NODE/pods]")
       ->needs(cri);
-  app.add_option("--images", up.images,
-                 "with --cri: directory of the image store [" + ImageStoreOf(kDefaultNode) +
-                     ", with --node NODE/images]")
+  AddPath(&app, "--images", &up.images,
+          "with --cri: directory of the image store [" + ImageStoreOf(kDefaultNode) +
+              ", with --node NODE/images]")
       ->needs(cri);
   app.add_option("--metrics", up.metrics,
                  "with --cri: numeric ADDRESS:PORT to serve Prometheus metrics at [not served]")
@@ -153,8 +162,8 @@ int UpMain(int argc, char** argv) {
          "--no-network", [&] { up.network = false; },
          "with --cri: pods have a loopback only, no address")
       ->needs(cri);
-  app.add_option("--cni-conf", up.cni_conf,
-                 "with --cri: directory of the network's configuration [/etc/cni/net.d]")
+  AddPath(&app, "--cni-conf", &up.cni_conf,
+          "with --cri: directory of the network's configuration [/etc/cni/net.d]")
       ->needs(cri);
   app.add_option("--cni-bin", up.cni_bin,
                  "with --cri: directories of network plugins, A:B [/opt/cni/bin:/usr/lib/cni]")
@@ -168,7 +177,7 @@ int UpMain(int argc, char** argv) {
 int PsMain(int argc, char** argv) {
   std::string node = kDefaultNode;
   CLI::App app{"Lists the USFs of a running node.", argv[0]};
-  app.add_option("--node", node, "directory of the node")->capture_default_str();
+  AddPath(&app, "--node", &node, "directory of the node")->capture_default_str();
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return Inspect(node, /*table=*/true);
 }
@@ -176,7 +185,7 @@ int PsMain(int argc, char** argv) {
 int InspectMain(int argc, char** argv) {
   std::string node = kDefaultNode;
   CLI::App app{"Shows pool, USFs and counters of a running node as JSON.", argv[0]};
-  app.add_option("--node", node, "directory of the node")->capture_default_str();
+  AddPath(&app, "--node", &node, "directory of the node")->capture_default_str();
   if (const auto end = ReadArguments(&app, argc, argv)) return *end;
   return Inspect(node, /*table=*/false);
 }

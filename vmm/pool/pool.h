@@ -13,15 +13,16 @@
 #include <string>
 #include <string_view>
 
+#include "vmm/pool/protocol.h"
 #include "vmm/pool/usf_handle.h"
 
 namespace usetl {
 
 struct PoolOptions {
-  uint32_t size = 2;             // idle USFs without a tenant that are kept ready
-  uint32_t most = 4096;          // USFs of the node in all
-  uint32_t max_uses = 10'000;    // of one USF
-  uint32_t keep_per_tenant = 4;  // idle ones that wait for their tenant
+  uint32_t size = 2;                // idle USFs without a tenant that are kept ready
+  uint32_t most = pool::kMostUsfs;  // USFs of the node in all
+  uint32_t max_uses = 10'000;       // of one USF
+  uint32_t keep_per_tenant = 4;     // idle ones that wait for their tenant
 };
 
 // How long rollbacks took.

@@ -31,6 +31,7 @@ enum class Request : uint32_t {
 };
 
 inline constexpr size_t kMaxCgroups = 16;
+inline constexpr uint32_t kMostUsfs = 4096;  // of a node
 
 struct ClaimRequest {
   Request request;
