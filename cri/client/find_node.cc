@@ -24,8 +24,9 @@ Status FindNode(const std::string& socket) {
   if (connect(there.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
     return Status();
   }
-  if (errno != ENOENT && errno != ECONNREFUSED) return Status::Errno("connect " + socket);
   const std::string node = std::filesystem::path(socket).parent_path();
+  if (errno == EACCES && socket == CriSocket(node)) return NodeOfAnother(node);
+  if (errno != ENOENT && errno != ECONNREFUSED) return Status::Errno("connect " + socket);
   if (socket != CriSocket(node)) return Status(ENOENT, "nothing serves the CRI at " + socket);
   const std::string command =
       "usetl up --cri" + (node == kDefaultNode ? std::string() : " --node " + node);

@@ -153,6 +153,23 @@ class Randomness(unittest.TestCase):
             self.assertEqual(len(set(values)), len(drawn), values)
 
 
+class Owners(unittest.TestCase):
+    def test_node_of_another_user(self):
+        node = Node("--cri", "--no-network")
+        self.addCleanup(node.close)
+        os.chmod(node.directory, 0o755)
+        says = f"usetl: the node in {node.directory} belongs to another user (root); run as that user, or with sudo\n"
+        with tempfile.NamedTemporaryFile("w", suffix=".py") as function:
+            os.chmod(function.name, 0o644)
+            for words, status in ((["ps"], 1), (["inspect"], 1), (["run", function.name], 125), (["up"], 1),
+                                  (["run", "--pod", "-"], 1)):
+                done = subprocess.run(
+                    [BUILD / "usetl", *words, "--node", node.directory], text=True, timeout=60, check=False,
+                    input="{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: a, image: a}]}}",
+                    capture_output=True, user=65534, group=65534, extra_groups=[])
+                self.assertEqual((done.returncode, done.stdout, done.stderr), (status, "", says), words)
+
+
 class Refusals(unittest.TestCase):
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="usetl-test-")

@@ -1,6 +1,7 @@
 #include "vmm/base/installation.h"
 
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -31,6 +32,17 @@ std::string DefaultRuntimes() {
   if (set != nullptr) return set;
   const std::string beside = InstalledPath("runtimes");  // where a build folder has them
   return access(beside.c_str(), F_OK) == 0 ? beside : "/var/lib/usetl/runtimes";
+}
+
+Status NodeOfAnother(const std::string& node) {
+  std::string owner;
+  struct stat info;
+  if (stat(VmmdSocket(node).c_str(), &info) == 0 || stat(node.c_str(), &info) == 0) {
+    // No names of others: this program is linked statically, which has no name service.
+    owner = info.st_uid == 0 ? " (root)" : " (uid " + std::to_string(info.st_uid) + ")";
+  }
+  return Status(EACCES, "the node in " + node + " belongs to another user" + owner +
+                            "; run as that user, or with sudo");
 }
 
 std::string ImageStoreOf(const std::string& node) {

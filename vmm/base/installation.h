@@ -33,6 +33,9 @@ inline std::string PodsSocket(const std::string& node) { return node + "/pods.so
 inline std::string ProxySocket(const std::string& node) { return node + "/proxy.sock"; }
 inline std::string CriSocket(const std::string& node) { return node + "/usetl.sock"; }
 
+// Of an EACCES at a socket of the node: whose it is, and what to do.
+Status NodeOfAnother(const std::string& node);
+
 // Where a node keeps its images unless told otherwise: those of the usual node survive a restart of
 // the machine, those of another one lie in its directory.
 std::string ImageStoreOf(const std::string& node);

@@ -124,6 +124,7 @@ int RunMain(int argc, char** argv) {
     return RefuseArguments(app, "\"" + run.arguments[0] +
                                     "\" is no option; arguments of the function stand behind --");
   }
+  run.node_chosen = app.count("--node") > 0;
   if (app.count("--memory") > 0) run.memory = run.embedded.memory;
   for (const char* option :
        {"--runtimes", "--region", "--objects", "--trace", "--verify", "--no-huge-pages"}) {

@@ -17,7 +17,8 @@ struct RunOptions {
   std::vector<std::string> allow, env, arguments;
   std::string mode = "auto";
   double timeout_seconds = 60;
-  std::string node;  // directory of a running node
+  std::string node;          // directory of a running node
+  bool node_chosen = false;  // it was given
   bool timings = false;
   uint64_t memory = 0;   // 0: what the node gives
   NodeOptions embedded;  // when none runs there

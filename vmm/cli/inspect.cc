@@ -28,6 +28,7 @@ Result<nlohmann::json> Ask(int socket, uint32_t from) {
 
 int Inspect(const std::string& node, bool table) {
   Result<Fd> socket = ipc::Connect(VmmdSocket(node));
+  if (socket.status().code() == EACCES) return Complain(NodeOfAnother(node).message());
   if (!socket.ok())
     return Complain("no node in " + node + " (start one: usetl up --node " + node + ")");
   Result<nlohmann::json> answer = Ask(socket->get(), 0);

@@ -104,7 +104,9 @@ Result<std::unique_ptr<Node>> Node::Start(const NodeOptions& options) {
     node->directory_ = pattern;
     node->own_directory_ = true;
   } else {
-    if (ipc::Connect(VmmdSocket(options.directory)).ok()) {
+    const Result<Fd> running = ipc::Connect(VmmdSocket(options.directory));
+    if (running.status().code() == EACCES) return NodeOfAnother(options.directory);
+    if (running.ok()) {
       return Status(EADDRINUSE, "a node runs in " + options.directory +
                                     " already; end it, or choose another --node");
     }

@@ -188,7 +188,14 @@ int RunFunction(const RunOptions& options) {
 
   std::unique_ptr<Node> embedded;
   Result<Fd> socket = ipc::Connect(ProxySocket(options.node));
+  if (socket.status().code() == EACCES) {
+    return Complain(NodeOfAnother(options.node).message(), 125);
+  }
   if (!socket.ok()) {
+    if (options.node_chosen) {
+      std::fprintf(stderr, "no node in %s: this command brings up one of its own\n",
+                   options.node.c_str());
+    }
     NodeOptions node = options.embedded;
     node.pool = 1;
     Result<std::unique_ptr<Node>> started = Node::Start(node);
