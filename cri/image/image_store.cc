@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <fts.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -39,6 +40,12 @@ Result<std::unique_ptr<ImageStore>> ImageStore::Open(const std::string& director
   if (!content.ok()) return content.status();
   return std::unique_ptr<ImageStore>(
       new ImageStore(std::move(*content), config, std::move(pinned)));
+}
+
+bool ImageStore::IsThere(const std::string& directory) {
+  // The file is written last.
+  return access((directory + "/oci-layout").c_str(), F_OK) == 0 ||
+         (errno != ENOENT && errno != ENOTDIR);
 }
 
 ImageStore::ImageStore(std::unique_ptr<ContentStore> content, const StoreConfig& config,

@@ -49,6 +49,9 @@ class ImageStore {
   static Result<std::unique_ptr<ImageStore>> Open(const std::string& directory,
                                                   const StoreConfig& config);
 
+  // Makes nothing. One that may not be looked at is there: Open() says what is wrong with it.
+  static bool IsThere(const std::string& directory);
+
   // Returns the image's id once it is whole on the disk, packs too. What is there is not fetched
   // again. May be called by many threads, for one image as well; `progress` may be empty.
   Result<std::string> Pull(std::string_view reference, const Auth& auth, const OnProgress& progress,

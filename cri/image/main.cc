@@ -88,9 +88,21 @@ nlohmann::json Describe(const Image& image) {
           {"stopSignal", image.config.stop_signal}};
 }
 
+std::string SizeText(uint64_t bytes) {
+  constexpr double kSmall = 0.1e6;
+  char text[32];
+  if (static_cast<double>(bytes) < kSmall) {
+    std::snprintf(text, sizeof text, "%.1f kB", static_cast<double>(bytes) / 1e3);
+  } else {
+    std::snprintf(text, sizeof text, "%.1f MB", static_cast<double>(bytes) / 1e6);
+  }
+  return text;
+}
+
+// Of no store: an empty list.
 Status List(ImageStore* store, const Options& options) {
   std::vector<ImagePtr> images;
-  if (options.references.empty()) {
+  if (options.references.empty() && store != nullptr) {
     const auto list = store->List();
     if (!list.ok()) return list.status();
     images = (*list)->images;
@@ -115,8 +127,8 @@ Status List(ImageStore* store, const Options& options) {
     if (names.empty()) names = image->repo_digests;
     if (names.empty()) names = {"-"};
     for (const std::string& name : names) {
-      std::printf("%-14s %7.1f MB  %s\n", image->id.substr(7, 12).c_str(), image->size / 1e6,
-                  name.c_str());
+      std::printf("%-14s %10s  %s\n", image->id.substr(7, 12).c_str(),
+                  SizeText(image->size).c_str(), name.c_str());
     }
   }
   return Status();
@@ -153,11 +165,11 @@ Status FinishConfig(Options* options) {
 
 // Before the verb and behind it.
 void AddStoreOptions(CLI::App* app, Options* options) {
-  CLI::Option* const node = app->add_option("--node", options->node, "whose store it is");
+  CLI::Option* const node = AddPath(app, "--node", &options->node, "whose store it is");
   node->capture_default_str();
-  app->add_option("--store", options->directory,
-                  "its directory, for a node with --images [" + ImageStoreOf(kDefaultNode) +
-                      ", with --node NODE/images]")
+  AddPath(app, "--store", &options->directory,
+          "its directory, for a node with --images [" + ImageStoreOf(kDefaultNode) +
+              ", with --node NODE/images]")
       ->excludes(node);
 }
 
@@ -182,8 +194,8 @@ void AddPullOptions(CLI::App* pull, Options* options) {
       ->capture_default_str();
 }
 
-int EndOfBake(const Result<int>& ended) {
-  return ended.ok() ? *ended : Complain(ended.status(), "bake");
+int EndOfBake(const Result<int>& ended, const std::string& verb) {
+  return ended.ok() ? *ended : Complain(ended.status(), verb);
 }
 
 CLI::App* AddBakeVerb(CLI::App* app, Options* options) {
@@ -249,13 +261,27 @@ int Main(int argc, char** argv) {
 
   if (Status status = FinishConfig(&options); !status.ok()) return Complain(status);
   if (!options.bake.file.empty()) {
-    return EndOfBake(BakeFromFile(options.config, options.bake, Interrupted));
+    return EndOfBake(BakeFromFile(options.config, options.bake, Interrupted), "import");
   }
-  const auto store = ImageStore::Open(
-      options.directory.empty() ? ImageStoreOf(options.node) : options.directory, options.config);
+  const std::string directory =
+      options.directory.empty() ? ImageStoreOf(options.node) : options.directory;
+  if (!pull->parsed() && !import->parsed() && directory.starts_with('/') &&
+      !ImageStore::IsThere(directory)) {
+    const std::string missing = "no image store in " + directory;
+    if (bake->parsed()) {
+      return Complain({ENOENT, "no image " + options.bake.image + ": " + missing}, "bake");
+    }
+    // The usual one is made by the first image.
+    const bool all = list->parsed() && options.references.empty();
+    if (!all || directory != ImageStoreOf(kDefaultNode)) return Complain({EINVAL, missing});
+    const Status listed = List(nullptr, options);
+    return listed.ok() ? 0 : Complain(listed);
+  }
+  const auto store = ImageStore::Open(directory, options.config);
   if (!store.ok()) return Complain(store.status());
   Status status;
-  if (bake->parsed()) return EndOfBake(BakeFromStore(store->get(), options.bake, Interrupted));
+  if (bake->parsed())
+    return EndOfBake(BakeFromStore(store->get(), options.bake, Interrupted), "bake");
   if (pull->parsed()) status = Pull(store->get(), &options);
   if (import->parsed()) status = Import(store->get(), options);
   if (list->parsed()) status = List(store->get(), options);

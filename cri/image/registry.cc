@@ -254,7 +254,9 @@ Result<RegistryDocument> Registry::Manifest(HttpClient* client, const std::strin
     }
     return Status();
   });
-  if (!status.ok()) return status.Annotate("manifest " + tag_or_digest);
+  if (!status.ok()) {  // a tag is the caller's to name: by itself it reads as a number
+    return status.Annotate(IsDigest(tag_or_digest) ? "manifest " + tag_or_digest : "its manifest");
+  }
   return document;
 }
 

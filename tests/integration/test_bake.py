@@ -66,6 +66,16 @@ class Bake(unittest.TestCase):
     def test_root_archive_has_the_packages_of_the_function_missing(self):
         self.assertIn("No module named 'purepkg'", self.prints(self.base))
 
+    def test_layout_without_an_image(self):
+        layout = self.directory / "none"
+        layout.mkdir()
+        (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        (layout / "index.json").write_text('{"schemaVersion": 2, "manifests": []}')
+        done = self.bake(layout)
+        self.assertEqual((done.returncode, done.stderr), (3, f"usetl: import {layout}: holds no image for linux/amd64\n"))
+        done = self.bake(self.directory / "absent")
+        self.assertEqual((done.returncode, done.stderr), (1, f"usetl: {self.directory}/absent: No such file or directory\n"))
+
     def test_image_without_python(self):
         layout = layout_of(self.directory / "empty", [self.directory / "venv.tar"])
         done = self.bake(layout)

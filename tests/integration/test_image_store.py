@@ -2,10 +2,15 @@
 
 import json
 import os
+import pathlib
+import shutil
+import subprocess
 import tarfile
+import tempfile
 import unittest
 
-from image_store_case import INVALID, NO_SPACE, RegistryCase, Store, command
+from image_store_case import INVALID, NO_SPACE, NOT_FOUND, RegistryCase, Store, command
+from node import BUILD
 from registry import MANIFEST, FakeImage, digest, tar
 
 
@@ -35,6 +40,32 @@ class StoreFiles(RegistryCase):
         self.assertEqual(index.read_text(), "{")
         index.unlink()
         self.assertIn("missing", store.run("ls", status=INVALID))
+
+    def test_looking_makes_nothing(self):
+        parent = pathlib.Path(tempfile.mkdtemp(prefix="usetl-images-"))
+        self.addCleanup(shutil.rmtree, parent)
+        for store, option in ((parent / "a/b", f"--store={parent}/a/b"), (parent, f"--store={parent}"),
+                              (parent / "n/images", f"--node={parent}/n")):
+            for words in (["ls"], ["ls", "--json"], ["ls", "x"], ["rm", "x"], ["gc"]):
+                done = subprocess.run([BUILD / "usetl", "image", *words, option], capture_output=True, text=True,
+                                      timeout=60, check=False)
+                self.assertEqual((done.returncode, done.stdout, done.stderr), (1, "", f"usetl: no image store in {store}\n"))
+            done = subprocess.run([BUILD / "usetl", "image", "bake", "x", option], capture_output=True, text=True,
+                                  timeout=60, check=False)
+            self.assertEqual((done.returncode, done.stderr),
+                             (3, f"usetl: no image x: no image store in {store}, and no file is called so; usetl image ls "
+                                 "lists images\n"))
+        self.assertEqual(list(parent.iterdir()), [])
+
+    def test_sizes_of_small_images(self):
+        store = Store(self)
+        _, name = self.serve(FakeImage(tar(("a", b"x"))))
+        store.pull(name)
+        self.assertRegex(store.run("ls"), r"\n\w{12} +0\.\d kB  ")
+
+    def test_names_that_a_registry_has_not(self):
+        _, name = self.serve(FakeImage(tar(("a", b"x"))), lambda handler, *_: handler.send_error(404) or True)
+        self.assertIn(f"usetl: pull {name}: its manifest: ", Store(self).pull(name, status=NOT_FOUND))
 
     def test_archives(self):
         store = Store(self)
