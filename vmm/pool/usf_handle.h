@@ -26,7 +26,7 @@ struct UsfOptions {
   uint64_t host_region_size = 64 << 20;
   uint64_t guest_region_size = 64 << 20;
   uint64_t ram_limit = 512 << 20;
-  uint64_t spin_ns = 20'000;
+  uint64_t spin_ns = 50'000;
   uint32_t first_uid = 600'000;
   uint32_t warm_runs = 3;
   uint32_t trace = 0;

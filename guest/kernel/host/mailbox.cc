@@ -282,7 +282,7 @@ void Idle(uint64_t deadline) {
   // A caller may answer at once: a short poll saves an exit and a wake-up. Where answers take
   // longer it takes time from whoever is to give them.
   static bool answered_soon = true;
-  constexpr uint64_t kSoon = 3;  // times the poll: a wake-up takes twice that
+  constexpr uint64_t kSoon = 2;  // times the poll
   const uint64_t spin = host_page().spin_ns, begin = Monotonic();
   if (answered_soon && spin != 0) {
     g_from_host.EndWait();
