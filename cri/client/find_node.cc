@@ -24,9 +24,11 @@ Status FindNode(const std::string& socket) {
   if (connect(there.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
     return Status();
   }
+  const Status failed = Status::Errno("connect " + socket);
+  const int error = failed.code();
   const std::string node = std::filesystem::path(socket).parent_path();
-  if (errno == EACCES && socket == CriSocket(node)) return NodeOfAnother(node);
-  if (errno != ENOENT && errno != ECONNREFUSED) return Status::Errno("connect " + socket);
+  if (error == EACCES && socket == CriSocket(node)) return NodeOfAnother(node);
+  if (error != ENOENT && error != ECONNREFUSED) return failed;
   if (socket != CriSocket(node)) return Status(ENOENT, "nothing serves the CRI at " + socket);
   const std::string command =
       "usetl up --cri" + (node == kDefaultNode ? std::string() : " --node " + node);

@@ -52,9 +52,12 @@ Status ShowEnd(Runtime* runtime, const v1::Container& container) {
     std::printf("%s has not started\n", name.c_str());
     return Status();
   }
+  std::string message = status.message();  // the function's words, perhaps
+  std::ranges::replace_if(
+      message, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   std::printf("%s ended with status %d (%s)%s%s; its log: %s\n", name.c_str(), status.exit_code(),
-              status.reason().c_str(), status.message().empty() ? "" : ": ",
-              status.message().c_str(), status.log_path().c_str());
+              status.reason().c_str(), message.empty() ? "" : ": ", message.c_str(),
+              status.log_path().c_str());
   return Status();
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -273,7 +274,11 @@ int Main(int argc, char** argv) {
     }
     // The usual one is made by the first image.
     const bool all = list->parsed() && options.references.empty();
-    if (!all || directory != ImageStoreOf(kDefaultNode)) return Complain({EINVAL, missing});
+    std::error_code error;
+    const bool none =
+        !std::filesystem::exists(directory, error) || std::filesystem::is_empty(directory, error);
+    if (!all || !none || directory != ImageStoreOf(kDefaultNode))
+      return Complain({EINVAL, missing});
     const Status listed = List(nullptr, options);
     return listed.ok() ? 0 : Complain(listed);
   }

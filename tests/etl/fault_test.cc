@@ -1,8 +1,11 @@
 // Peers and names that fail, and requests that the policy or the limits refuse.
+#include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
+#include <thread>
 
 #include "tests/etl/harness.h"
 #include "tests/etl/server.h"
@@ -119,6 +122,32 @@ TEST_F(FaultTest, SendsTwiceOnlyWhatDoesNoHarm) {
       EXPECT_NE(audit.back().cause.find("not sent twice"), std::string::npos) << audit.back().cause;
     }
   }
+}
+
+TEST_F(FaultTest, APostThatWasSentIsNoFailureToConnect) {
+  Fd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof address;
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(bind(listener.get(), any, size), 0);
+  ASSERT_EQ(listen(listener.get(), 1), 0);
+  ASSERT_EQ(getsockname(listener.get(), any, &size), 0);
+  std::thread server([&] {
+    const Fd connection(accept(listener.get(), nullptr, nullptr));
+    listener = Fd();  // nobody connects again
+    char bytes[4096];
+    if (read(connection.get(), bytes, sizeof bytes) <= 0) return;
+    const std::string reply = Reply("200 OK", "", "Connection: keep-alive\r\n");
+    if (write(connection.get(), reply.data(), reply.size()) < 0) return;
+    (void)!read(connection.get(), bytes, sizeof bytes);  // and is gone
+  });
+  const std::string origin = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  ASSERT_TRUE(options.policy.Allow(origin).ok());
+  EXPECT_EQ(Get(origin).error, HttpError::kNone);
+  EXPECT_EQ(Fetch({.method = "POST", .url = origin}).error, HttpError::kProtocol);
+  EXPECT_NE(audit.back().cause.find("not sent twice"), std::string::npos) << audit.back().cause;
+  server.join();
+  EXPECT_EQ(Get(origin).error, HttpError::kConnect);
 }
 
 TEST_F(FaultTest, TimesOut) {

@@ -47,8 +47,7 @@ class Programs(unittest.TestCase):
             done = subprocess.run([BUILD / "usetl", "run", function.name, "--node", "/none", "--objects", "bad",
                                    "--runtimes", RUNTIMES], capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 125)
-        self.assertRegex(done.stderr, r"^no node in /none: this command brings up one of its own\n"
-                         "usetl: .*--objects wants NAME=DIRECTORY")
+        self.assertRegex(done.stderr, "^usetl: .*--objects wants NAME=DIRECTORY")
 
     def test_bake_of_nothing(self):
         with tempfile.TemporaryDirectory() as empty:

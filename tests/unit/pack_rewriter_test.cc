@@ -348,6 +348,16 @@ TEST(Rewriter, LeavesWhatNoCompilerMakes) {
   ExpectUntouched(Program(sites), 0);
   sites.resize(7 * (kMany - 1));
   EXPECT_EQ(Program(sites).Rewrite().rewritten, kMany - 1);
+
+  constexpr size_t kJumps = (1 << 23) + 2;
+  for (const size_t jumps : {size_t{100}, kJumps}) {
+    Bytes code = Site(1);
+    code.resize(code.size() + 5 * jumps, 0x7f);
+    for (size_t i = 0; i < jumps; ++i) code[7 + 5 * i] = 0xe9;  // out of the segment
+    EXPECT_EQ(Program(code).Rewrite().rewritten, jumps == kJumps ? 0u : 1u);
+    for (size_t i = 0; i < jumps; ++i) code[7 + 5 * i] = 0xe8;  // calls are no jumps
+    EXPECT_EQ(Program(code).Rewrite().rewritten, 1u);
+  }
 }
 
 TEST(Rewriter, LeavesWhatIsNoProgram) {

@@ -125,6 +125,9 @@ int RunMain(int argc, char** argv) {
                                     "\" is no option; arguments of the function stand behind --");
   }
   run.node_chosen = app.count("--node") > 0;
+  if (run.mode == "script" && (run.with_event || !run.handler.empty())) {
+    return RefuseArguments(app, "--event and --handler are for handlers, not beside --script");
+  }
   if (app.count("--memory") > 0) run.memory = run.embedded.memory;
   for (const char* option :
        {"--runtimes", "--region", "--objects", "--trace", "--verify", "--no-huge-pages"}) {

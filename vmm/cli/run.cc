@@ -192,15 +192,15 @@ int RunFunction(const RunOptions& options) {
     return Complain(NodeOfAnother(options.node).message(), 125);
   }
   if (!socket.ok()) {
-    if (options.node_chosen) {
-      std::fprintf(stderr, "no node in %s: this command brings up one of its own\n",
-                   options.node.c_str());
-    }
     NodeOptions node = options.embedded;
     node.pool = 1;
     Result<std::unique_ptr<Node>> started = Node::Start(node);
     if (!started.ok()) return Complain(started.status().message(), 125);
     embedded = std::move(*started);
+    if (options.node_chosen) {
+      std::fprintf(stderr, "no node in %s: this command brings up one of its own\n",
+                   options.node.c_str());
+    }
     socket = ipc::Connect(embedded->proxy_socket());
     if (!socket.ok()) return Complain(socket.status().message(), 125);
   } else if (!options.of_node.empty()) {

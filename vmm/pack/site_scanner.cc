@@ -19,7 +19,7 @@ constexpr size_t kMostBetween = 40;  // bytes, in as many instructions as are re
 constexpr size_t kRemembered = 8;
 constexpr size_t kShortReach = 192;  // farther than a site and a branch of 8 bits
 // A compiler's code has a tenth of these for each GB. What has more keeps its system calls.
-constexpr size_t kMostHits = 1 << 20, kMostPointers = 1 << 25;
+constexpr size_t kMostHits = 1 << 20, kMostPointers = 1 << 23;
 constexpr uint8_t kCall = 0xe8;
 constexpr uint8_t kSyscall[] = {0x0f, 0x05};
 constexpr uint8_t kCompare[] = {0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff};  // cmp $-4096, %rax
@@ -215,6 +215,7 @@ void SiteScanner::Decode(std::span<const uint8_t> bytes, uint64_t address) {
       AddTarget(target);
       const bool leaves = target - address >= bytes.size() && code[0] != kCall;
       if (leaves) jumps_.push_back({address + at, target});
+      if (jumps_.size() > kMostPointers) break;
     }
     at += length;
   }

@@ -37,6 +37,7 @@ AddressSpace::AddressSpace(GuestMemory* memory, Machine* machine, const AddressS
       machine_(machine),
       tables_(memory->tables() + (abi::kTableArena.base - abi::kTables.base), state.root,
               state.tables_used),
+      ram_mapped_(memory->ram_size()),
       frames_used_(state.frames_used),
       is_host_written_(memory->config().frames_size / kPageSize) {}
 
@@ -225,17 +226,17 @@ int AddressSpace::Unmap(const abi::RangeRequest& r) {
 }
 
 int AddressSpace::GrowRam(uint64_t size) {
-  const uint64_t before = memory_->ram_size();
-  if (size <= before) return 0;
+  if (size <= ram_mapped_) return 0;
   if (size > abi::kRam.size) return -ENOMEM;
   // The limit of this function, at most the one that the USF was made with, which GrowRam() knows.
   if (abi::kRam.base + size > memory_->host_page().ram_limit) return -ENOMEM;
   if (MakeRoom(0) != 0 || !memory_->GrowRam(size, machine_).ok()) return -ENOMEM;
-  const uint64_t at = abi::kRam.base + before;
+  const uint64_t at = abi::kRam.base + ram_mapped_;  // more, where that failed before
   constexpr uint64_t kUserData = x86::kUser | x86::kNoExecute | x86::kWritable;
-  const uint64_t length = memory_->ram_size() - before;
+  const uint64_t length = memory_->ram_size() - ram_mapped_;
   if (!tables_.Map(at, at, length, kUserData, /*huge=*/true).ok()) return -ENOMEM;
-  memory_->host_page().ram_end = abi::kRam.base + memory_->ram_size();
+  ram_mapped_ = memory_->ram_size();
+  memory_->host_page().ram_end = abi::kRam.base + ram_mapped_;
   return 0;
 }
 

@@ -65,6 +65,7 @@ class AddressSpace {
   Machine* machine_;
   PageTables tables_;
   uint64_t kept_tables_ = 0;  // arena bytes of the snapshot
+  uint64_t ram_mapped_;       // bytes
   uint64_t frames_used_;
   std::vector<uint64_t> free_frames_;  // must be zeroed when taken
   std::vector<uint64_t> host_written_;

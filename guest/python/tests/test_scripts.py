@@ -97,7 +97,7 @@ class ScriptTest(AgentTest):
         ):
             status, _, errors = self.run_script(source)
             self.assertEqual(status, 0)
-            self.assertRegex(errors, "^usetl: x.py defines app and was .*; .* annotation usetl.dev/handler: x:app serves it\n$")
+            self.assertRegex(errors, "^usetl: x.py was run as a script; .* usetl.dev/handler: x:app serves its app\n$")
 
     def test_scripts_that_are_none_of_handlers(self) -> None:
         for source in (
@@ -106,6 +106,9 @@ class ScriptTest(AgentTest):
             "def main(): ...\nif __name__ == '__main__':\n    print(1)\n",
             "handler = None\n",
             "app = {}\n",
+            "class A:\n    def __getattr__(self, name):\n        raise RuntimeError\napp = A()\n",
+            "import sys, types\nsys.modules['shop'] = shop = types.ModuleType('shop')\n"
+            "async def made(scope, receive, send): ...\nshop.app = made\nfrom shop import app\n",
             "import sys\ndef handler(event, context): ...\nsys.exit(0)\n",
             "def handler(event, context): ...\nTABLE = {'a': handler}\n",
         ):

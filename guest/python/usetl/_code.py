@@ -92,6 +92,17 @@ def uncalled_handler(code: CodeType) -> str | None:
     return name if name is not None and _is_undecorated(code, name) else None
 
 
+def is_imported(code: CodeType, name: str) -> bool:
+    from dis import get_instructions  # hardly any script comes here
+
+    before = ""
+    for instruction in get_instructions(code):
+        if instruction.opname == "STORE_NAME" and instruction.argval == name:
+            return before in ("IMPORT_NAME", "IMPORT_FROM")
+        before = instruction.opname
+    return True
+
+
 def _is_undecorated(code: CodeType, name: str) -> bool:
     from dis import get_instructions  # hardly any script comes here
 

@@ -33,10 +33,9 @@ def describe(error: BaseException, root: str, limit: int = 12_000) -> dict[str, 
         name = f"{kind.__module__}.{name}"
     file, line = _place(error, trace, root)
     try:
-        message = str(error)
+        message = str(error) + _remedy(error)
     except Exception:
         message = "the exception has no readable message"
-    message += _remedy(error)
     text = "".join(traceback.format_exception(kind, error, trace))
     if len(text) > limit:
         text = text[: limit // 3] + "\n  ...\n" + text[-limit * 2 // 3 :]

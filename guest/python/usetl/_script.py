@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import CodeType
 
-from usetl._code import uncalled_handler
+from usetl._code import is_imported, uncalled_handler
 from usetl._function import execute
 from usetl._http.choose import web_application
 from usetl._memory import Reserve, is_of_memory
@@ -40,19 +40,25 @@ class Script:
             self.out_of_memory = is_of_memory(error)
             raise
         self._reserve.release()
-        _say_what_was_not_called(code, self._path)
+        with suppress(Exception):  # what is looked at is the user's, and may be anything
+            _say_what_was_not_called(code, self._path)
 
 
 def _say_what_was_not_called(code: CodeType, path: str) -> None:
     module = sys.modules.get("__main__")
     file = os.path.basename(path)
     if (name := uncalled_handler(code)) and callable(getattr(module, name, None)):
-        remedy = f'the command ["{file}"] of a pod serves it, and usetl run without --script calls it'
-    elif name := web_application(module):
-        remedy = f"a pod without a command and with the annotation usetl.dev/handler: {file.removesuffix('.py')}:{name} serves it"
+        said = (
+            f"usetl: {file} defines {name} and was run as a script, which calls nothing of it; the command "
+            f'["{file}"] of a pod serves it, and usetl run without --script calls it\n'
+        )
+    elif (name := web_application(module)) and not is_imported(code, name):
+        said = (
+            f"usetl: {file} was run as a script; a pod without a command and with the annotation "
+            f"usetl.dev/handler: {file.removesuffix('.py')}:{name} serves its {name}\n"
+        )
     else:
         return
-    said = f"usetl: {file} defines {name} and was run as a script, which calls nothing of it; {remedy}\n"
     with suppress(OSError):  # whatever sys.stderr is by now
         os.write(2, said.encode(errors="replace"))
 

@@ -16,12 +16,6 @@ using abi::HttpError;
 constexpr long kReceiveBuffer = 512 << 10;
 constexpr long kSendBuffer = 512 << 10;
 
-// RFC 9110, 9.2.2.
-bool IsIdempotent(std::string_view method) {
-  constexpr std::string_view kIdempotent[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
-  return std::ranges::find(kIdempotent, method) != std::end(kIdempotent);
-}
-
 }  // namespace
 
 bool HttpTransfer::SetOptions() {
@@ -111,14 +105,22 @@ bool HttpTransfer::SetHeaders() {
   return ok && curl_easy_setopt(easy_.get(), CURLOPT_HTTPHEADER, header_list_.get()) == CURLE_OK;
 }
 
+// RFC 9110, 9.2.2.
+bool HttpTransfer::IsIdempotent() const {
+  constexpr std::string_view kIdempotent[] = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"};
+  return std::ranges::find(kIdempotent, request_.method) != std::end(kIdempotent);
+}
+
+std::string HttpTransfer::NotSentTwice() const {
+  return "it was sent and got no answer; a " + request_.method +
+         ", which the server may have carried out, is not sent twice";
+}
+
 // libcurl sends again what a server left without an answer on a connection that was used before.
 int HttpTransfer::OnSending(void* self, char*, char*, int, int) {
   auto* transfer = static_cast<HttpTransfer*>(self);
-  const std::string& method = transfer->request_.method;
-  if (++transfer->attempts_ == 1 || IsIdempotent(method)) return CURL_PREREQFUNC_OK;
-  transfer->GiveUp(HttpError::kProtocol, "the server closed the connection without an answer; a " +
-                                             method +
-                                             ", which it may have carried out, is not sent twice");
+  if (++transfer->attempts_ == 1 || transfer->IsIdempotent()) return CURL_PREREQFUNC_OK;
+  transfer->GiveUp(HttpError::kProtocol, transfer->NotSentTwice());
   return CURL_PREREQFUNC_ABORT;
 }
 

@@ -17,6 +17,11 @@ bool IsRedirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+bool IsOfConnecting(HttpError error) {
+  return error == HttpError::kDenied || error == HttpError::kResolve ||
+         error == HttpError::kConnect || error == HttpError::kTls;
+}
+
 void DropHeaders(std::vector<Header>* headers, std::initializer_list<std::string_view> names) {
   std::erase_if(*headers, [&](const Header& header) {
     return std::any_of(names.begin(), names.end(),
@@ -180,7 +185,7 @@ void HttpTransfer::OnHopDone(CURLcode result) {
   if (redirecting_ && (result == CURLE_OK || discarded_ > kMaxDiscarded)) return FollowRedirect();
   if (result != CURLE_OK || !headers_.complete()) {
     const bool denied = result == CURLE_COULDNT_CONNECT && !denied_.empty();
-    const HttpError error = denied ? HttpError::kDenied : ErrorOfCurl(result, headers_.complete());
+    HttpError error = denied ? HttpError::kDenied : ErrorOfCurl(result, headers_.complete());
     std::string cause = denied ? denied_ : error_text_;
     if (result == CURLE_SEND_FAIL_REWIND) {
       cause =
@@ -188,6 +193,11 @@ void HttpTransfer::OnHopDone(CURLcode result) {
           "twice";
     }
     if (cause.empty()) cause = curl_easy_strerror(result);
+    // No more than a new connection failed: whoever heard that would send it again.
+    if (attempts_ > 0 && !IsIdempotent() && IsOfConnecting(error)) {
+      error = HttpError::kProtocol;
+      cause = NotSentTwice() + " (" + cause + ")";
+    }
     return Fail(error, cause);
   }
   body_.Sink();

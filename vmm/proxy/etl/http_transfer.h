@@ -54,6 +54,9 @@ class HttpTransfer final : public Transaction {
   // Remembers why a callback gives the transfer up; the hop ends soon after.
   void GiveUp(abi::HttpError error, std::string cause);
   bool HasResponseBody() const;
+  // Whether a server may get the request twice.
+  bool IsIdempotent() const;
+  std::string NotSentTwice() const;  // why it is not
   bool WaitsForGuest() const { return paused_ || starving_; }
 
   static size_t OnHeaderLine(char* line, size_t, size_t size, void* self);

@@ -102,6 +102,7 @@ void Container::End(Outcome outcome) {
 Status Container::Loop() {
   for (uint32_t busy_turns = 0; !outcome_;) {
     bool progress = false;
+    awaits_answer_ = false;
     USETL_RETURN_IF_ERROR(DrainGuest(&progress));
     CheckDeadlines();
     if (outcome_) break;
